@@ -1,1 +1,7 @@
-export {}
+export * from './bencode.ts'
+export * from './bitfield.ts'
+export * from './bytes.ts'
+export * from './digest.ts'
+export * from './errors.ts'
+export * from './metainfo.ts'
+export * from './piece-length.ts'

@@ -1,1 +1,4 @@
-export {}
+export * from './errors.ts'
+export * from './object-store.ts'
+export * from './piece-store.ts'
+export * from './read-whole.ts'

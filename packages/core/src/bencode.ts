@@ -1,0 +1,142 @@
+/**
+ * Bencoding (BEP 3), canonical only: keys sorted as raw bytes, no leading zeros, nothing after the value. Pure.
+ * Strings are bytes; dictionary keys are ASCII here, which is all that metainfo uses.
+ */
+import { ShoalError } from './errors.ts'
+
+export type Bencoded = number | Uint8Array | readonly Bencoded[] | { readonly [key: string]: Bencoded }
+
+export class BencodeError extends ShoalError {
+  readonly code = 'BENCODE_INVALID'
+  constructor(
+    readonly offset: number,
+    reason: string,
+  ) {
+    super(`not canonical bencoding at byte ${offset}: ${reason}`)
+  }
+}
+
+/** Nesting deeper than this is refused: metainfo needs three levels. */
+const DEPTH_MAX = 16
+
+const text = (ascii: string) => Uint8Array.from(ascii, (character) => character.charCodeAt(0))
+
+export function bencode(value: Bencoded): Uint8Array {
+  const parts: Uint8Array[] = []
+  write(value, parts)
+  let length = 0
+  for (const part of parts) length += part.length
+  const bytes = new Uint8Array(length)
+  let offset = 0
+  for (const part of parts) {
+    bytes.set(part, offset)
+    offset += part.length
+  }
+  return bytes
+}
+
+/** @throws BencodeError when `bytes` are not one canonical value */
+export function bdecode(bytes: Uint8Array): Bencoded {
+  const reader = new Reader(bytes)
+  const value = reader.value(0)
+  if (reader.offset !== bytes.length) throw new BencodeError(reader.offset, 'bytes follow the value')
+  return value
+}
+
+function write(value: Bencoded, parts: Uint8Array[]): void {
+  if (typeof value === 'number') {
+    parts.push(text(`i${value}e`))
+  } else if (value instanceof Uint8Array) {
+    parts.push(text(`${value.length}:`), value)
+  } else if (Array.isArray(value)) {
+    parts.push(text('l'))
+    for (const item of value) write(item, parts)
+    parts.push(text('e'))
+  } else {
+    parts.push(text('d'))
+    const dictionary = value as { readonly [key: string]: Bencoded }
+    // ASCII keys: the order of UTF-16 units is the order of bytes.
+    for (const key of Object.keys(dictionary).sort()) {
+      parts.push(text(`${key.length}:${key}`))
+      write(dictionary[key]!, parts)
+    }
+    parts.push(text('e'))
+  }
+}
+
+class Reader {
+  offset = 0
+  constructor(readonly bytes: Uint8Array) {}
+
+  value(depth: number): Bencoded {
+    if (depth > DEPTH_MAX) throw new BencodeError(this.offset, `nested deeper than ${DEPTH_MAX}`)
+    const byte = this.bytes[this.offset]
+    switch (byte) {
+      case 0x69: // i
+        this.offset++
+        return this.integer('e')
+      case 0x6c: // l
+        return this.list(depth)
+      case 0x64: // d
+        return this.dictionary(depth)
+      default:
+        return this.string()
+    }
+  }
+
+  private list(depth: number): Bencoded[] {
+    this.offset++
+    const items: Bencoded[] = []
+    while (!this.take('e')) items.push(this.value(depth + 1))
+    return items
+  }
+
+  private dictionary(depth: number): { [key: string]: Bencoded } {
+    this.offset++
+    const entries: { [key: string]: Bencoded } = Object.create(null)
+    let previous: string | undefined
+    while (!this.take('e')) {
+      const at = this.offset
+      const key = String.fromCharCode(...this.key())
+      if (previous !== undefined && key <= previous) throw new BencodeError(at, 'keys are not sorted or not unique')
+      previous = key
+      entries[key] = this.value(depth + 1)
+    }
+    return entries
+  }
+
+  private key(): Uint8Array {
+    const at = this.offset
+    const key = this.string()
+    if (key.length > 255) throw new BencodeError(at, 'a key is longer than 255 bytes')
+    return key
+  }
+
+  private string(): Uint8Array {
+    const length = this.integer(':')
+    const at = this.offset
+    // Checked before anything is copied: a length is only a claim.
+    if (length < 0 || length > this.bytes.length - at) throw new BencodeError(at, `a string of ${length} bytes does not fit`)
+    this.offset += length
+    return this.bytes.slice(at, at + length)
+  }
+
+  private integer(end: string): number {
+    const at = this.offset
+    const stop = this.bytes.indexOf(end.charCodeAt(0), at)
+    if (stop === -1 || stop - at > 17) throw new BencodeError(at, `no number that ends with "${end}"`)
+    const digits = String.fromCharCode(...this.bytes.subarray(at, stop))
+    const number = Number(digits)
+    if (!/^(0|-?[1-9][0-9]*)$/.test(digits) || !Number.isSafeInteger(number)) {
+      throw new BencodeError(at, `${JSON.stringify(digits)} is not a number`)
+    }
+    this.offset = stop + 1
+    return number
+  }
+
+  private take(ascii: string): boolean {
+    if (this.bytes[this.offset] !== ascii.charCodeAt(0)) return false
+    this.offset++
+    return true
+  }
+}

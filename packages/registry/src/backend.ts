@@ -1,0 +1,95 @@
+/**
+ * What the OCI routes need from whoever serves them. The seeder serves images from its origin, the agent from its peers;
+ * both give this, and the plugin knows neither.
+ *
+ * Repository names, references and digests have been checked against their grammar before they arrive here.
+ * "Unknown" is a value, not an error; whatever is thrown becomes an OCI error (`OciError`) or a 500.
+ */
+import type { Digest, DigestAlgorithm } from '@shoal/core'
+import type { ByteRange } from '@shoal/storage'
+
+export interface BlobStat {
+  readonly digest: Digest
+  readonly length: number
+}
+
+export interface ManifestStat extends BlobStat {
+  readonly mediaType: string
+}
+
+export interface Manifest extends ManifestStat {
+  readonly bytes: Uint8Array
+}
+
+/** A tag, or the digest of a manifest. */
+export type Reference =
+  | { readonly kind: 'tag'; readonly tag: string }
+  | { readonly kind: 'digest'; readonly digest: Digest }
+
+export interface TagsPage {
+  readonly tags: readonly string[]
+  /** More tags follow the last one given. */
+  readonly more: boolean
+}
+
+export interface RegistryBackend {
+  /** @returns undefined when no such repository is known */
+  tags(repository: string, page: { readonly tagsMax: number; readonly after?: string }): Promise<TagsPage | undefined>
+  /** Whether anything was ever pushed to the repository: tells an unknown tag from an unknown name. */
+  hasRepository(repository: string): Promise<boolean>
+  /**
+   * @param purpose `pull` when a client GETs the manifest, so its blobs are about to be wanted; `look` for HEAD
+   */
+  manifest(repository: string, reference: Reference, purpose: 'look' | 'pull', signal: AbortSignal): Promise<Manifest | undefined>
+  blobStat(repository: string, digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined>
+  /**
+   * The bytes [start, end) of a blob, streamed under back-pressure. Once it has given a byte it gives all of them or throws,
+   * and the connection is cut. `signal` aborts when the client goes away, which is normal.
+   */
+  readBlob(repository: string, digest: Digest, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** Absent on a registry that cannot be pushed to. */
+  readonly push?: RegistryPush
+}
+
+export interface UploadStatus {
+  readonly id: string
+  /** Bytes received and kept so far. */
+  readonly received: number
+}
+
+export interface RegistryPush {
+  /**
+   * @param bytesExpected the whole blob's length where the client said it
+   * @param algorithm of the digest that will be given at the end
+   */
+  startUpload(
+    repository: string,
+    init: { readonly bytesExpected?: number; readonly algorithm?: DigestAlgorithm },
+  ): Promise<UploadStatus>
+  uploadStatus(repository: string, id: string): Promise<UploadStatus | undefined>
+  /**
+   * Appends `body` to the upload.
+   * @param startAt where the client says that the bytes belong; unequal to what was received → RANGE_INVALID and nothing is kept
+   * @throws OciError BLOB_UPLOAD_UNKNOWN · RANGE_INVALID · SIZE_INVALID
+   */
+  appendUpload(
+    repository: string,
+    id: string,
+    body: AsyncIterable<Uint8Array>,
+    startAt?: number,
+  ): Promise<UploadStatus>
+  /**
+   * Ends the upload: the blob can be read when it resolves.
+   * @throws OciError DIGEST_INVALID when the bytes are not the digest's; nothing is kept then
+   */
+  finishUpload(repository: string, id: string, digest: Digest): Promise<BlobStat>
+  /** @returns false when there is no such upload */
+  cancelUpload(repository: string, id: string): Promise<boolean>
+  /** Makes a blob of repository `from` readable in `repository`; undefined when that cannot be done. */
+  mountBlob(repository: string, digest: Digest, from: string): Promise<BlobStat | undefined>
+  /**
+   * @param bytes 4 MiB at most, as they came
+   * @throws OciError MANIFEST_INVALID · MANIFEST_BLOB_UNKNOWN · DIGEST_INVALID
+   */
+  putManifest(repository: string, reference: Reference, mediaType: string, bytes: Uint8Array): Promise<ManifestStat>
+}

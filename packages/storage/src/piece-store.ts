@@ -1,0 +1,45 @@
+/**
+ * The agent's cache (and the seeder's copy of what it read from the origin): blobs, whole or in part, by digest.
+ * One interface, several backends, one contract suite (`testing/piece-store-contract.ts`).
+ *
+ * A piece counts only once it is on disk and verified. Whoever writes a piece has verified it; after a crash the store
+ * verifies what it finds again, because a file system may have kept the length and lost the bytes.
+ */
+import type { Bitfield, Digest, Metainfo } from '@shoal/core'
+
+/** One blob in the store. Reading and writing one piece at a time from several places at once is fine. */
+export interface StoredBlob {
+  readonly metainfo: Metainfo
+  /** Verified pieces that are in the store; grows as pieces are written. */
+  readonly have: Bitfield
+  /** The whole blob is here and its digest was checked. */
+  readonly isComplete: boolean
+  /**
+   * Keeps piece `index`, in place; `have` has it when the promise resolves.
+   * @param bytes exactly the piece, verified by the caller
+   */
+  writePiece(index: number, bytes: Uint8Array): Promise<void>
+  /** Bytes [start, end) of the blob; every piece that they touch must be in `have`. */
+  readRange(start: number, end: number): Promise<Uint8Array>
+  /**
+   * Checks the digest of the whole blob, makes it durable and keeps it as complete. All pieces must be there. Called
+   * twice, it does the work once.
+   * @throws BlobDigestMismatchError when the bytes are not the blob; every piece is forgotten then
+   */
+  complete(): Promise<void>
+}
+
+export interface PieceStore {
+  /** Finds what an earlier process left, and verifies what was not complete. */
+  start(): Promise<void>
+  /** Waits for writes under way and closes files. */
+  stop(): Promise<void>
+  /** What the store has of the blob, or undefined. */
+  get(digest: Digest): StoredBlob | undefined
+  /** Every blob that the store has, whole or in part. */
+  blobs(): readonly StoredBlob[]
+  /** What the store has of the blob, or a new blob without pieces (its space preallocated, sparse where possible). */
+  open(metainfo: Metainfo): Promise<StoredBlob>
+  /** Forgets the blob and frees its space; reads under way may fail. */
+  remove(digest: Digest): Promise<void>
+}
