@@ -1,0 +1,37 @@
+/**
+ * What can be set on a seeder. The one place of every default: flags, `SHOAL_*` variables, the YAML file, `--help` and
+ * the documentation are derived from this schema.
+ */
+import Type, { type Static } from 'typebox'
+
+export const SeederSettings = Type.Object(
+  {
+    listen: Type.String({
+      default: '127.0.0.1:7000',
+      format: 'host-port',
+      description: 'Address of the registry API, the tracker, health and metrics.',
+    }),
+    peerListen: Type.String({
+      default: '127.0.0.1:7001',
+      format: 'host-port',
+      description: 'Address where agents and other BitTorrent peers connect.',
+    }),
+    data: Type.String({
+      default: './shoal-seeder',
+      minLength: 1,
+      description: 'Folder for the seeder’s copy of the pieces that it has read from the origin. Can be lost.',
+    }),
+    origin: Type.String({
+      default: './shoal-origin',
+      minLength: 1,
+      description: 'Where images are kept: a folder, or s3://bucket/prefix?endpoint=…&region=…&forcePathStyle=true.',
+    }),
+    logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
+      default: 'info',
+      description: 'The least severe log lines that are written.',
+    }),
+  },
+  { additionalProperties: false },
+)
+
+export type SeederSettings = Static<typeof SeederSettings>
