@@ -2,6 +2,7 @@
  * Bencoding (BEP 3), canonical only: keys sorted as raw bytes, no leading zeros, nothing after the value. Pure.
  * Strings are bytes; dictionary keys are ASCII here, which is all that metainfo uses.
  */
+import { asciiBytes, concatBytes } from './bytes.ts'
 import { ShoalError } from './errors.ts'
 
 export type Bencoded = number | Uint8Array | readonly Bencoded[] | { readonly [key: string]: Bencoded }
@@ -19,20 +20,10 @@ export class BencodeError extends ShoalError {
 /** Nesting deeper than this is refused: metainfo needs three levels. */
 const DEPTH_MAX = 16
 
-const text = (ascii: string) => Uint8Array.from(ascii, (character) => character.charCodeAt(0))
-
 export function bencode(value: Bencoded): Uint8Array {
   const parts: Uint8Array[] = []
   write(value, parts)
-  let length = 0
-  for (const part of parts) length += part.length
-  const bytes = new Uint8Array(length)
-  let offset = 0
-  for (const part of parts) {
-    bytes.set(part, offset)
-    offset += part.length
-  }
-  return bytes
+  return concatBytes(parts)
 }
 
 /** @throws BencodeError when `bytes` are not one canonical value */
@@ -45,22 +36,22 @@ export function bdecode(bytes: Uint8Array): Bencoded {
 
 function write(value: Bencoded, parts: Uint8Array[]): void {
   if (typeof value === 'number') {
-    parts.push(text(`i${value}e`))
+    parts.push(asciiBytes(`i${value}e`))
   } else if (value instanceof Uint8Array) {
-    parts.push(text(`${value.length}:`), value)
+    parts.push(asciiBytes(`${value.length}:`), value)
   } else if (Array.isArray(value)) {
-    parts.push(text('l'))
+    parts.push(asciiBytes('l'))
     for (const item of value) write(item, parts)
-    parts.push(text('e'))
+    parts.push(asciiBytes('e'))
   } else {
-    parts.push(text('d'))
+    parts.push(asciiBytes('d'))
     const dictionary = value as { readonly [key: string]: Bencoded }
     // ASCII keys: the order of UTF-16 units is the order of bytes.
     for (const key of Object.keys(dictionary).sort()) {
-      parts.push(text(`${key.length}:${key}`))
+      parts.push(asciiBytes(`${key.length}:${key}`))
       write(dictionary[key]!, parts)
     }
-    parts.push(text('e'))
+    parts.push(asciiBytes('e'))
   }
 }
 
@@ -98,7 +89,8 @@ class Reader {
     while (!this.take('e')) {
       const at = this.offset
       const key = String.fromCharCode(...this.key())
-      if (previous !== undefined && key <= previous) throw new BencodeError(at, 'keys are not sorted or not unique')
+      if (previous !== undefined && key <= previous)
+        throw new BencodeError(at, 'keys are not sorted or not unique')
       previous = key
       entries[key] = this.value(depth + 1)
     }
@@ -116,7 +108,8 @@ class Reader {
     const length = this.integer(':')
     const at = this.offset
     // Checked before anything is copied: a length is only a claim.
-    if (length < 0 || length > this.bytes.length - at) throw new BencodeError(at, `a string of ${length} bytes does not fit`)
+    if (length < 0 || length > this.bytes.length - at)
+      throw new BencodeError(at, `a string of ${length} bytes does not fit`)
     this.offset += length
     return this.bytes.slice(at, at + length)
   }

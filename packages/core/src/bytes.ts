@@ -17,6 +17,11 @@ export function fromHex(text: string): Uint8Array | undefined {
   return bytes
 }
 
+/** One byte a character; for text that is ASCII by its grammar. */
+export function asciiBytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0))
+}
+
 export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false

@@ -6,6 +6,7 @@
  * it enters the info hash, so whoever trusts the info hash may trust it.
  */
 import { type Bencoded, bdecode, bencode } from './bencode.ts'
+import { asciiBytes } from './bytes.ts'
 import { type Digest, digestAlgorithm, digestHex, tryParseDigest } from './digest.ts'
 import { assert, ShoalError } from './errors.ts'
 import { PIECE_LENGTHS_BYTES, pieceLengthFor } from './piece-length.ts'
@@ -63,7 +64,7 @@ export function encodeInfo(metainfo: Metainfo): Uint8Array {
 /** A `.torrent` file, without trackers unless `announceUrl` is given. */
 export function encodeTorrent(metainfo: Metainfo, announceUrl?: string): Uint8Array {
   const torrent: Record<string, Bencoded> = { info: infoOf(metainfo) }
-  if (announceUrl !== undefined) torrent.announce = ascii(announceUrl)
+  if (announceUrl !== undefined) torrent.announce = asciiBytes(announceUrl)
   return bencode(torrent)
 }
 
@@ -92,7 +93,8 @@ export function decodeInfo(info: Uint8Array): Metainfo {
   if (typeof pieceLength !== 'number' || !PIECE_LENGTHS_BYTES.some((known) => known === pieceLength)) {
     throw new MetainfoInvalidError('the piece length is not one that Shoal uses')
   }
-  if (pieceLength !== pieceLengthFor(length)) throw new MetainfoInvalidError('the piece length does not follow from the length')
+  if (pieceLength !== pieceLengthFor(length))
+    throw new MetainfoInvalidError('the piece length does not follow from the length')
   if (dictionary.private !== 1) throw new MetainfoInvalidError('it is not private')
   const digest = name instanceof Uint8Array ? digestOfName(String.fromCharCode(...name)) : undefined
   if (digest === undefined) throw new MetainfoInvalidError('the name is not a digest')
@@ -103,14 +105,15 @@ export function decodeInfo(info: Uint8Array): Metainfo {
   if (!(piecesSha256 instanceof Uint8Array) || piecesSha256.length !== count * SHA256_BYTES) {
     throw new MetainfoInvalidError('the SHA-256 pieces do not match the length')
   }
-  if (Object.keys(dictionary).length !== 6) throw new MetainfoInvalidError('it has keys that Shoal does not write')
+  if (Object.keys(dictionary).length !== 6)
+    throw new MetainfoInvalidError('it has keys that Shoal does not write')
   return { digest, length, pieceLength, piecesSha1, piecesSha256 }
 }
 
 function infoOf(metainfo: Metainfo): Bencoded {
   return {
     length: metainfo.length,
-    name: ascii(torrentName(metainfo.digest)),
+    name: asciiBytes(torrentName(metainfo.digest)),
     'piece length': metainfo.pieceLength,
     pieces: metainfo.piecesSha1,
     private: 1,
@@ -121,5 +124,3 @@ function infoOf(metainfo: Metainfo): Bencoded {
 function digestOfName(name: string): Digest | undefined {
   return tryParseDigest(name.replace('-', ':'))
 }
-
-const ascii = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0))

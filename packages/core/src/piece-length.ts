@@ -21,7 +21,9 @@ const PIECE_COUNT_AIM = 512
 
 /** Blobs longer than this many bytes need the next longer piece length; Infinity for the longest. */
 export function blobBytesMaxFor(pieceLengthBytes: PieceLengthBytes): number {
-  return pieceLengthBytes === PIECE_LENGTHS_BYTES.at(-1) ? Number.POSITIVE_INFINITY : pieceLengthBytes * PIECE_COUNT_AIM
+  return pieceLengthBytes === PIECE_LENGTHS_BYTES.at(-1)
+    ? Number.POSITIVE_INFINITY
+    : pieceLengthBytes * PIECE_COUNT_AIM
 }
 
 /** The piece length of a blob of `blobBytes` bytes. */

@@ -1,0 +1,76 @@
+/**
+ * The announce stream: what an agent and the tracker tell each other over one WebSocket. Encoding and limits only. Pure.
+ *
+ * One binary WebSocket message is one MessagePack frame. The agent opens with `hello`, and says everything again on every
+ * new connection: the tracker keeps nothing about an agent whose stream is closed. Peers are pushed when they appear.
+ */
+import Type, { type Static } from 'typebox'
+import { encodeMessage } from './msgpack.ts'
+import { Bytes, Hex20, Host, messageDecoder, Name, Peer, Port } from './schema.ts'
+
+export const ANNOUNCE_STREAM_PATH = '/api/v1/announce-stream'
+export const ANNOUNCE_STREAM_VERSION = 1
+
+/** 1024 swarms with 24 peers each stay far below it. */
+export const ANNOUNCE_FRAME_BYTES_MAX = 4 * 1024 * 1024
+export const SWARMS_PER_FRAME_MAX = 1024
+
+/** `leeching` wants the missing pieces; `holding` has some and wants none for now; `seeding` has all. */
+export const SwarmState = Type.Enum(['leeching', 'holding', 'seeding'])
+export type SwarmState = Static<typeof SwarmState>
+
+const AgentMessage = Type.Union([
+  Type.Object({
+    type: Type.Literal('hello'),
+    version: Type.Literal(ANNOUNCE_STREAM_VERSION),
+    name: Name,
+    zone: Name,
+    peerId: Hex20,
+    /** Absent: the address that the stream comes from. */
+    host: Type.Optional(Host),
+    port: Port,
+  }),
+  Type.Object({
+    type: Type.Literal('announce'),
+    swarms: Type.Array(Type.Object({ infoHash: Hex20, state: SwarmState }), {
+      maxItems: SWARMS_PER_FRAME_MAX,
+    }),
+  }),
+  Type.Object({
+    type: Type.Literal('leave'),
+    infoHashes: Type.Array(Hex20, { maxItems: SWARMS_PER_FRAME_MAX }),
+  }),
+])
+export type AgentMessage = Static<typeof AgentMessage>
+
+const TrackerMessage = Type.Union([
+  Type.Object({
+    type: Type.Literal('welcome'),
+    version: Type.Literal(ANNOUNCE_STREAM_VERSION),
+    /** Ed25519 public key (SPKI, DER) that signs what tags mean. */
+    signingKey: Bytes(256),
+  }),
+  Type.Object({
+    type: Type.Literal('peers'),
+    swarms: Type.Array(Type.Object({ infoHash: Hex20, peers: Type.Array(Peer, { maxItems: 256 }) }), {
+      maxItems: SWARMS_PER_FRAME_MAX,
+    }),
+  }),
+  /** Agents to ask for manifests and metainfo while the seeder is away. */
+  Type.Object({ type: Type.Literal('contacts'), agents: Type.Array(Peer, { maxItems: 64 }) }),
+])
+export type TrackerMessage = Static<typeof TrackerMessage>
+
+export const encodeAgentMessage = (message: AgentMessage): Uint8Array => encodeMessage(message)
+export const encodeTrackerMessage = (message: TrackerMessage): Uint8Array => encodeMessage(message)
+
+/** @throws FrameTooLargeError · FrameInvalidError */
+export const decodeAgentMessage: (bytes: Uint8Array) => AgentMessage = messageDecoder(
+  AgentMessage,
+  ANNOUNCE_FRAME_BYTES_MAX,
+)
+/** @throws FrameTooLargeError · FrameInvalidError */
+export const decodeTrackerMessage: (bytes: Uint8Array) => TrackerMessage = messageDecoder(
+  TrackerMessage,
+  ANNOUNCE_FRAME_BYTES_MAX,
+)

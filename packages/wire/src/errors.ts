@@ -1,0 +1,21 @@
+import { ShoalError } from '@shoal/core'
+
+/** Bytes from the network that are not what they should be. */
+export abstract class WireError extends ShoalError {}
+
+export class FrameTooLargeError extends WireError {
+  readonly code = 'WIRE_FRAME_TOO_LARGE'
+  constructor(
+    readonly frameBytes: number,
+    readonly frameBytesMax: number,
+  ) {
+    super(`a frame of ${frameBytes} bytes exceeds the limit of ${frameBytesMax}; the connection is closed`)
+  }
+}
+
+export class FrameInvalidError extends WireError {
+  readonly code = 'WIRE_FRAME_INVALID'
+  constructor(reason: string, options?: ErrorOptions) {
+    super(`a frame could not be understood: ${reason}`, options)
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * A resolution: everything that an agent needs to pull a reference, in one answer. Encoding and limits only. Pure.
+ *
+ * The seeder gives it; an agent gives the same to other agents from its cache while the seeder is away. What it says is
+ * checked by digest (manifests, blobs), except what a tag means: that is signed by the seeder, whoever passes it on.
+ */
+import { asciiBytes, type Digest, METAINFO_BYTES_MAX } from '@shoal/core'
+import Type, { type Static } from 'typebox'
+import { encodeMessage } from './msgpack.ts'
+import { Bytes, Hex20, messageDecoder, Peer } from './schema.ts'
+
+export const RESOLVE_PATH = '/api/v1/resolve'
+export const RESOLUTION_MEDIA_TYPE = 'application/vnd.shoal.resolution.v1+msgpack'
+
+export const RESOLUTION_BYTES_MAX = 64 * 1024 * 1024
+const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
+/** Blobs up to this long (image configurations, mostly) travel in the resolution itself. */
+export const INLINE_BLOB_BYTES_MAX = 32 * 1024
+
+const DigestText = Type.Unsafe<Digest>(
+  Type.String({ pattern: '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$' }),
+)
+
+export const TagRecord = Type.Object({
+  repository: Type.String({ maxLength: 255 }),
+  tag: Type.String({ maxLength: 128 }),
+  digest: DigestText,
+  /** When the seeder read it, Unix ms. */
+  issuedAtMs: Type.Integer({ minimum: 0 }),
+})
+export type TagRecord = Static<typeof TagRecord>
+
+export const SignedTag = Type.Object({ record: TagRecord, signature: Bytes(64) })
+export type SignedTag = Static<typeof SignedTag>
+
+const ResolvedManifest = Type.Object({
+  digest: DigestText,
+  mediaType: Type.String({ maxLength: 255 }),
+  bytes: Bytes(MANIFEST_BYTES_MAX),
+})
+export type ResolvedManifest = Static<typeof ResolvedManifest>
+
+const ResolvedBlob = Type.Object({
+  /** The bencoded `info` dictionary. */
+  info: Bytes(METAINFO_BYTES_MAX),
+  infoHash: Hex20,
+  peers: Type.Array(Peer, { maxItems: 256 }),
+  /** The whole blob, where it is short. */
+  inline: Type.Optional(Bytes(INLINE_BLOB_BYTES_MAX)),
+  /** GET it without credentials, for a while: a secret. */
+  originUrl: Type.Optional(Type.String({ maxLength: 4096 })),
+})
+export type ResolvedBlob = Static<typeof ResolvedBlob>
+
+export const Resolution = Type.Object({
+  /** What the tag means; absent when the question was for a digest. */
+  tag: Type.Optional(SignedTag),
+  /** The manifest asked for first, then the one for the asker's platform where that was an index. */
+  manifests: Type.Array(ResolvedManifest, { maxItems: 2 }),
+  blobs: Type.Array(ResolvedBlob, { maxItems: 1024 }),
+})
+export type Resolution = Static<typeof Resolution>
+
+export const encodeResolution = (resolution: Resolution): Uint8Array => encodeMessage(resolution)
+/** @throws FrameTooLargeError · FrameInvalidError */
+export const decodeResolution: (bytes: Uint8Array) => Resolution = messageDecoder(
+  Resolution,
+  RESOLUTION_BYTES_MAX,
+)
+
+/** The bytes that the seeder signs: unambiguous, and of no other use. */
+export function tagRecordBytes(record: TagRecord): Uint8Array {
+  return asciiBytes(
+    `shoal tag 1\n${record.repository}\n${record.tag}\n${record.digest}\n${record.issuedAtMs}\n`,
+  )
+}

@@ -1,0 +1,38 @@
+/** Pieces of the schemas of Shoal's control messages, and the check that turns a value into a message. Pure. */
+import type { PeerRole } from '@shoal/core'
+import Type, { type Static, type TSchema } from 'typebox'
+import { Compile, type Validator } from 'typebox/compile'
+import { FrameInvalidError } from './errors.ts'
+import { decodeMessage } from './msgpack.ts'
+
+/** 20 bytes as hexadecimal digits. */
+export const Hex20 = Type.String({ pattern: '^[0-9a-f]{40}$' })
+export const Port = Type.Integer({ minimum: 1, maximum: 65535 })
+export const Name = Type.String({ maxLength: 255 })
+/** An IP address or a host name; what cannot be in one is refused so that it may go into URLs and logs. */
+export const Host = Type.String({ pattern: '^[0-9A-Za-z.:_-]{1,255}$' })
+export const Role = Type.Enum(['agent', 'seeder'] satisfies PeerRole[])
+export const Bytes = (bytesMax: number) =>
+  Type.Refine(
+    Type.Unsafe<Uint8Array>({}),
+    (value) => value instanceof Uint8Array && value.length <= bytesMax,
+    () => `must be at most ${bytesMax} bytes`,
+  )
+
+export const Peer = Type.Object({ peerId: Hex20, host: Host, port: Port, role: Role })
+
+/** A message's decoder: bytes in, the message out, and nothing else. */
+export function messageDecoder<T extends TSchema>(
+  schema: T,
+  frameBytesMax: number,
+): (bytes: Uint8Array) => Static<T> {
+  const validator: Validator = Compile(schema)
+  return (bytes) => {
+    const value = decodeMessage(bytes, frameBytesMax)
+    if (validator.Check(value)) return value as Static<T>
+    const [first] = validator.Errors(value)
+    throw new FrameInvalidError(
+      first === undefined ? 'it is no known message' : `${first.instancePath || '/'} ${first.message}`,
+    )
+  }
+}
