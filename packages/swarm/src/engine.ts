@@ -1,0 +1,75 @@
+/**
+ * What moves pieces between peers. One interface, several engines, one contract suite (`testing/engine-contract.ts`).
+ *
+ * An engine dials the peers that it is told of, accepts those that come, and asks, verifies, writes and serves pieces. It
+ * chooses no peers, knows no tracker, and does not know why a blob is wanted.
+ */
+import type { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
+import type { Bitfield, InfoHash, Metainfo, PeerAddress, PeerId } from '@shoal/core'
+
+/** Where an engine keeps and finds verified pieces: a `StoredBlob`, or the seeder's view of its origin. */
+export interface SwarmPieces {
+  /** Grows when pieces are written. */
+  readonly have: Bitfield
+  writePiece(index: number, bytes: Uint8Array): Promise<void>
+  /** Bytes [start, end) of the blob, all of pieces in `have`. */
+  readRange(start: number, end: number): Promise<Uint8Array>
+}
+
+export interface SwarmInit {
+  readonly metainfo: Metainfo
+  readonly infoHash: InfoHash
+  readonly pieces: SwarmPieces
+}
+
+export interface SwarmEvents {
+  /** Piece `index` was verified and written by the engine. */
+  piece: [index: number]
+  /** Payload bytes came from a peer; `connectedAs` is what it was dialled as, if it was. */
+  received: [bytes: number, from: PeerId]
+  sent: [bytes: number]
+  /** A peer sent a piece that was not what the metainfo says. Nothing was kept. */
+  mismatch: [index: number]
+  /** The engine gave the swarm up, as when the disk is full. */
+  failed: [error: Error]
+}
+
+/** One blob's swarm, as seen from this node. */
+export interface Swarm extends EventEmitter<SwarmEvents> {
+  readonly infoHash: InfoHash
+  /** Peers with which a handshake was exchanged and whose connection stands. */
+  readonly peersConnected: number
+  /** Dials peers that are not connected yet. */
+  connect(peers: readonly PeerAddress[]): void
+  /** From now on asks for every missing piece. Without it, pieces are only served. */
+  download(): void
+  /** Asks for no more. */
+  pause(): void
+  /** The pieces that readers wait for: they come first. */
+  setReaderPositions(pieceIndexes: readonly number[]): void
+  /** Piece `index` came from elsewhere and is in `pieces`: do not ask for it, tell the others. */
+  addPiece(index: number): void
+  /** Closes the swarm's connections; the engine forgets it. */
+  leave(): Promise<void>
+}
+
+export interface SwarmEngine {
+  readonly peerId: PeerId
+  /** Where peers reach this engine, once started. */
+  readonly address: { readonly host: string; readonly port: number }
+  /** @throws PeerListenError */
+  start(): Promise<void>
+  /** Leaves every swarm and closes every socket. */
+  stop(): Promise<void>
+  join(init: SwarmInit): Promise<Swarm>
+}
+
+export interface SwarmEngineInit {
+  readonly host: string
+  /** 0 lets the system choose. */
+  readonly port: number
+  readonly peerId: PeerId
+  /** A connection on the peer port that does not open with BitTorrent's handshake; refused where absent. */
+  readonly onOtherProtocol?: (socket: Socket) => void
+}

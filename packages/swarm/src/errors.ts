@@ -1,0 +1,45 @@
+import { type Digest, ShoalError } from '@shoal/core'
+
+/** What goes wrong while pieces move. */
+export abstract class SwarmError extends ShoalError {}
+
+export class PieceMismatchError extends SwarmError {
+  readonly code = 'SWARM_PIECE_MISMATCH'
+  constructor(
+    readonly digest: Digest,
+    readonly pieceIndex: number,
+    readonly source: string,
+  ) {
+    super(
+      `piece ${pieceIndex} of ${digest} from ${source} failed verification and was dropped; it is asked for elsewhere`,
+    )
+  }
+}
+
+export class SwarmClosedError extends SwarmError {
+  readonly code = 'SWARM_CLOSED'
+  constructor(readonly digest: Digest) {
+    super(`the swarm of ${digest} was left while it was in use; ask again`)
+  }
+}
+
+export class TransferFailedError extends SwarmError {
+  readonly code = 'SWARM_TRANSFER_FAILED'
+  constructor(
+    readonly digest: Digest,
+    reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${digest} could not be fetched: ${reason}; the pieces that are here stay`, options)
+  }
+}
+
+export class PeerListenError extends SwarmError {
+  readonly code = 'SWARM_LISTEN_FAILED'
+  constructor(host: string, port: number, options?: ErrorOptions) {
+    super(
+      `cannot listen for peers on ${host}:${port}; is the port free and the address this machine's?`,
+      options,
+    )
+  }
+}

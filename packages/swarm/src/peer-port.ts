@@ -1,0 +1,35 @@
+/**
+ * One port for two protocols: BitTorrent opens with byte 19 (the length of its name, BEP 3), HTTP with a letter.
+ * Who says nothing within a short time, or anything else, is cut off.
+ */
+import type { Socket } from 'node:net'
+
+const FIRST_BYTE_TIMEOUT_MS = 10_000
+const BITTORRENT_FIRST_BYTE = 19
+
+export function routeByFirstByte(
+  socket: Socket,
+  handlers: {
+    readonly bittorrent: (socket: Socket) => void
+    readonly other?: ((socket: Socket) => void) | undefined
+  },
+): void {
+  const onError = () => socket.destroy()
+  const timer = setTimeout(() => socket.destroy(), FIRST_BYTE_TIMEOUT_MS)
+  socket.once('close', () => clearTimeout(timer))
+  socket.once('error', onError)
+  socket.once('readable', () => {
+    clearTimeout(timer)
+    const head: Buffer | null = socket.read()
+    if (head === null) return
+    const handler = head[0] === BITTORRENT_FIRST_BYTE ? handlers.bittorrent : handlers.other
+    if (handler === undefined) {
+      socket.destroy()
+      return
+    }
+    socket.removeListener('error', onError)
+    handler(socket)
+    // After the handler has put its listeners on: it must see the bytes that were looked at.
+    socket.unshift(head)
+  })
+}

@@ -1,0 +1,154 @@
+/**
+ * One blob on its way in: the swarm's pieces and those from elsewhere come together here, and readers get bytes as soon
+ * as they are contiguous. Chooses no source; whoever owns it feeds it.
+ */
+import { hash } from 'node:crypto'
+import { EventEmitter } from 'node:events'
+import { bytesEqual, pieceBytes, pieceSha256 } from '@shoal/core'
+import type { StoredBlob } from '@shoal/storage'
+import type { Swarm } from './engine.ts'
+import { PieceMismatchError, TransferFailedError } from './errors.ts'
+
+/** Bytes that a reader is given at a time at most. */
+const READ_CHUNK_BYTES = 512 * 1024
+
+export interface TransferEvents {
+  /** Every piece is here, the blob's digest was checked, the blob is kept. */
+  complete: []
+  /** No reader gets any further; the pieces stay. */
+  failed: [error: Error]
+}
+
+export class Transfer extends EventEmitter<TransferEvents> {
+  readonly blob: StoredBlob
+  readonly swarm: Swarm
+  /** The piece that each reader waits for or reads. */
+  readonly #readers = new Set<{ pieceIndex: number }>()
+  #changed = Promise.withResolvers<void>()
+  #failure: Error | undefined
+  #isCompleting = false
+
+  constructor(parts: { blob: StoredBlob; swarm: Swarm }) {
+    super()
+    this.blob = parts.blob
+    this.swarm = parts.swarm
+    this.swarm.on('piece', () => this.#advance())
+    this.swarm.on('failed', (error) => this.fail(error))
+    if (this.blob.have.isFull) this.#advance()
+  }
+
+  get isComplete(): boolean {
+    return this.blob.isComplete
+  }
+
+  get readerCount(): number {
+    return this.#readers.size
+  }
+
+  /**
+   * Takes a piece that came from outside the swarm, and shares it.
+   * @param source for messages
+   * @throws PieceMismatchError when it is not the piece; nothing was kept
+   */
+  async offerPiece(index: number, bytes: Uint8Array, source: string): Promise<void> {
+    const { metainfo, have } = this.blob
+    if (have.has(index)) return
+    if (
+      bytes.length !== pieceBytes(metainfo, index) ||
+      !bytesEqual(hash('sha256', bytes, 'buffer'), pieceSha256(metainfo, index))
+    ) {
+      throw new PieceMismatchError(metainfo.digest, index, source)
+    }
+    await this.blob.writePiece(index, bytes)
+    this.swarm.addPiece(index)
+    this.#advance()
+  }
+
+  /**
+   * The bytes [start, end) in order, each as soon as it is here. Stop iterating, or abort, to cancel.
+   * @throws TransferFailedError when the transfer failed before the last byte
+   */
+  async *read(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const { metainfo, have } = this.blob
+    const reader = { pieceIndex: Math.floor(start / metainfo.pieceLength) }
+    this.#readers.add(reader)
+    this.#tellPositions()
+    try {
+      let offset = start
+      while (offset < end) {
+        const pieceIndex = Math.floor(offset / metainfo.pieceLength)
+        if (pieceIndex !== reader.pieceIndex) {
+          reader.pieceIndex = pieceIndex
+          if (!have.isFull) this.#tellPositions()
+        }
+        await this.#until(() => have.has(pieceIndex), signal)
+        const pieceEnd = pieceIndex * metainfo.pieceLength + pieceBytes(metainfo, pieceIndex)
+        const chunkEnd = Math.min(end, pieceEnd, offset + READ_CHUNK_BYTES)
+        const chunk = await this.blob.readRange(offset, chunkEnd)
+        offset = chunkEnd
+        // The last byte is held back until the digest of the whole is known to be right.
+        if (offset === metainfo.length) await this.whenComplete(signal)
+        yield chunk
+      }
+    } finally {
+      this.#readers.delete(reader)
+      this.#tellPositions()
+    }
+  }
+
+  /** Resolves when the blob is complete. @throws TransferFailedError */
+  whenComplete(signal?: AbortSignal): Promise<void> {
+    return this.#until(() => this.isComplete, signal)
+  }
+
+  /** Ends the transfer for those who wait; a new attempt takes up the pieces that are here. */
+  fail(cause: Error): void {
+    if (this.#failure !== undefined || this.isComplete) return
+    this.#failure =
+      cause instanceof TransferFailedError
+        ? cause
+        : new TransferFailedError(this.blob.metainfo.digest, cause.message, { cause })
+    this.#tellChange()
+    this.emit('failed', this.#failure)
+  }
+
+  #advance(): void {
+    this.#tellChange()
+    if (!this.blob.have.isFull || this.#isCompleting) return
+    this.#isCompleting = true
+    this.blob.complete().then(
+      () => {
+        this.#tellChange()
+        this.emit('complete')
+      },
+      (error: Error) => this.fail(error),
+    )
+  }
+
+  /** @throws TransferFailedError, or the signal's reason */
+  async #until(condition: () => boolean, signal: AbortSignal | undefined): Promise<void> {
+    if (condition()) return
+    // Waking everybody is cheaper than a list of who waits for what: readers are few and look at one bit.
+    const onAbort = () => this.#tellChange()
+    signal?.addEventListener('abort', onAbort)
+    try {
+      while (!condition()) {
+        signal?.throwIfAborted()
+        if (this.#failure !== undefined) throw this.#failure
+        await this.#changed.promise
+      }
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  #tellChange(): void {
+    const changed = this.#changed
+    this.#changed = Promise.withResolvers()
+    changed.resolve()
+  }
+
+  #tellPositions(): void {
+    this.swarm.setReaderPositions([...new Set([...this.#readers].map(({ pieceIndex }) => pieceIndex))])
+  }
+}
