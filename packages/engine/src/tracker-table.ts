@@ -147,8 +147,13 @@ export class TrackerTable {
     return this.#swarms.size
   }
 
-  isActive(infoHash: InfoHash): boolean {
-    return this.#swarms.has(infoHash)
+  isMember(infoHash: InfoHash, peerId: PeerId): boolean {
+    return this.#swarms.get(infoHash)?.has(peerId) ?? false
+  }
+
+  /** @returns undefined for an agent that has no announce stream open */
+  addressOf(agent: PeerId): PeerAddress | undefined {
+    return this.#agents.get(agent)?.address
   }
 
   /** Members with all pieces and members without, the seeder not counted. */

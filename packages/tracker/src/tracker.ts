@@ -1,0 +1,98 @@
+/**
+ * The tracker: standard announces and the agents' announce streams over one table. Decides nothing itself.
+ */
+import { EventEmitter } from 'node:events'
+import type { InfoHash, PeerAddress, PeerId, Prng } from '@shoal/core'
+import { type TrackerEffect, type TrackerEvent, TrackerTable } from '@shoal/engine'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { AnnounceServer } from './announce-server.ts'
+import { serveStandardAnnounces } from './standard-announces.ts'
+
+/** Hands an event to the table and performs what follows. */
+export type TrackerDriver = (event: TrackerEvent) => void
+
+export interface TrackerEvents {
+  'swarm-began': [infoHash: InfoHash]
+  'swarm-ended': [infoHash: InfoHash]
+}
+
+export interface TrackerParts {
+  readonly log: Logger
+  readonly nowMs: () => number
+  readonly prng: Prng
+  /** The seeder's own peer address. */
+  readonly seeder: PeerAddress
+  /** Ed25519 public key (SPKI, DER) that agents are told. */
+  readonly signingKey: Uint8Array
+  /** Whether a swarm of this info hash may exist. */
+  readonly isKnown: (infoHash: InfoHash) => Promise<boolean>
+}
+
+const TICK_MS = 5_000
+
+export class Tracker extends EventEmitter<TrackerEvents> {
+  readonly #parts: TrackerParts
+  readonly #table: TrackerTable
+  readonly #announces: AnnounceServer
+  /** The agent whose peers go into an answer instead of its stream. */
+  #answering: PeerId | undefined
+
+  constructor(parts: TrackerParts) {
+    super()
+    this.#parts = parts
+    this.#table = new TrackerTable({ seeder: parts.seeder, prng: parts.prng })
+    this.#announces = new AnnounceServer({
+      table: this.#table,
+      drive: this.#drive,
+      signingKey: parts.signingKey,
+      log: parts.log,
+    })
+  }
+
+  get agentCount(): number {
+    return this.#table.agentCount
+  }
+
+  get swarmCount(): number {
+    return this.#table.swarmCount
+  }
+
+  /** Puts the tracker's routes on a server; they end with it. */
+  register(http: FastifyInstance): void {
+    serveStandardAnnounces(http, { table: this.#table, drive: this.#drive, isKnown: this.#parts.isKnown })
+    this.#announces.register(http)
+    const ticker = setInterval(() => this.#drive({ kind: 'tick' }), TICK_MS)
+    http.addHook('onClose', () => clearInterval(ticker))
+  }
+
+  /**
+   * Takes an agent that asks for a reference into the swarms of its blobs, as a leecher where it is not a member yet.
+   * @returns its neighbours in each; none while its announce stream is not open
+   */
+  admit(peerId: PeerId, infoHashes: readonly InfoHash[]): PeerAddress[][] {
+    const swarms = infoHashes
+      .filter((infoHash) => !this.#table.isMember(infoHash, peerId))
+      .map((infoHash) => ({ infoHash, state: 'leeching' as const }))
+    this.#answering = peerId
+    this.#drive({ kind: 'announced', peerId, swarms })
+    this.#answering = undefined
+    return infoHashes.map((infoHash) => this.#table.neighbours(infoHash, peerId))
+  }
+
+  readonly #drive: TrackerDriver = (event) => {
+    const toSend = new Map<PeerId, { infoHash: InfoHash; peers: PeerAddress[] }[]>()
+    for (const effect of this.#table.step(this.#parts.nowMs(), event)) this.#perform(effect, toSend)
+    for (const [to, swarms] of toSend) this.#announces.send(to, { type: 'peers', swarms })
+  }
+
+  #perform(effect: TrackerEffect, toSend: Map<PeerId, { infoHash: InfoHash; peers: PeerAddress[] }[]>): void {
+    if (effect.kind !== 'send-peers') {
+      this.emit(effect.kind, effect.infoHash)
+    } else if (effect.to !== this.#answering) {
+      const swarms = toSend.get(effect.to) ?? []
+      swarms.push({ infoHash: effect.infoHash, peers: [...effect.peers] })
+      toSend.set(effect.to, swarms)
+    }
+  }
+}
