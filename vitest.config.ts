@@ -2,14 +2,37 @@ import { defineConfig } from 'vitest/config'
 
 // Tests import the packages' sources through the `shoal-source` export condition, so that a failing
 // line is a line of the source; programs that tests start as processes run from dist/.
-const conditions = ['shoal-source', 'node', 'import', 'module', 'default']
+// Node's own conditions and no others: `module` would lead to files for bundlers, which Node cannot load.
+const conditions = ['shoal-source', 'node', 'import', 'default']
+const resolution = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
 export default defineConfig({
-  resolve: { conditions },
-  ssr: { resolve: { conditions } },
+  ...resolution,
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 120_000,
+    reporters: ['default', './test/support/missing-components-reporter.ts'],
+    projects: [
+      {
+        ...resolution,
+        test: {
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        ...resolution,
+        test: {
+          name: 'e2e',
+          include: ['test/**/*.test.ts'],
+          // After the unit tests and one file after the other: each of these files has several daemons of its own,
+          // and what they measure (who served a byte, how long a restart took) must not depend on a neighbour.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+    ],
   },
 })

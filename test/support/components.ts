@@ -1,0 +1,155 @@
+/**
+ * The real programs that end-to-end suites run against: how each is recognised and what brings it.
+ * Looks at PATH and at this process's rights, once per test file; asks a daemon only where one has to answer.
+ */
+import { execFileSync } from 'node:child_process'
+import { accessSync, constants, readFileSync, statSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+interface Component {
+  /** For messages: what a person would call it. */
+  readonly title: string
+  /** Programs that must all be found. */
+  readonly binaries: readonly string[]
+  /** Debian packages that bring the programs. */
+  readonly packages: readonly string[]
+  /** Mounts file systems or makes namespaces: root with CAP_SYS_ADMIN and CAP_NET_ADMIN, which a plain container lacks. */
+  readonly privileged?: true
+  /** A last look beyond the programs; an answer says what is wrong. */
+  readonly probe?: () => string | undefined
+}
+
+const table = {
+  dockerd: {
+    title: 'Docker Engine, started privately',
+    binaries: ['dockerd', 'docker', 'containerd', 'runc'],
+    packages: ['docker.io'],
+    privileged: true,
+  },
+  'docker-engine': {
+    title: 'Docker Engine, already running',
+    binaries: ['docker'],
+    packages: ['docker.io'],
+    probe: () => dockerEngineTrouble(),
+  },
+  containerd: {
+    title: 'containerd and ctr',
+    binaries: ['containerd', 'ctr', 'containerd-shim-runc-v2', 'runc'],
+    packages: ['containerd', 'runc'],
+    privileged: true,
+  },
+  skopeo: { title: 'skopeo', binaries: ['skopeo'], packages: ['skopeo'] },
+  podman: {
+    title: 'podman',
+    binaries: ['podman', 'conmon', 'runc'],
+    packages: ['podman', 'runc'],
+    privileged: true,
+  },
+  'docker-registry': {
+    title: 'the Distribution registry',
+    binaries: ['docker-registry'],
+    packages: ['docker-registry'],
+  },
+  'ceph-rgw': {
+    title: 'Ceph with its S3 gateway',
+    binaries: ['ceph', 'ceph-authtool', 'monmaptool', 'ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin'],
+    packages: ['ceph-mon', 'ceph-osd', 'radosgw'],
+  },
+  /** Enough to make an image out of a program of this machine. */
+  ldd: { title: 'ldd', binaries: ['ldd'], packages: ['libc-bin'] },
+} satisfies Record<string, Component>
+
+export type ComponentName = keyof typeof table
+
+/** Why one component cannot be used here, and what to do about it. Plain data: it travels to the reporter. */
+export interface MissingComponent {
+  readonly name: ComponentName
+  /** `skopeo is not on PATH`, `needs root`… */
+  readonly reason: string
+  /** A command or an instruction for the person who reads it. */
+  readonly remedy: string
+}
+
+/** @returns those of `names` that cannot be used here; looks at each component once per process. */
+export function missingComponents(names: readonly ComponentName[]): MissingComponent[] {
+  return names.map((name) => look(name)).filter((missing) => missing !== undefined)
+}
+
+/**
+ * Whether a missing component is an error. `.ci/run` says so with SHOAL_REQUIRE_COMPONENTS=1; any other CI=true
+ * counts as well, unless SHOAL_REQUIRE_COMPONENTS=0 takes it back.
+ */
+export function componentsAreRequired(environment: NodeJS.ProcessEnv = process.env): boolean {
+  const wish = environment.SHOAL_REQUIRE_COMPONENTS
+  if (wish !== undefined && wish !== '') return wish !== '0' && wish !== 'false'
+  return environment.CI !== undefined && !['', '0', 'false'].includes(environment.CI)
+}
+
+/**
+ * Every place where a program of this name is, in the order of PATH.
+ * Also looks where daemons live: Debian leaves the sbin folders out of an ordinary user's PATH.
+ */
+export function programPaths(binary: string): string[] {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
+  return [...new Set(folders)].map((folder) => join(folder || '.', binary)).filter(isProgram)
+}
+
+const looked = new Map<ComponentName, MissingComponent | undefined>()
+
+function look(name: ComponentName): MissingComponent | undefined {
+  if (!looked.has(name)) looked.set(name, lookAfresh(name, table[name]))
+  return looked.get(name)
+}
+
+function lookAfresh(name: ComponentName, component: Component): MissingComponent | undefined {
+  const absent = component.binaries.filter((binary) => programPaths(binary).length === 0)
+  if (absent.length > 0) {
+    const remedy = `apt-get install --no-install-recommends ${component.packages.join(' ')}`
+    return { name, reason: `${component.title}: not on PATH: ${absent.join(', ')}`, remedy }
+  }
+  if (component.privileged && !isPrivileged()) {
+    return {
+      name,
+      reason: `${component.title} needs root and CAP_SYS_ADMIN`,
+      remedy: 'run the tests as root',
+    }
+  }
+  const trouble = component.probe?.()
+  if (trouble !== undefined) {
+    return { name, reason: `${component.title}: ${trouble}`, remedy: 'start the Docker Engine' }
+  }
+  return undefined
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}
+
+function isPrivileged(): boolean {
+  if (process.getuid?.() !== 0) return false
+  try {
+    const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
+    // Bits from linux/capability.h: 12 is CAP_NET_ADMIN, 21 CAP_SYS_ADMIN.
+    const wanted = (1n << 12n) | (1n << 21n)
+    return effective !== undefined && (BigInt(`0x${effective}`) & wanted) === wanted
+  } catch {
+    return false
+  }
+}
+
+function dockerEngineTrouble(): string | undefined {
+  try {
+    execFileSync('docker', ['version', '--format', '{{.Server.Version}}'], {
+      stdio: 'ignore',
+      timeout: 3_000,
+    })
+    return undefined
+  } catch {
+    return 'no Docker Engine answers'
+  }
+}
