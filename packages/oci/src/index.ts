@@ -1,1 +1,7 @@
-export {}
+export type { Descriptor, Platform } from './descriptor.ts'
+export * from './errors.ts'
+export * from './manifest.ts'
+export * from './media-types.ts'
+export * from './platform.ts'
+export * from './range.ts'
+export * from './reference.ts'

@@ -1,0 +1,89 @@
+/**
+ * Descriptors: how a manifest names other content. Pure.
+ * OCI image specification, "Content Descriptors". Only what Shoal acts upon is read; the rest stays in the raw bytes.
+ */
+import { type Digest, tryParseDigest } from '@shoal/core'
+import { OciError } from './errors.ts'
+
+export interface Platform {
+  readonly os: string
+  readonly architecture: string
+  readonly variant?: string
+  readonly osVersion?: string
+}
+
+export interface Descriptor {
+  readonly mediaType: string
+  readonly digest: Digest
+  /** Bytes of the content. */
+  readonly size: number
+  /** The content is somewhere else as well, or only there. Shoal never fetches from these. */
+  readonly urls: readonly string[]
+  readonly platform?: Platform
+  readonly artifactType?: string
+}
+
+export type JsonObject = { readonly [key: string]: unknown }
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/**
+ * @param where the place in the document, for messages: `layers[3]`
+ * @throws OciError MANIFEST_INVALID
+ */
+export function parseDescriptor(value: unknown, where: string): Descriptor {
+  if (!isJsonObject(value)) throw invalid(where, 'is not a descriptor')
+  const { mediaType, digest, size } = value
+  if (typeof mediaType !== 'string' || mediaType === '' || mediaType.length > 255)
+    throw invalid(where, 'has no mediaType')
+  const parsedDigest = typeof digest === 'string' ? tryParseDigest(digest) : undefined
+  if (parsedDigest === undefined) throw invalid(where, 'has no valid digest')
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
+    throw invalid(where, 'has no size in whole bytes')
+  }
+  const platform = parsePlatform(value.platform, where)
+  const artifactType = parseText(value.artifactType, `${where}.artifactType`)
+  return {
+    mediaType,
+    digest: parsedDigest,
+    size,
+    urls: parseUrls(value.urls, where),
+    ...(platform === undefined ? {} : { platform }),
+    ...(artifactType === undefined ? {} : { artifactType }),
+  }
+}
+
+/** An optional string of a manifest, at most 255 characters; an empty one counts as absent. */
+export function parseText(value: unknown, where: string): string | undefined {
+  if (value === undefined || value === '') return undefined
+  if (typeof value !== 'string' || value.length > 255) throw invalid(where, 'is not a short string')
+  return value
+}
+
+export function invalid(where: string, what: string): OciError {
+  return new OciError('MANIFEST_INVALID', `manifest invalid: ${where} ${what}`, { detail: { where } })
+}
+
+function parseUrls(value: unknown, where: string): readonly string[] {
+  if (value === undefined || value === null) return []
+  if (!Array.isArray(value) || value.length > 64 || !value.every((url) => typeof url === 'string')) {
+    throw invalid(where, 'has urls that are not a short list of strings')
+  }
+  return value
+}
+
+function parsePlatform(value: unknown, where: string): Platform | undefined {
+  if (value === undefined || value === null) return undefined
+  if (!isJsonObject(value)) throw invalid(where, 'has a platform that is not an object')
+  const variant = parseText(value.variant, `${where}.platform.variant`)
+  const osVersion = parseText(value['os.version'], `${where}.platform.os.version`)
+  return {
+    // Required by the specification, missing in real indexes ("unknown" is meant then).
+    os: parseText(value.os, `${where}.platform.os`) ?? 'unknown',
+    architecture: parseText(value.architecture, `${where}.platform.architecture`) ?? 'unknown',
+    ...(variant === undefined ? {} : { variant }),
+    ...(osVersion === undefined ? {} : { osVersion }),
+  }
+}

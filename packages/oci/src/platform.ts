@@ -1,0 +1,22 @@
+/** Which manifest of an index runs on a machine. Pure. OCI image specification, "Image Index", `platform`. */
+import type { Descriptor, Platform } from './descriptor.ts'
+import type { ImageIndex } from './manifest.ts'
+
+/** What is meant when nothing is said, as containerd normalises it. */
+const DEFAULT_VARIANT: Readonly<Record<string, string>> = { arm64: 'v8', arm: 'v7' }
+
+/**
+ * The first manifest for the platform: one of the same variant, else (where no variant is asked for) any of the
+ * architecture. Attestations and other entries of an `unknown` platform never match.
+ */
+export function chooseManifest(index: ImageIndex, wanted: Platform): Descriptor | undefined {
+  const sameMachine = index.manifests.filter(
+    ({ platform }) => platform?.os === wanted.os && platform.architecture === wanted.architecture,
+  )
+  const exact = sameMachine.find(({ platform }) => variantOf(platform!) === variantOf(wanted))
+  return exact ?? (wanted.variant === undefined ? sameMachine[0] : undefined)
+}
+
+function variantOf({ architecture, variant }: Platform): string {
+  return variant ?? DEFAULT_VARIANT[architecture] ?? ''
+}
