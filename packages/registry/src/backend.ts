@@ -34,19 +34,32 @@ export interface TagsPage {
 
 export interface RegistryBackend {
   /** @returns undefined when no such repository is known */
-  tags(repository: string, page: { readonly tagsMax: number; readonly after?: string }): Promise<TagsPage | undefined>
+  tags(
+    repository: string,
+    page: { readonly tagsMax: number; readonly after?: string },
+  ): Promise<TagsPage | undefined>
   /** Whether anything was ever pushed to the repository: tells an unknown tag from an unknown name. */
   hasRepository(repository: string): Promise<boolean>
   /**
    * @param purpose `pull` when a client GETs the manifest, so its blobs are about to be wanted; `look` for HEAD
    */
-  manifest(repository: string, reference: Reference, purpose: 'look' | 'pull', signal: AbortSignal): Promise<Manifest | undefined>
+  manifest(
+    repository: string,
+    reference: Reference,
+    purpose: 'look' | 'pull',
+    signal: AbortSignal,
+  ): Promise<Manifest | undefined>
   blobStat(repository: string, digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined>
   /**
    * The bytes [start, end) of a blob, streamed under back-pressure. Once it has given a byte it gives all of them or throws,
    * and the connection is cut. `signal` aborts when the client goes away, which is normal.
    */
-  readBlob(repository: string, digest: Digest, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>
+  readBlob(
+    repository: string,
+    digest: Digest,
+    range: ByteRange,
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array>
   /** Absent on a registry that cannot be pushed to. */
   readonly push?: RegistryPush
 }
@@ -55,6 +68,16 @@ export interface UploadStatus {
   readonly id: string
   /** Bytes received and kept so far. */
   readonly received: number
+}
+
+/** What the client said about the bytes that it sends. */
+export interface UploadChunk {
+  /** Where they belong; unequal to what was received → RANGE_INVALID and nothing is kept. */
+  readonly startAt?: number
+  /** Length of the whole blob, known when these are its last bytes. */
+  readonly blobBytes?: number
+  /** Of the digest that the upload will be finished with, known with the last bytes. */
+  readonly algorithm?: DigestAlgorithm
 }
 
 export interface RegistryPush {
@@ -68,15 +91,14 @@ export interface RegistryPush {
   ): Promise<UploadStatus>
   uploadStatus(repository: string, id: string): Promise<UploadStatus | undefined>
   /**
-   * Appends `body` to the upload.
-   * @param startAt where the client says that the bytes belong; unequal to what was received → RANGE_INVALID and nothing is kept
+   * Appends `body` to the upload. When `body` throws, what came before it is kept and the upload stays open.
    * @throws OciError BLOB_UPLOAD_UNKNOWN · RANGE_INVALID · SIZE_INVALID
    */
   appendUpload(
     repository: string,
     id: string,
     body: AsyncIterable<Uint8Array>,
-    startAt?: number,
+    chunk?: UploadChunk,
   ): Promise<UploadStatus>
   /**
    * Ends the upload: the blob can be read when it resolves.
@@ -91,5 +113,10 @@ export interface RegistryPush {
    * @param bytes 4 MiB at most, as they came
    * @throws OciError MANIFEST_INVALID · MANIFEST_BLOB_UNKNOWN · DIGEST_INVALID
    */
-  putManifest(repository: string, reference: Reference, mediaType: string, bytes: Uint8Array): Promise<ManifestStat>
+  putManifest(
+    repository: string,
+    reference: Reference,
+    mediaType: string,
+    bytes: Uint8Array,
+  ): Promise<ManifestStat>
 }

@@ -1,0 +1,60 @@
+/** One request inside `/v2/`, with what every route needs to answer it. */
+import type { Digest } from '@shoal/core'
+import { tryParseDigest } from '@shoal/core'
+import { isTag, OciError } from '@shoal/oci'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Reference, RegistryBackend, RegistryPush } from './backend.ts'
+
+export interface RegistryLimits {
+  /** How long a client may neither send nor take a byte that is waited for. */
+  readonly idleTimeoutMs: number
+  readonly manifestBytesMax: number
+  /** Tags in one answer, whatever the client asks for; a `Link` leads to the rest. */
+  readonly tagsMax: number
+}
+
+export interface Exchange {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly backend: RegistryBackend
+  readonly limits: RegistryLimits
+  readonly query: URLSearchParams
+  /** Aborts when the client goes away before it has its answer. */
+  readonly signal: AbortSignal
+}
+
+/** @throws OciError UNSUPPORTED on a registry that cannot be pushed to */
+export function pushOf(exchange: Exchange): RegistryPush {
+  const { push } = exchange.backend
+  if (push === undefined) throw new OciError('UNSUPPORTED', 'this registry cannot be pushed to')
+  return push
+}
+
+/** @throws OciError DIGEST_INVALID */
+export function digestOf(text: string | null): Digest {
+  const digest = tryParseDigest(text ?? '')
+  if (digest === undefined) {
+    throw new OciError('DIGEST_INVALID', 'not a sha256 or sha512 digest', {
+      detail: { digest: (text ?? '').slice(0, 160) },
+    })
+  }
+  return digest
+}
+
+/** @returns undefined when the text is neither a tag nor meant as a digest, so that nothing can be stored under it */
+export function referenceOf(text: string): Reference | undefined {
+  if (text.includes(':')) return { kind: 'digest', digest: digestOf(text) }
+  return isTag(text) ? { kind: 'tag', tag: text } : undefined
+}
+
+/** Whether the client already has what carries this digest: `If-None-Match` (RFC 9110, 13.1.2; weak comparison). */
+export function isKnownToClient(request: FastifyRequest, digest: Digest): boolean {
+  const header = request.headers['if-none-match']
+  if (header === undefined) return false
+  if (header.trim() === '*') return true
+  return header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etagOf(digest))
+}
+
+export function etagOf(digest: Digest): string {
+  return `"${digest}"`
+}

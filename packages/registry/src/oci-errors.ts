@@ -1,0 +1,61 @@
+/**
+ * Turns whatever was thrown inside `/v2/` into an OCI error. The one place where other packages' errors become codes.
+ * What is not expected becomes a 500 that says nothing about the machine; the log has the cause.
+ */
+import { DigestInvalidError, ShoalError } from '@shoal/core'
+import { OciError } from '@shoal/oci'
+import { StorageUnavailableError } from '@shoal/storage'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+/** The client went away, or stopped sending, before its request was complete. */
+export class RequestCutError extends ShoalError {
+  readonly code = 'REQUEST_CUT'
+  constructor(
+    readonly receivedBytes: number,
+    options?: ErrorOptions,
+  ) {
+    super(`the request ended after ${receivedBytes} bytes of its body, before it was complete`, options)
+  }
+}
+
+/** The backend gave more or fewer bytes than the answer announced. */
+export class BodyLengthError extends ShoalError {
+  readonly code = 'BODY_LENGTH'
+  constructor(
+    readonly announcedBytes: number,
+    readonly sentBytes: number,
+  ) {
+    super(`the backend gave ${sentBytes} of ${announcedBytes} bytes; the connection is cut`)
+  }
+}
+
+export function toOciError(error: unknown): OciError {
+  if (error instanceof OciError) return error
+  if (error instanceof DigestInvalidError) {
+    return new OciError('DIGEST_INVALID', error.message, { cause: error })
+  }
+  if (error instanceof RequestCutError)
+    return new OciError('BLOB_UPLOAD_INVALID', error.message, { cause: error })
+  if (error instanceof StorageUnavailableError) {
+    return new OciError('UNAVAILABLE', 'the store cannot be reached now; try again', { cause: error })
+  }
+  const status = statusOf(error)
+  if (status !== undefined && status < 500) {
+    return new OciError('UNSUPPORTED', 'the request cannot be served', { status, cause: error })
+  }
+  return new OciError('UNKNOWN', 'internal error', { cause: error })
+}
+
+export function sendOciError(request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
+  const error = toOciError(thrown)
+  if (error.status >= 500) request.log.error({ err: thrown, code: error.code }, 'registry request failed')
+  else request.log.debug({ code: error.code, detail: error.detail }, 'registry request refused')
+  return reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.body()))
+}
+
+/** fastify's own refusals (a URL that cannot be decoded, a Content-Type that is none) carry their status. */
+function statusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('statusCode' in error)) return undefined
+  const { statusCode } = error
+  return typeof statusCode === 'number' && statusCode >= 400 ? statusCode : undefined
+}

@@ -1,0 +1,167 @@
+/**
+ * The OCI Distribution API under `/v2/`, over one {@link RegistryBackend}. The seeder and the agent register the same
+ * plugin; a backend without `push` makes a registry that can only be read.
+ *
+ * Bodies are streamed both ways and never compressed. Every refusal inside `/v2/`, fastify's own included, has an OCI body.
+ */
+import { MANIFEST_BYTES_MAX, OciError } from '@shoal/oci'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { RegistryBackend } from './backend.ts'
+import { getBlob, headBlob } from './blob-routes.ts'
+import { type Exchange, pushOf, type RegistryLimits } from './exchange.ts'
+import { getManifest, headManifest, putManifest } from './manifest-routes.ts'
+import { sendOciError } from './oci-errors.ts'
+import { parseRegistryPath, type RegistryPath } from './path.ts'
+import { discardBody } from './request-body.ts'
+import { listTags } from './tag-routes.ts'
+import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from './upload-routes.ts'
+
+export interface RegistryPluginOptions extends Partial<RegistryLimits> {
+  readonly backend: RegistryBackend
+}
+
+const LIMITS: RegistryLimits = {
+  // Docker pauses between layers of a push for tens of seconds while it compresses; it never pauses inside one.
+  idleTimeoutMs: 120_000,
+  manifestBytesMax: MANIFEST_BYTES_MAX,
+  tagsMax: 1_000,
+}
+
+const PREFIX = '/v2'
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const
+
+/** `await server.register(registryPlugin, { backend })` */
+export async function registryPlugin(server: FastifyInstance, options: RegistryPluginOptions): Promise<void> {
+  const limits: RegistryLimits = {
+    idleTimeoutMs: options.idleTimeoutMs ?? LIMITS.idleTimeoutMs,
+    manifestBytesMax: options.manifestBytesMax ?? LIMITS.manifestBytesMax,
+    tagsMax: options.tagsMax ?? LIMITS.tagsMax,
+  }
+  const handle = (request: FastifyRequest, reply: FastifyReply) =>
+    serve(options.backend, limits, request, reply)
+  await server.register(
+    async (v2) => {
+      v2.removeAllContentTypeParsers()
+      // Bodies are read by the routes, from the socket, as they are needed.
+      v2.addContentTypeParser('*', (_request, _payload, done) => done(null))
+      v2.addHook('onRequest', async (_request, reply) => {
+        reply.headers({
+          'docker-distribution-api-version': 'registry/2.0',
+          'x-content-type-options': 'nosniff',
+        })
+      })
+      v2.setErrorHandler(refuse)
+      // Methods that fastify does not route come here too, and are told that they are not supported.
+      v2.setNotFoundHandler(handle)
+      for (const url of ['/', '/*']) {
+        v2.route({ method: [...METHODS], url, exposeHeadRoute: false, handler: handle })
+      }
+    },
+    { prefix: PREFIX },
+  )
+}
+
+/**
+ * fastify meets a URL that it cannot decode before it knows any plugin: pass this as its `frameworkErrors`, so that
+ * `/v2/%zz` has an OCI body too.
+ */
+export function registryFrameworkErrors(
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const isRegistry = /^\/v2(?:[/?]|$)/.test(request.raw.url ?? '')
+  if (isRegistry)
+    sendOciError(request, reply, new OciError('NAME_INVALID', 'the URL cannot be decoded', { cause: error }))
+  else
+    reply
+      .code(error.statusCode ?? 400)
+      .send({ statusCode: error.statusCode ?? 400, error: 'Bad Request', code: error.code })
+}
+
+async function serve(
+  backend: RegistryBackend,
+  limits: RegistryLimits,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const [path, query] = splitUrl(request.raw.url ?? '')
+  const signal = abortWithClient(reply)
+  const exchange: Exchange = { request, reply, backend, limits, query, signal }
+  await route(exchange, parseRegistryPath(path.slice(PREFIX.length)))
+  return reply
+}
+
+async function route(exchange: Exchange, path: RegistryPath): Promise<void> {
+  const { method } = exchange.request
+  switch (path.kind) {
+    case 'base':
+      if (method === 'GET' || method === 'HEAD') return answerBase(exchange)
+      throw unsupported(exchange, 'GET, HEAD')
+    case 'tags':
+      if (method === 'GET') return listTags(exchange, path.repository)
+      throw unsupported(exchange, 'GET')
+    case 'manifest':
+      if (method === 'GET') return getManifest(exchange, path.repository, path.reference)
+      if (method === 'HEAD') return headManifest(exchange, path.repository, path.reference)
+      if (method === 'PUT') return putManifest(exchange, path.repository, path.reference)
+      throw unsupported(exchange, 'GET, HEAD, PUT')
+    case 'blob':
+      if (method === 'GET') return getBlob(exchange, path.repository, path.digest)
+      if (method === 'HEAD') return headBlob(exchange, path.repository, path.digest)
+      throw unsupported(exchange, 'GET, HEAD')
+    case 'uploads':
+      if (method === 'POST') return postUpload(exchange, path.repository)
+      throw unsupported(exchange, 'POST')
+    case 'upload':
+      return routeUpload(exchange, path.repository, path.id)
+    case 'unknown':
+      throw new OciError('UNSUPPORTED', 'no such endpoint', { status: 404 })
+  }
+}
+
+function routeUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
+  pushOf(exchange)
+  switch (exchange.request.method) {
+    case 'PATCH':
+      return patchUpload(exchange, repository, id)
+    case 'PUT':
+      return putUpload(exchange, repository, id)
+    case 'GET':
+      return getUpload(exchange, repository, id)
+    case 'DELETE':
+      return deleteUpload(exchange, repository, id)
+    default:
+      throw unsupported(exchange, 'GET, PATCH, PUT, DELETE')
+  }
+}
+
+function answerBase({ reply }: Exchange): void {
+  reply.type('application/json; charset=utf-8').send('{}')
+}
+
+async function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  for (const header of ['content-length', 'docker-content-digest', 'etag']) reply.removeHeader(header)
+  if (!(await discardBody(request.raw))) reply.header('connection', 'close')
+  return sendOciError(request, reply, error)
+}
+
+function unsupported({ reply }: Exchange, allow: string): OciError {
+  reply.header('allow', allow)
+  return new OciError('UNSUPPORTED', 'the operation is unsupported')
+}
+
+function splitUrl(url: string): [path: string, query: URLSearchParams] {
+  const mark = url.indexOf('?')
+  return mark === -1
+    ? [url, new URLSearchParams()]
+    : [url.slice(0, mark), new URLSearchParams(url.slice(mark + 1))]
+}
+
+function abortWithClient(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController()
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort(new Error('the client closed the connection'))
+  })
+  return controller.signal
+}

@@ -1,0 +1,112 @@
+/**
+ * Moves the body of a request to whoever consumes it, chunk by chunk under back-pressure: the socket is read when the
+ * consumer asks. A body that stops before it is complete throws, so that nothing half-received passes for whole.
+ */
+import type { IncomingMessage } from 'node:http'
+import { OciError } from '@shoal/oci'
+import { RequestCutError } from './oci-errors.ts'
+
+/** What a refused body may still send while the client learns of the refusal, and for how long. */
+const DISCARD_BYTES_MAX = 16 * 1024 * 1024
+const DISCARD_MS_MAX = 5_000
+
+/** Bytes that the client announced; undefined when it did not. */
+export function announcedBytes(raw: IncomingMessage): number | undefined {
+  const header = raw.headers['content-length']
+  // Node's parser has refused what is not digits, and a length beside Transfer-Encoding.
+  return header === undefined ? undefined : Number(header)
+}
+
+export function hasBody(raw: IncomingMessage): boolean {
+  return raw.headers['transfer-encoding'] !== undefined || (announcedBytes(raw) ?? 0) > 0
+}
+
+/**
+ * @param idleTimeoutMs how long the client may send nothing while it is being waited for; the time that the consumer takes
+ * does not count
+ * @throws RequestCutError from the iteration, when the client goes away or stays silent
+ */
+export async function* readBody(raw: IncomingMessage, idleTimeoutMs: number): AsyncGenerator<Uint8Array> {
+  let received = 0
+  // The connection stays when the consumer stops early: it has an answer to send.
+  const chunks = raw.iterator({ destroyOnReturn: false })
+  try {
+    while (true) {
+      const next = await nextWithin(raw, chunks, idleTimeoutMs)
+      if (next.done === true) break
+      received += next.value.length
+      yield next.value
+    }
+  } catch (cause) {
+    throw new RequestCutError(received, { cause })
+  } finally {
+    await chunks.return?.()
+  }
+  if (raw.complete === false) throw new RequestCutError(received)
+}
+
+/**
+ * Collects a small body.
+ * @throws OciError 413, as soon as more than `bytesMax` are announced or received
+ */
+export async function collectBody(
+  raw: IncomingMessage,
+  bytesMax: number,
+  idleTimeoutMs: number,
+): Promise<Uint8Array> {
+  const tooLarge = () =>
+    new OciError('MANIFEST_INVALID', `longer than the ${bytesMax} bytes that are allowed`, { status: 413 })
+  if ((announcedBytes(raw) ?? 0) > bytesMax) throw tooLarge()
+  const parts: Uint8Array[] = []
+  let length = 0
+  for await (const part of readBody(raw, idleTimeoutMs)) {
+    length += part.length
+    if (length > bytesMax) throw tooLarge()
+    parts.push(part)
+  }
+  return Buffer.concat(parts)
+}
+
+/**
+ * Reads and forgets what the client still sends, within bounds: most clients read the answer only after they have sent
+ * everything, and lose it when the connection is reset under them.
+ *
+ * @returns whether the body came to its end, so that the connection can serve another request
+ */
+export function discardBody(raw: IncomingMessage): Promise<boolean> {
+  if (raw.complete || raw.readableEnded || raw.destroyed || !hasBody(raw)) return Promise.resolve(true)
+  return new Promise((resolve) => {
+    let bytes = 0
+    const settle = (isWhole: boolean) => {
+      clearTimeout(timer)
+      raw.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose)
+      if (!isWhole) raw.pause()
+      resolve(isWhole)
+    }
+    const onData = (chunk: Uint8Array) => {
+      bytes += chunk.length
+      if (bytes > DISCARD_BYTES_MAX) settle(false)
+    }
+    const onEnd = () => settle(true)
+    const onClose = () => settle(false)
+    const timer = setTimeout(onClose, DISCARD_MS_MAX)
+    raw.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose)
+    raw.resume()
+  })
+}
+
+async function nextWithin(
+  raw: IncomingMessage,
+  chunks: AsyncIterator<Uint8Array>,
+  idleTimeoutMs: number,
+): Promise<IteratorResult<Uint8Array>> {
+  const timer = setTimeout(
+    () => raw.destroy(new Error(`nothing was sent for ${idleTimeoutMs} ms`)),
+    idleTimeoutMs,
+  )
+  try {
+    return await chunks.next()
+  } finally {
+    clearTimeout(timer)
+  }
+}

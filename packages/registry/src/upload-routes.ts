@@ -1,0 +1,178 @@
+/**
+ * `/v2/<name>/blobs/uploads/…`. OCI distribution specification, "Pushing blobs": in one POST, in POST and PUT, in chunks,
+ * or mounted from another repository.
+ */
+import {
+  DIGEST_ALGORITHMS,
+  type Digest,
+  type DigestAlgorithm,
+  digestAlgorithm,
+  tryParseDigest,
+} from '@shoal/core'
+import { type ByteSpan, formatUploadRange, isRepositoryName, OciError, parseUploadRange } from '@shoal/oci'
+import type { RegistryPush, UploadStatus } from './backend.ts'
+import { digestOf, type Exchange, pushOf } from './exchange.ts'
+import { announcedBytes, hasBody, readBody } from './request-body.ts'
+
+export async function postUpload(exchange: Exchange, repository: string): Promise<void> {
+  const push = pushOf(exchange)
+  if (exchange.query.has('digest')) return postWholeBlob(exchange, push, repository)
+  if (exchange.query.has('mount')) {
+    const mounted = await mount(exchange, push, repository)
+    if (mounted !== undefined) return answerCreated(exchange, repository, mounted)
+  }
+  const algorithm = algorithmOf(exchange.query.get('digest-algorithm'))
+  const status = await push.startUpload(repository, algorithm === undefined ? {} : { algorithm })
+  answerStatus(exchange, repository, status, 202)
+}
+
+export async function patchUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
+  const push = pushOf(exchange)
+  const status = await findUpload(push, repository, id)
+  const appended = await append(exchange, push, repository, status, {})
+  answerStatus(exchange, repository, appended, 202)
+}
+
+export async function putUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
+  const push = pushOf(exchange)
+  const digest = digestOf(exchange.query.get('digest'))
+  const status = await findUpload(push, repository, id)
+  if (hasBody(exchange.request.raw)) {
+    const announced = announcedBytes(exchange.request.raw)
+    await append(exchange, push, repository, status, {
+      algorithm: digestAlgorithm(digest),
+      ...(announced === undefined ? {} : { blobBytes: status.received + announced }),
+    })
+  }
+  const stat = await push.finishUpload(repository, id, digest)
+  answerCreated(exchange, repository, stat.digest)
+}
+
+export async function getUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
+  answerStatus(exchange, repository, await findUpload(pushOf(exchange), repository, id), 204)
+}
+
+export async function deleteUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
+  if (!(await pushOf(exchange).cancelUpload(repository, id))) throw uploadUnknown(id)
+  exchange.reply.code(204).send()
+}
+
+async function postWholeBlob(exchange: Exchange, push: RegistryPush, repository: string): Promise<void> {
+  const { raw } = exchange.request
+  const digest = digestOf(exchange.query.get('digest'))
+  const algorithm = digestAlgorithm(digest)
+  const bytesExpected = announcedBytes(raw) ?? (hasBody(raw) ? undefined : 0)
+  const status = await push.startUpload(repository, {
+    algorithm,
+    ...(bytesExpected === undefined ? {} : { bytesExpected }),
+  })
+  try {
+    if (hasBody(raw))
+      await push.appendUpload(repository, status.id, readBody(raw, exchange.limits.idleTimeoutMs))
+    const stat = await push.finishUpload(repository, status.id, digest)
+    answerCreated(exchange, repository, stat.digest)
+  } catch (error) {
+    // Nobody was told the upload's id, so nobody can continue it.
+    await push.cancelUpload(repository, status.id)
+    throw error
+  }
+}
+
+/** A mount that cannot be done is no error: the client is offered an upload instead. */
+async function mount(
+  { query }: Exchange,
+  push: RegistryPush,
+  repository: string,
+): Promise<Digest | undefined> {
+  const digest = tryParseDigest(query.get('mount') ?? '')
+  const from = query.get('from') ?? ''
+  if (digest === undefined || !isRepositoryName(from)) return undefined
+  return (await push.mountBlob(repository, digest, from))?.digest
+}
+
+async function append(
+  exchange: Exchange,
+  push: RegistryPush,
+  repository: string,
+  status: UploadStatus,
+  last: { readonly blobBytes?: number; readonly algorithm?: DigestAlgorithm },
+): Promise<UploadStatus> {
+  const { raw } = exchange.request
+  try {
+    const span = contentRangeOf(exchange)
+    const body = readBody(raw, exchange.limits.idleTimeoutMs)
+    const exact = span === undefined ? body : exactly(body, span.end - span.start)
+    return await push.appendUpload(repository, status.id, exact, {
+      ...last,
+      ...(span === undefined ? {} : { startAt: span.start }),
+    })
+  } catch (error) {
+    if (error instanceof OciError && error.code === 'RANGE_INVALID') {
+      const now = (await push.uploadStatus(repository, status.id)) ?? status
+      exchange.reply.headers(statusHeaders(repository, now))
+    }
+    throw error
+  }
+}
+
+function contentRangeOf({ request }: Exchange): ByteSpan | undefined {
+  const header = request.headers['content-range']
+  if (header === undefined) return undefined
+  const span = parseUploadRange(header)
+  if (span === undefined) throw new OciError('RANGE_INVALID', 'Content-Range is not start-end')
+  const announced = announcedBytes(request.raw)
+  if (announced !== undefined && announced !== span.end - span.start) {
+    throw new OciError('SIZE_INVALID', 'Content-Range and Content-Length contradict each other')
+  }
+  return span
+}
+
+/** A chunk without a length must still be as long as its Content-Range says. */
+async function* exactly(body: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
+  let received = 0
+  const mismatch = () => new OciError('SIZE_INVALID', 'the chunk is not as long as its Content-Range')
+  for await (const part of body) {
+    received += part.length
+    if (received > bytes) throw mismatch()
+    yield part
+  }
+  if (received < bytes) throw mismatch()
+}
+
+async function findUpload(push: RegistryPush, repository: string, id: string): Promise<UploadStatus> {
+  const status = await push.uploadStatus(repository, id)
+  if (status === undefined) throw uploadUnknown(id)
+  return status
+}
+
+function algorithmOf(text: string | null): DigestAlgorithm | undefined {
+  if (text === null) return undefined
+  const algorithm = DIGEST_ALGORITHMS.find((known) => known === text)
+  if (algorithm === undefined) throw new OciError('DIGEST_INVALID', 'the digest algorithm is not supported')
+  return algorithm
+}
+
+function answerStatus({ reply }: Exchange, repository: string, status: UploadStatus, code: 202 | 204): void {
+  reply.code(code).headers(statusHeaders(repository, status)).send()
+}
+
+function statusHeaders(repository: string, status: UploadStatus): Record<string, string> {
+  return {
+    location: `/v2/${repository}/blobs/uploads/${status.id}`,
+    range: formatUploadRange(status.received),
+    'docker-upload-uuid': status.id,
+  }
+}
+
+function answerCreated({ reply }: Exchange, repository: string, digest: Digest): void {
+  reply
+    .code(201)
+    .headers({ location: `/v2/${repository}/blobs/${digest}`, 'docker-content-digest': digest })
+    .send()
+}
+
+function uploadUnknown(id: string): OciError {
+  return new OciError('BLOB_UPLOAD_UNKNOWN', 'blob upload unknown to registry', {
+    detail: { id: id.slice(0, 128) },
+  })
+}
