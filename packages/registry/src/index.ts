@@ -1,3 +1,8 @@
 export * from './backend.ts'
+export { BlobHasher, type BlobHasherInit, type HashedBlob } from './image-store/blob-hasher.ts'
+export type { BlobMetainfo } from './image-store/blob-library.ts'
+export { ImageStore, type ImageStoreParts } from './image-store/image-store.ts'
+export type { UploadLimits } from './image-store/upload-sessions.ts'
+export { readManifest } from './manifest-text.ts'
 export { RequestCutError } from './oci-errors.ts'
 export { type RegistryPluginOptions, registryFrameworkErrors, registryPlugin } from './plugin.ts'

@@ -1,0 +1,79 @@
+/**
+ * Computes a blob's digest and its metainfo in one pass over its bytes, so that a push is never read a second time.
+ *
+ * The piece length follows from the blob's length. Where that is known, one piece length is hashed for. Where it is not
+ * (`docker push`), every piece length that is still possible is, and each is dropped once the blob has grown past it.
+ */
+import { createHash, type Hash } from 'node:crypto'
+import {
+  blobBytesMaxFor,
+  type Digest,
+  type DigestAlgorithm,
+  type Metainfo,
+  PIECE_LENGTHS_BYTES,
+  parseDigest,
+  pieceLengthFor,
+} from '@shoal/core'
+import { OciError } from '@shoal/oci'
+import { PieceHasher } from './piece-hasher.ts'
+
+/** As long as metainfo can be: 65,536 pieces of 4 MiB, 52 bytes of hashes each. */
+export const BLOB_BYTES_MAX = 256 * 1024 * 1024 * 1024
+
+export interface HashedBlob {
+  readonly digest: Digest
+  readonly length: number
+  readonly metainfo: Metainfo
+}
+
+export interface BlobHasherInit {
+  readonly algorithm: DigestAlgorithm
+  /** Length of the whole blob, where it is known. */
+  readonly blobBytes?: number
+}
+
+export class BlobHasher {
+  readonly #algorithm: DigestAlgorithm
+  readonly #whole: Hash
+  #candidates: PieceHasher[]
+  #length = 0
+
+  constructor({ algorithm, blobBytes }: BlobHasherInit) {
+    this.#algorithm = algorithm
+    this.#whole = createHash(algorithm)
+    const pieceLengths = blobBytes === undefined ? PIECE_LENGTHS_BYTES : [pieceLengthFor(blobBytes)]
+    this.#candidates = pieceLengths.map((pieceLength) => new PieceHasher(pieceLength))
+  }
+
+  /** Piece lengths that are still being hashed for. */
+  get candidateCount(): number {
+    return this.#candidates.length
+  }
+
+  /** @throws OciError SIZE_INVALID when the blob grows longer than any metainfo can describe */
+  update(chunk: Uint8Array): void {
+    this.#length += chunk.length
+    if (this.#length > BLOB_BYTES_MAX) {
+      throw new OciError('SIZE_INVALID', `a blob may have ${BLOB_BYTES_MAX} bytes`, { status: 413 })
+    }
+    this.#candidates = this.#candidates.filter(
+      ({ pieceLength }) =>
+        this.#length <= blobBytesMaxFor(pieceLength as (typeof PIECE_LENGTHS_BYTES)[number]),
+    )
+    this.#whole.update(chunk)
+    for (const candidate of this.#candidates) candidate.update(chunk)
+  }
+
+  /**
+   * @returns undefined when the piece length that follows from the length was not hashed for, since the length expected
+   * was another; the bytes must be read again then
+   */
+  finish(): HashedBlob | undefined {
+    const length = this.#length
+    const pieceLength = pieceLengthFor(length)
+    const pieces = this.#candidates.find((candidate) => candidate.pieceLength === pieceLength)
+    if (pieces === undefined) return undefined
+    const digest = parseDigest(`${this.#algorithm}:${this.#whole.digest('hex')}`)
+    return { digest, length, metainfo: { digest, length, pieceLength, ...pieces.finish() } }
+  }
+}

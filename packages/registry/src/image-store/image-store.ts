@@ -1,0 +1,283 @@
+/**
+ * Images over an {@link ObjectStore}: the seeder's side of the registry, pull and push. The layout is in `layout.ts`.
+ *
+ * A pushed blob is hashed while it arrives and written once, to the place where it stays. It becomes readable by one
+ * conditional create, after its metainfo is there. The object store is the database; everything held here can be lost.
+ */
+import { type Digest, digestAlgorithm } from '@shoal/core'
+import { OciError } from '@shoal/oci'
+import type { ByteRange, ObjectStore } from '@shoal/storage'
+import type { Logger } from 'pino'
+import type {
+  BlobStat,
+  Manifest,
+  ManifestStat,
+  Reference,
+  RegistryBackend,
+  RegistryPush,
+  TagsPage,
+  UploadChunk,
+  UploadStatus,
+} from '../backend.ts'
+import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
+import { BlobLibrary, type BlobMetainfo } from './blob-library.ts'
+import { checkManifest } from './manifest-check.ts'
+import { Repositories } from './repositories.ts'
+import type { UploadSession } from './upload-session.ts'
+import { type UploadLimits, UploadSessions } from './upload-sessions.ts'
+
+export interface ImageStoreParts {
+  readonly objects: ObjectStore
+  readonly log: Logger
+  readonly nowMs: () => number
+  /** Unguessable, of `A–Z a–z 0–9 _ -`: names an upload and the object that it writes. */
+  readonly newId: () => string
+  /** Reads a blob's bytes in place of the object store: the seeder's own pieces. */
+  readonly readBlob?: (stat: BlobStat, range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
+  /** Called once for every blob that an upload ends with, also when the store had it before. Must not throw. */
+  readonly onBlobStored?: (stat: BlobStat, blob: BlobMetainfo) => void
+}
+
+const LIMITS: UploadLimits = { uploadsMax: 128, uploadIdleMs: 60 * 60 * 1000 }
+
+export class ImageStore implements RegistryBackend, RegistryPush {
+  readonly push: RegistryPush = this
+  readonly #blobs: BlobLibrary
+  readonly #repositories: Repositories
+  readonly #uploads: UploadSessions
+  readonly #limits: UploadLimits
+  #sweeping: NodeJS.Timeout | undefined
+
+  constructor(
+    private readonly parts: ImageStoreParts,
+    limits: Partial<UploadLimits> = {},
+  ) {
+    this.#limits = { ...LIMITS, ...limits }
+    this.#blobs = new BlobLibrary(parts)
+    this.#repositories = new Repositories(parts)
+    this.#uploads = new UploadSessions(parts, this.#limits)
+  }
+
+  /** Begins to sweep idle uploads. The object store is started and stopped by whoever made it. */
+  async start(): Promise<void> {
+    this.#sweeping = setInterval(() => void this.sweepUploads(), this.#limits.uploadIdleMs / 4)
+    this.#sweeping.unref()
+  }
+
+  /** Drops every upload: they live in this process. */
+  async stop(): Promise<void> {
+    clearInterval(this.#sweeping)
+    await this.#uploads.dropAll()
+  }
+
+  async sweepUploads(): Promise<void> {
+    await this.#uploads.sweep()
+  }
+
+  get uploadCount(): number {
+    return this.#uploads.count
+  }
+
+  // What the seeder needs beyond the registry's routes.
+
+  /** @returns undefined when there is no such blob */
+  metainfo(digest: Digest): Promise<BlobMetainfo | undefined> {
+    return this.#blobs.metainfo(digest)
+  }
+
+  /** @param infoHash 40 lower-case hexadecimal digits */
+  digestOfInfoHash(infoHash: string): Promise<Digest | undefined> {
+    return this.#blobs.digestOfInfoHash(infoHash)
+  }
+
+  /** Where the blob's bytes lie in the object store, for reading pieces and for presigned URLs. */
+  async contentLocation(
+    digest: Digest,
+  ): Promise<{ readonly key: string; readonly length: number } | undefined> {
+    const record = await this.#blobs.record(digest)
+    return record && { key: record.contentKey, length: record.length }
+  }
+
+  // Pull.
+
+  async tags(repository: string, page: { tagsMax: number; after?: string }): Promise<TagsPage | undefined> {
+    if (page.tagsMax > 0) {
+      const found = await this.#repositories.tags(repository, page)
+      if (found.tags.length > 0) return found
+    }
+    return (await this.#repositories.exists(repository)) ? { tags: [], more: false } : undefined
+  }
+
+  hasRepository(repository: string): Promise<boolean> {
+    return this.#repositories.exists(repository)
+  }
+
+  async manifest(repository: string, reference: Reference): Promise<Manifest | undefined> {
+    const digest =
+      reference.kind === 'digest'
+        ? reference.digest
+        : await this.#repositories.digestOfTag(repository, reference.tag)
+    return digest && (await this.#repositories.manifest(repository, digest))
+  }
+
+  async blobStat(repository: string, digest: Digest): Promise<BlobStat | undefined> {
+    if (!(await this.#repositories.hasBlob(repository, digest))) return undefined
+    const record = await this.#blobs.record(digest)
+    return record && { digest, length: record.length }
+  }
+
+  async *readBlob(
+    repository: string,
+    digest: Digest,
+    range: ByteRange,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const stat = await this.blobStat(repository, digest)
+    if (stat === undefined) throw blobUnknown(digest)
+    if (this.parts.readBlob !== undefined) yield* this.parts.readBlob(stat, range, signal)
+    else yield* this.readContent(digest, range, signal)
+  }
+
+  /** The blob's bytes from the object store, whatever the repository. */
+  async *readContent(digest: Digest, range: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    const record = await this.#blobs.record(digest)
+    if (record === undefined) throw blobUnknown(digest)
+    if (range.end <= range.start) return
+    const object = await this.parts.objects.read(record.contentKey, { range, ...(signal ? { signal } : {}) })
+    if (object === undefined) throw blobUnknown(digest)
+    yield* object.body
+  }
+
+  // Push.
+
+  async startUpload(
+    repository: string,
+    init: { bytesExpected?: number; algorithm?: 'sha256' | 'sha512' },
+  ): Promise<UploadStatus> {
+    const session = this.#uploads.begin(repository, {
+      ...(init.algorithm === undefined ? {} : { algorithm: init.algorithm }),
+      ...(init.bytesExpected === undefined ? {} : { blobBytes: init.bytesExpected }),
+    })
+    return session.status
+  }
+
+  async uploadStatus(repository: string, id: string): Promise<UploadStatus | undefined> {
+    return this.#uploads.get(repository, id)?.status
+  }
+
+  async appendUpload(
+    repository: string,
+    id: string,
+    body: AsyncIterable<Uint8Array>,
+    chunk: UploadChunk = {},
+  ): Promise<UploadStatus> {
+    return this.#uploads.use(repository, id, async (session) => {
+      await session.append(body, chunk)
+      return session.status
+    })
+  }
+
+  async finishUpload(repository: string, id: string, digest: Digest): Promise<BlobStat> {
+    return this.#uploads.use(repository, id, async (session) => {
+      try {
+        return await this.#finish(repository, session, digest)
+      } catch (error) {
+        await this.#uploads.drop(session)
+        throw error
+      }
+    })
+  }
+
+  async cancelUpload(repository: string, id: string): Promise<boolean> {
+    const session = this.#uploads.get(repository, id)
+    if (session === undefined) return false
+    await this.#uploads.drop(session)
+    return true
+  }
+
+  async mountBlob(repository: string, digest: Digest, from: string): Promise<BlobStat | undefined> {
+    const stat = await this.blobStat(from, digest)
+    if (stat !== undefined) await this.#repositories.linkBlob(repository, digest)
+    return stat
+  }
+
+  async putManifest(
+    repository: string,
+    reference: Reference,
+    mediaType: string,
+    bytes: Uint8Array,
+  ): Promise<ManifestStat> {
+    const manifest = await checkManifest(reference, mediaType, bytes, async (digest) => {
+      return (await this.blobStat(repository, digest)) !== undefined
+    })
+    await this.#repositories.putManifest(repository, manifest)
+    if (reference.kind === 'tag') await this.#repositories.putTag(repository, reference.tag, manifest.digest)
+    this.parts.log.info(
+      { repository, digest: manifest.digest, reference: labelOf(reference) },
+      'manifest stored',
+    )
+    return { digest: manifest.digest, length: manifest.length, mediaType: manifest.mediaType }
+  }
+
+  async #finish(repository: string, session: UploadSession, digest: Digest): Promise<BlobStat> {
+    const hashed = session.hashed(digestAlgorithm(digest))
+    // Known to be wrong before anything of it can be seen.
+    if (hashed !== undefined && hashed.digest !== digest) throw digestInvalid(digest, hashed.digest)
+    const stat =
+      hashed !== undefined && (await this.#blobs.record(digest)) !== undefined
+        ? await this.#keepExisting(session, hashed)
+        : await this.#storeNew(session, hashed, digest)
+    this.#uploads.forget(session)
+    await this.#repositories.linkBlob(repository, digest)
+    const blob = await this.#blobs.metainfo(digest)
+    if (blob !== undefined) this.parts.onBlobStored?.(stat, blob)
+    this.parts.log.info({ repository, digest, length: stat.length }, 'blob stored')
+    return stat
+  }
+
+  /** Somebody pushed the same bytes before: theirs stay, these go. */
+  async #keepExisting(session: UploadSession, { digest, length }: HashedBlob): Promise<BlobStat> {
+    await this.#uploads.drop(session)
+    return { digest, length }
+  }
+
+  async #storeNew(session: UploadSession, hashed: HashedBlob | undefined, digest: Digest): Promise<BlobStat> {
+    const { contentKey } = session.init
+    let blob: HashedBlob
+    try {
+      await session.complete()
+      blob = hashed ?? (await this.#hashContent(contentKey, digest))
+      if (blob.digest !== digest) throw digestInvalid(digest, blob.digest)
+    } catch (error) {
+      await this.parts.objects.delete(contentKey)
+      throw error
+    }
+    await this.#blobs.publish(blob, contentKey)
+    return { digest, length: blob.length }
+  }
+
+  /** Reads content again that was hashed for another algorithm or length than it turned out to have: rare. */
+  async #hashContent(contentKey: string, digest: Digest): Promise<HashedBlob> {
+    const object = await this.parts.objects.read(contentKey)
+    if (object === undefined) throw new Error(`the content ${contentKey} vanished while it was published`)
+    const hasher = new BlobHasher({ algorithm: digestAlgorithm(digest), blobBytes: object.length })
+    for await (const chunk of object.body) hasher.update(chunk)
+    const blob = hasher.finish()
+    if (blob === undefined) throw new Error(`the content ${contentKey} changed while it was read`)
+    return blob
+  }
+}
+
+function blobUnknown(digest: Digest): OciError {
+  return new OciError('BLOB_UNKNOWN', 'blob unknown to registry', { detail: { digest } })
+}
+
+function digestInvalid(given: Digest, computed: Digest): OciError {
+  return new OciError('DIGEST_INVALID', 'provided digest did not match uploaded content', {
+    detail: { digest: given, computed },
+  })
+}
+
+function labelOf(reference: Reference): string {
+  return reference.kind === 'tag' ? reference.tag : reference.digest
+}

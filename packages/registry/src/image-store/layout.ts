@@ -1,0 +1,132 @@
+/**
+ * Where everything of an image lies in the object store. Pure.
+ *
+ * ```
+ * blobs/<alg>/<ab>/<hex>                 JSON {version, length, contentKey, infoHash}: the blob exists, and where its bytes are
+ * content/<upload id>                    the bytes, written once to the place where they stay
+ * torrents/<alg>-<hex>                   the bencoded info dictionary
+ * swarms/<info hash>                     the digest, so that a standard client's info hash is found after a restart
+ * repos/<name>/_blobs/<alg>/<hex>        empty JSON: the repository has the blob; a digest alone grants nothing
+ * repos/<name>/_manifests/<alg>/<hex>    one line of JSON {version, mediaType}, then the manifest as it came
+ * repos/<name>/_tags/<tag>               JSON {version, digest, updatedAtMs}
+ * ```
+ *
+ * A blob is published by the one conditional create of its `blobs/` record, after everything that the record promises is
+ * there. Segments that begin with `_` cannot be a component of a repository name, so names never collide with them.
+ */
+import { type Digest, digestAlgorithm, digestHex, ShoalError, torrentName, tryParseDigest } from '@shoal/core'
+
+const VERSION = 1
+/** A record is a few hundred bytes; whatever is longer is not one. */
+export const RECORD_BYTES_MAX = 4_096
+/** The first line of a stored manifest. */
+export const MANIFEST_HEADER_BYTES_MAX = 1_024
+
+export class StoredRecordInvalidError extends ShoalError {
+  readonly code = 'STORED_RECORD_INVALID'
+  constructor(readonly key: string) {
+    super(`the object ${key} is not what Shoal writes there; was it changed by something else?`)
+  }
+}
+
+/** That a blob exists, and where. */
+export interface BlobRecord {
+  /** Bytes. */
+  readonly length: number
+  readonly contentKey: string
+  /** 40 hexadecimal digits. */
+  readonly infoHash: string
+}
+
+export interface TagRecord {
+  readonly digest: Digest
+  readonly updatedAtMs: number
+}
+
+export const keys = {
+  blob: (digest: Digest) =>
+    `blobs/${digestAlgorithm(digest)}/${digestHex(digest).slice(0, 2)}/${digestHex(digest)}`,
+  content: (uploadId: string) => `content/${uploadId}`,
+  torrent: (digest: Digest) => `torrents/${torrentName(digest)}`,
+  swarm: (infoHash: string) => `swarms/${infoHash}`,
+  repository: (name: string) => `repos/${name}/_`,
+  blobLink: (name: string, digest: Digest) =>
+    `repos/${name}/_blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`,
+  manifest: (name: string, digest: Digest) =>
+    `repos/${name}/_manifests/${digestAlgorithm(digest)}/${digestHex(digest)}`,
+  tags: (name: string) => `repos/${name}/_tags/`,
+  tag: (name: string, tag: string) => `repos/${name}/_tags/${tag}`,
+}
+
+export function encodeBlobRecord({ length, contentKey, infoHash }: BlobRecord): Uint8Array {
+  return encodeJson({ version: VERSION, length, contentKey, infoHash })
+}
+
+/** @throws StoredRecordInvalidError */
+export function decodeBlobRecord(key: string, bytes: Uint8Array): BlobRecord {
+  const { length, contentKey, infoHash } = decodeJson(key, bytes)
+  const isRecord =
+    Number.isSafeInteger(length) &&
+    (length as number) >= 0 &&
+    typeof contentKey === 'string' &&
+    /^content\/[A-Za-z0-9_-]+$/.test(contentKey) &&
+    typeof infoHash === 'string' &&
+    isInfoHash(infoHash)
+  if (!isRecord) throw new StoredRecordInvalidError(key)
+  return { length: length as number, contentKey, infoHash }
+}
+
+export function encodeTagRecord({ digest, updatedAtMs }: TagRecord): Uint8Array {
+  return encodeJson({ version: VERSION, digest, updatedAtMs })
+}
+
+/** @throws StoredRecordInvalidError */
+export function decodeTagRecord(key: string, bytes: Uint8Array): TagRecord {
+  const { digest, updatedAtMs } = decodeJson(key, bytes)
+  const parsed = typeof digest === 'string' ? tryParseDigest(digest) : undefined
+  if (parsed === undefined || typeof updatedAtMs !== 'number') throw new StoredRecordInvalidError(key)
+  return { digest: parsed, updatedAtMs }
+}
+
+export function encodeBlobLink(): Uint8Array {
+  return encodeJson({ version: VERSION })
+}
+
+export function encodeManifest(mediaType: string, bytes: Uint8Array): Uint8Array {
+  return Buffer.concat([encodeJson({ version: VERSION, mediaType }), Buffer.from('\n'), bytes])
+}
+
+/** @throws StoredRecordInvalidError */
+export function decodeManifest(key: string, stored: Uint8Array): { mediaType: string; bytes: Uint8Array } {
+  const lineEnd = stored.indexOf(0x0a)
+  if (lineEnd === -1 || lineEnd > MANIFEST_HEADER_BYTES_MAX) throw new StoredRecordInvalidError(key)
+  const { mediaType } = decodeJson(key, stored.subarray(0, lineEnd))
+  if (typeof mediaType !== 'string') throw new StoredRecordInvalidError(key)
+  return { mediaType, bytes: stored.subarray(lineEnd + 1) }
+}
+
+export function isInfoHash(text: string): boolean {
+  return /^[0-9a-f]{40}$/.test(text)
+}
+
+/** Ids that can be part of a key and of a URL. */
+export function isUploadId(text: string): boolean {
+  return /^[A-Za-z0-9_-]{1,128}$/.test(text)
+}
+
+function encodeJson(record: { readonly [key: string]: unknown }): Uint8Array {
+  return Buffer.from(JSON.stringify(record))
+}
+
+function decodeJson(key: string, bytes: Uint8Array): { readonly [key: string]: unknown } {
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString())
+  } catch {
+    throw new StoredRecordInvalidError(key)
+  }
+  if (typeof value !== 'object' || value === null || (value as { version?: unknown }).version !== VERSION) {
+    throw new StoredRecordInvalidError(key)
+  }
+  return value as { readonly [key: string]: unknown }
+}

@@ -1,0 +1,121 @@
+/**
+ * Repositories in the object store: which blobs each may read, its manifests and its tags.
+ * Manifests by digest never change and are kept in memory for a while; tags for a moment, so that a burst of nodes that
+ * ask for one tag costs the store one read.
+ */
+import type { Digest } from '@shoal/core'
+import { MANIFEST_BYTES_MAX } from '@shoal/oci'
+import { type ObjectStore, readWhole } from '@shoal/storage'
+import type { Manifest, TagsPage } from '../backend.ts'
+import {
+  decodeManifest,
+  decodeTagRecord,
+  encodeBlobLink,
+  encodeManifest,
+  encodeTagRecord,
+  keys,
+  MANIFEST_HEADER_BYTES_MAX,
+  RECORD_BYTES_MAX,
+} from './layout.ts'
+import { RecentValues } from './recent-values.ts'
+
+/** How long another replica's push of the same tag may go unseen. */
+const TAG_AGE_MS_MAX = 1_000
+const TAGS_KEPT_MAX = 4_096
+/** How long another replica's deletion may go unseen. */
+const CONTENT_AGE_MS_MAX = 60_000
+const LINKS_KEPT_MAX = 32_768
+const MANIFEST_BYTES_KEPT_MAX = 32 * 1024 * 1024
+/** S3 gives at most so many keys at a time. */
+const LIST_KEYS_MAX = 1_000
+
+export class Repositories {
+  readonly #objects: ObjectStore
+  readonly #nowMs: () => number
+  readonly #tags: RecentValues<Digest>
+  readonly #manifests: RecentValues<Manifest>
+  readonly #links: RecentValues<true>
+
+  constructor({ objects, nowMs }: { objects: ObjectStore; nowMs: () => number }) {
+    this.#objects = objects
+    this.#nowMs = nowMs
+    this.#tags = new RecentValues({ weightMax: TAGS_KEPT_MAX, ageMsMax: TAG_AGE_MS_MAX, nowMs })
+    this.#links = new RecentValues({ weightMax: LINKS_KEPT_MAX, ageMsMax: CONTENT_AGE_MS_MAX, nowMs })
+    this.#manifests = new RecentValues({
+      weightMax: MANIFEST_BYTES_KEPT_MAX,
+      weigh: ({ length }) => 512 + length,
+      ageMsMax: CONTENT_AGE_MS_MAX,
+      nowMs,
+    })
+  }
+
+  async exists(name: string): Promise<boolean> {
+    return (await this.#objects.list(keys.repository(name), { keysMax: 1 })).keys.length > 0
+  }
+
+  async hasBlob(name: string, digest: Digest): Promise<boolean> {
+    const key = keys.blobLink(name, digest)
+    return (
+      (await this.#links.get(key, async () => ((await this.#objects.stat(key)) ? true : undefined))) === true
+    )
+  }
+
+  async linkBlob(name: string, digest: Digest): Promise<void> {
+    const key = keys.blobLink(name, digest)
+    await this.#objects.put(key, encodeBlobLink(), { ifAbsent: true })
+    this.#links.set(key, true)
+  }
+
+  async manifest(name: string, digest: Digest): Promise<Manifest | undefined> {
+    const key = keys.manifest(name, digest)
+    return this.#manifests.get(key, async () => {
+      const stored = await this.#readSmall(key, MANIFEST_HEADER_BYTES_MAX + 1 + MANIFEST_BYTES_MAX)
+      if (stored === undefined) return undefined
+      const { mediaType, bytes } = decodeManifest(key, stored)
+      return { digest, length: bytes.length, mediaType, bytes }
+    })
+  }
+
+  async putManifest(name: string, { digest, mediaType, bytes }: Manifest): Promise<void> {
+    const key = keys.manifest(name, digest)
+    await this.#objects.put(key, encodeManifest(mediaType, bytes), { ifAbsent: true })
+  }
+
+  async digestOfTag(name: string, tag: string): Promise<Digest | undefined> {
+    const key = keys.tag(name, tag)
+    return this.#tags.get(key, async () => {
+      const stored = await this.#readSmall(key, RECORD_BYTES_MAX)
+      return stored && decodeTagRecord(key, stored).digest
+    })
+  }
+
+  /** The last writer wins: a tag is what was pushed last. */
+  async putTag(name: string, tag: string, digest: Digest): Promise<void> {
+    const key = keys.tag(name, tag)
+    await this.#objects.put(key, encodeTagRecord({ digest, updatedAtMs: this.#nowMs() }))
+    // Forgotten rather than set: of two pushes at once, only the store knows which was last.
+    this.#tags.delete(key)
+  }
+
+  /** In byte order. */
+  async tags(name: string, { tagsMax, after }: { tagsMax: number; after?: string }): Promise<TagsPage> {
+    const prefix = keys.tags(name)
+    const tags: string[] = []
+    let from = after === undefined ? undefined : prefix + after
+    do {
+      const keysMax = Math.min(LIST_KEYS_MAX, tagsMax + 1 - tags.length)
+      const page = await this.#objects.list(prefix, {
+        keysMax,
+        ...(from === undefined ? {} : { after: from }),
+      })
+      tags.push(...page.keys.map((key) => key.slice(prefix.length)))
+      from = page.next
+    } while (from !== undefined && tags.length <= tagsMax)
+    return { tags: tags.slice(0, tagsMax), more: tags.length > tagsMax }
+  }
+
+  async #readSmall(key: string, bytesMax: number): Promise<Uint8Array | undefined> {
+    const object = await this.#objects.read(key)
+    return object && (await readWhole(key, object, bytesMax))
+  }
+}
