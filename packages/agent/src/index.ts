@@ -1,1 +1,3 @@
+export * from './agent.ts'
+export * from './errors.ts'
 export * from './settings.ts'

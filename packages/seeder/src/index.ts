@@ -1,1 +1,3 @@
+export * from './errors.ts'
+export * from './seeder.ts'
 export * from './settings.ts'

@@ -21,6 +21,11 @@ export const SeederSettings = Type.Object(
       minLength: 1,
       description: 'Folder for the seeder’s copy of the pieces that it has read from the origin. Can be lost.',
     }),
+    dataMaxBytes: Type.Integer({
+      default: 64 * 1024 ** 3,
+      minimum: 1024 ** 2,
+      description: 'Bytes that this copy may hold; blobs that nobody fetches make room, the least recently used first.',
+    }),
     origin: Type.String({
       default: './shoal-origin',
       minLength: 1,

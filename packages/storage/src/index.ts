@@ -1,4 +1,5 @@
 export * from './errors.ts'
+export * from './info-hash.ts'
 export * from './object-store.ts'
 export * from './piece-store.ts'
 export * from './read-whole.ts'

@@ -45,6 +45,11 @@ export class Transfer extends EventEmitter<TransferEvents> {
     return this.#readers.size
   }
 
+  /** The pieces that readers are at. */
+  get readerPositions(): readonly number[] {
+    return [...new Set([...this.#readers].map(({ pieceIndex }) => pieceIndex))]
+  }
+
   /**
    * Takes a piece that came from outside the swarm, and shares it.
    * @param source for messages
@@ -149,6 +154,6 @@ export class Transfer extends EventEmitter<TransferEvents> {
   }
 
   #tellPositions(): void {
-    this.swarm.setReaderPositions([...new Set([...this.#readers].map(({ pieceIndex }) => pieceIndex))])
+    this.swarm.setReaderPositions(this.readerPositions)
   }
 }

@@ -74,3 +74,9 @@ export const decodeTrackerMessage: (bytes: Uint8Array) => TrackerMessage = messa
   TrackerMessage,
   ANNOUNCE_FRAME_BYTES_MAX,
 )
+
+/** Contacts as an agent keeps them across restarts. */
+const Contacts = Type.Array(Peer, { maxItems: 64 })
+export const encodeContacts = (agents: Static<typeof Contacts>): Uint8Array => encodeMessage(agents)
+/** @throws FrameTooLargeError · FrameInvalidError */
+export const decodeContacts: (bytes: Uint8Array) => Static<typeof Contacts> = messageDecoder(Contacts, 64 * 1024)

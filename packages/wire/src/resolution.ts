@@ -7,7 +7,7 @@
 import { asciiBytes, type Digest, METAINFO_BYTES_MAX } from '@shoal/core'
 import Type, { type Static } from 'typebox'
 import { encodeMessage } from './msgpack.ts'
-import { Bytes, Hex20, messageDecoder, Peer } from './schema.ts'
+import { Bytes, messageDecoder, Peer } from './schema.ts'
 
 export const RESOLVE_PATH = '/api/v1/resolve'
 export const RESOLUTION_MEDIA_TYPE = 'application/vnd.shoal.resolution.v1+msgpack'
@@ -43,7 +43,6 @@ export type ResolvedManifest = Static<typeof ResolvedManifest>
 const ResolvedBlob = Type.Object({
   /** The bencoded `info` dictionary. */
   info: Bytes(METAINFO_BYTES_MAX),
-  infoHash: Hex20,
   peers: Type.Array(Peer, { maxItems: 256 }),
   /** The whole blob, where it is short. */
   inline: Type.Optional(Bytes(INLINE_BLOB_BYTES_MAX)),
@@ -67,6 +66,10 @@ export const decodeResolution: (bytes: Uint8Array) => Resolution = messageDecode
   Resolution,
   RESOLUTION_BYTES_MAX,
 )
+
+export const encodeSignedTag = (signed: SignedTag): Uint8Array => encodeMessage(signed)
+/** @throws FrameTooLargeError · FrameInvalidError */
+export const decodeSignedTag: (bytes: Uint8Array) => SignedTag = messageDecoder(SignedTag, 4096)
 
 /** The bytes that the seeder signs: unambiguous, and of no other use. */
 export function tagRecordBytes(record: TagRecord): Uint8Array {

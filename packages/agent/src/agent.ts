@@ -1,0 +1,208 @@
+/**
+ * The agent daemon, wired together: this file reads like the architecture drawing.
+ *
+ *   clients on this node ──HTTP──▶ registry ──▶ image directory ──▶ seeder, or other agents in its place
+ *                                     └──────▶ downloads ──▶ swarm engine ◀──BitTorrent──▶ peers
+ *                                                  │  └────▶ seeder's registry, presigned origin URL
+ *                                                  └───────▶ cache on disk
+ *   tracker ◀──announce stream──▶ announcer
+ */
+import { randomBytes, randomInt } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { assert, createPrng, formatHostPort, parseHostPort } from '@shoal/core'
+import { registryFrameworkErrors, registryPlugin } from '@shoal/registry'
+import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
+import { WebTorrentEngine } from '@shoal/swarm'
+import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { Announcer } from './announcer.ts'
+import { createBackend } from './backend.ts'
+import { Contacts } from './contacts.ts'
+import { Downloads } from './downloads.ts'
+import { HttpSources } from './http-sources.ts'
+import { ImageDirectory } from './image-directory.ts'
+import { ImageRecords } from './image-records.ts'
+import { createMetrics } from './metrics.ts'
+import { isWildcard, PeerApi } from './peer-api.ts'
+import type { AgentSettings } from './settings.ts'
+import { TagLists } from './tag-lists.ts'
+
+const nowMs = () => Date.now()
+
+/** Node's names for machines, in OCI's words. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' }
+
+export class Agent {
+  readonly #settings: AgentSettings
+  readonly #log: Logger
+  #running: Running | undefined
+
+  constructor(parts: { settings: AgentSettings; log: Logger }) {
+    this.#settings = parts.settings
+    this.#log = parts.log
+  }
+
+  /** Where clients on this node pull from. */
+  get url(): string {
+    assert(this.#running !== undefined, 'the agent is started')
+    return `http://${formatHostPort(this.#running.listen)}`
+  }
+
+  /** Where peers connect, `host:port`. */
+  get peerAddress(): string {
+    assert(this.#running !== undefined, 'the agent is started')
+    return formatHostPort(this.#running.peerListen)
+  }
+
+  /** @throws PeerListenError, and what the system says when the cache or the address cannot be used */
+  async start(): Promise<void> {
+    this.#running = await run(this.#settings, this.#log)
+  }
+
+  async stop(): Promise<void> {
+    const running = this.#running
+    this.#running = undefined
+    await running?.stop()
+  }
+}
+
+interface Running {
+  readonly listen: { host: string; port: number }
+  readonly peerListen: { host: string; port: number }
+  stop(): Promise<void>
+}
+
+async function run(settings: AgentSettings, log: Logger): Promise<Running> {
+  const listen = parseHostPort(settings.listen)
+  const peerListen = parseHostPort(settings.peerListen)
+  assert(listen !== undefined && peerListen !== undefined, 'addresses were checked with the settings')
+  const peerId = Buffer.concat([Buffer.from('-SA0100-'), randomBytes(12)]).toString('hex')
+  const prng = createPrng(randomInt(2 ** 32))
+  const seederUrl = settings.seeder
+  const undo: (() => Promise<unknown>)[] = []
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) await step()
+  }
+
+  try {
+    const objects = new FilesystemObjectStore({ folder: join(settings.cache, 'images') })
+    await objects.start()
+    undo.push(() => objects.stop())
+    const store = new FilePieceStore({ folder: join(settings.cache, 'pieces') })
+    await store.start()
+    undo.push(() => store.stop())
+
+    const http = new HttpSources()
+    undo.push(() => http.stop())
+    const records = new ImageRecords({ objects })
+    const contacts = new Contacts({ records, log })
+    await contacts.start()
+    undo.push(() => contacts.stop())
+
+    const peerApi: PeerApi = new PeerApi({
+      records,
+      store,
+      self: () => ({ peerId, ...engine.address, role: 'agent' }),
+      log: log.child({ component: 'peer-api' }),
+    })
+    await peerApi.start()
+    undo.push(() => peerApi.stop())
+    const engine = new WebTorrentEngine({
+      ...peerListen,
+      peerId,
+      onOtherProtocol: (socket) => peerApi.accept(socket),
+    })
+    await engine.start()
+    undo.push(() => engine.stop())
+
+    const announcer = new Announcer(
+      { log: log.child({ component: 'announcer' }) },
+      {
+        seederUrl,
+        peerId,
+        name: settings.name === '' ? hostname() : settings.name,
+        zone: settings.zone,
+        ...(isWildcard(peerListen.host) ? {} : { host: peerListen.host }),
+        port: engine.address.port,
+      },
+    )
+    const metrics = createMetrics({
+      blobs: () => downloads.blobCount,
+      downloads: () => downloads.activeCount,
+      usedBytes: () => downloads.usedBytes,
+      isConnected: () => announcer.isConnected,
+    })
+    const downloads: Downloads = new Downloads(
+      {
+        engine,
+        store,
+        announcer,
+        http,
+        log: log.child({ component: 'downloads' }),
+        prng,
+        nowMs,
+        onReceived: metrics.received,
+        onSent: (bytes) => metrics.sent.inc(bytes),
+        onMismatch: () => metrics.mismatches.inc(),
+      },
+      { seederUrl, cacheMaxBytes: settings.cacheMaxBytes },
+    )
+    await downloads.start()
+    undo.push(() => downloads.stop())
+    const directory = new ImageDirectory(
+      {
+        http,
+        records,
+        contacts,
+        log: log.child({ component: 'images' }),
+        nowMs,
+        onWanted: (sources) => downloads.prefetch(sources),
+        isHere: (digest) => downloads.find(digest) !== undefined,
+      },
+      {
+        seederUrl,
+        peerId,
+        platform: { os: 'linux', architecture: ARCHITECTURES[process.arch] ?? process.arch },
+        tagTtlMs: settings.tagTtlMs,
+      },
+    )
+
+    announcer.on('welcome', (signingKey) => contacts.trust(signingKey))
+    announcer.on('contacts', (agents) => contacts.heard(agents))
+    announcer.start()
+    undo.push(() => announcer.stop())
+
+    const tagLists = new TagLists({ http, objects }, { seederUrl })
+    const server = createServer(log.child({ component: 'http' }))
+    await server.register(registryPlugin, { backend: createBackend({ directory, downloads, tagLists, metrics }) })
+    server.get('/metrics', async (_request, reply) =>
+      reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+    )
+    await server.listen(listen)
+    undo.push(() => server.close())
+    const [address] = server.addresses() as AddressInfo[]
+    return { listen: { host: listen.host, port: address!.port }, peerListen: engine.address, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+function createServer(log: Logger): FastifyInstance {
+  const server = fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    forceCloseConnections: true,
+    frameworkErrors: registryFrameworkErrors,
+  })
+  server.addHook('onResponse', async (request, reply) => {
+    const { method, url } = request
+    request.log.debug({ event: 'request', method, url, status: reply.statusCode, ms: reply.elapsedTime }, 'request')
+  })
+  server.get('/healthz', async () => ({ status: 'alive' }))
+  // Listening starts when everything else has: whoever gets an answer gets a ready agent.
+  server.get('/readyz', async () => ({ status: 'ready' }))
+  return server
+}

@@ -1,0 +1,177 @@
+/**
+ * The agent's end of the announce stream: says what this node has and wants, and hears of peers.
+ *
+ * The tracker keeps nothing about an agent whose stream is closed, so everything is said again on every new connection:
+ * a restarted seeder knows all swarms within seconds. Changes are gathered for a moment and sent in one frame.
+ */
+import { EventEmitter } from 'node:events'
+import type { InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import {
+  ANNOUNCE_FRAME_BYTES_MAX,
+  ANNOUNCE_STREAM_PATH,
+  ANNOUNCE_STREAM_VERSION,
+  type AgentMessage,
+  decodeTrackerMessage,
+  encodeAgentMessage,
+  type SwarmState,
+  SWARMS_PER_FRAME_MAX,
+  WireError,
+} from '@shoal/wire'
+import type { Logger } from 'pino'
+import { WebSocket } from 'ws'
+
+export interface AnnouncerEvents {
+  welcome: [signingKey: Uint8Array]
+  peers: [infoHash: InfoHash, peers: readonly PeerAddress[]]
+  contacts: [agents: readonly PeerAddress[]]
+}
+
+export interface AnnouncerInit {
+  readonly seederUrl: string
+  readonly peerId: PeerId
+  readonly name: string
+  readonly zone: string
+  /** Absent: the tracker uses the address that the stream comes from. */
+  readonly host?: string
+  readonly port: number
+}
+
+const GATHER_MS = 5
+const RECONNECT_MS = 200
+const RECONNECT_MAX_MS = 3_000
+const HANDSHAKE_TIMEOUT_MS = 5_000
+/** The tracker pings every 10 s; three missed ones are a dead stream. */
+const SILENCE_MAX_MS = 30_000
+
+export class Announcer extends EventEmitter<AnnouncerEvents> {
+  readonly #init: AnnouncerInit
+  readonly #log: Logger
+  readonly #states = new Map<InfoHash, SwarmState>()
+  readonly #changed = new Set<InfoHash>()
+  #socket: WebSocket | undefined
+  #isOpen = false
+  #isStopped = false
+  #failures = 0
+  #reconnectTimer: NodeJS.Timeout | undefined
+  #gatherTimer: NodeJS.Timeout | undefined
+
+  constructor(parts: { log: Logger }, init: AnnouncerInit) {
+    super()
+    this.#init = init
+    this.#log = parts.log
+  }
+
+  get isConnected(): boolean {
+    return this.#isOpen
+  }
+
+  start(): void {
+    this.#connect()
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    clearTimeout(this.#reconnectTimer)
+    clearTimeout(this.#gatherTimer)
+    const socket = this.#socket
+    if (socket === undefined || socket.readyState === WebSocket.CLOSED) return
+    await new Promise<void>((resolve) => {
+      socket.once('close', () => resolve())
+      if (socket.readyState === WebSocket.OPEN) socket.close()
+      else socket.terminate()
+      setTimeout(() => socket.terminate(), 500).unref()
+    })
+  }
+
+  announce(infoHash: InfoHash, state: SwarmState): void {
+    if (this.#states.get(infoHash) === state) return
+    this.#states.set(infoHash, state)
+    this.#gather(infoHash)
+  }
+
+  leave(infoHash: InfoHash): void {
+    if (this.#states.delete(infoHash)) this.#gather(infoHash)
+  }
+
+  #gather(infoHash: InfoHash): void {
+    this.#changed.add(infoHash)
+    this.#gatherTimer ??= setTimeout(() => {
+      this.#gatherTimer = undefined
+      this.#flush()
+    }, GATHER_MS)
+  }
+
+  /** Sends what has changed; while the stream is closed nothing is lost, since opening it says everything. */
+  #flush(): void {
+    const changed = [...this.#changed]
+    this.#changed.clear()
+    if (!this.#isOpen) return
+    const swarms = changed.flatMap((infoHash) => {
+      const state = this.#states.get(infoHash)
+      return state === undefined ? [] : [{ infoHash, state }]
+    })
+    const infoHashes = changed.filter((infoHash) => !this.#states.has(infoHash))
+    for (const some of inFrames(swarms)) this.#send({ type: 'announce', swarms: some })
+    for (const some of inFrames(infoHashes)) this.#send({ type: 'leave', infoHashes: some })
+  }
+
+  #connect(): void {
+    const { seederUrl, peerId, name, zone, host, port } = this.#init
+    const url = new URL(ANNOUNCE_STREAM_PATH, seederUrl)
+    url.protocol = url.protocol.replace('http', 'ws')
+    const socket = new WebSocket(url, {
+      maxPayload: ANNOUNCE_FRAME_BYTES_MAX,
+      perMessageDeflate: false,
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    })
+    this.#socket = socket
+    const silence = setTimeout(() => socket.terminate(), SILENCE_MAX_MS)
+    socket.on('open', () => {
+      this.#isOpen = true
+      this.#failures = 0
+      this.#log.info({ event: 'announce-stream-open', seeder: seederUrl }, 'announce stream open')
+      const hello = { type: 'hello', version: ANNOUNCE_STREAM_VERSION, name, zone, peerId, port } as const
+      this.#send(host === undefined ? hello : { ...hello, host })
+      for (const infoHash of this.#states.keys()) this.#changed.add(infoHash)
+      this.#flush()
+    })
+    socket.on('ping', () => silence.refresh())
+    socket.on('message', (frame: Buffer) => {
+      silence.refresh()
+      this.#hear(frame)
+    })
+    socket.on('error', (error) => this.#log.debug({ event: 'announce-stream-error', err: error }))
+    socket.on('close', () => {
+      clearTimeout(silence)
+      if (this.#isOpen) this.#log.warn({ event: 'announce-stream-closed', seeder: seederUrl }, 'announce stream closed')
+      this.#isOpen = false
+      if (this.#isStopped) return
+      // Spread over half the wait, so that a restarted seeder is not met by all agents in one instant.
+      const waitMs = Math.min(RECONNECT_MS * 2 ** this.#failures++, RECONNECT_MAX_MS)
+      this.#reconnectTimer = setTimeout(() => this.#connect(), waitMs * (0.5 + Math.random() / 2))
+    })
+  }
+
+  #hear(frame: Buffer): void {
+    try {
+      const message = decodeTrackerMessage(frame)
+      if (message.type === 'welcome') this.emit('welcome', message.signingKey)
+      else if (message.type === 'contacts') this.emit('contacts', message.agents)
+      else for (const { infoHash, peers } of message.swarms) this.emit('peers', infoHash, peers)
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error
+      this.#log.warn({ event: 'announce-frame-refused', err: error }, 'frame refused')
+      this.#socket?.close()
+    }
+  }
+
+  #send(message: AgentMessage): void {
+    this.#socket?.send(encodeAgentMessage(message))
+  }
+}
+
+function* inFrames<T>(items: readonly T[]): Generator<T[]> {
+  for (let start = 0; start < items.length; start += SWARMS_PER_FRAME_MAX) {
+    yield items.slice(start, start + SWARMS_PER_FRAME_MAX)
+  }
+}

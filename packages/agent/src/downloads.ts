@@ -1,0 +1,225 @@
+/**
+ * Every blob that this node has or fetches: one swarm and one download each, however many clients ask. What is complete
+ * is seeded until the cache needs its room; what is there in part is served to others and taken up when it is wanted.
+ */
+import {
+  chooseVictims,
+  type Digest,
+  type PeerAddress,
+  type PeerId,
+  pieceBytes,
+  pieceCount,
+  type Prng,
+} from '@shoal/core'
+import { infoHashOf, type PieceStore, type StoredBlob } from '@shoal/storage'
+import { type Swarm, type SwarmEngine, Transfer } from '@shoal/swarm'
+import type { Logger } from 'pino'
+import type { Announcer } from './announcer.ts'
+import type { BlobSource } from './blob-source.ts'
+import { type ByteSource, Download } from './download.ts'
+import type { HttpSources } from './http-sources.ts'
+
+export interface DownloadsParts {
+  readonly engine: SwarmEngine
+  readonly store: PieceStore
+  readonly announcer: Announcer
+  readonly http: HttpSources
+  readonly log: Logger
+  readonly prng: Prng
+  readonly nowMs: () => number
+  readonly onReceived: (source: ByteSource, bytes: number) => void
+  readonly onSent: (bytes: number) => void
+  readonly onMismatch: () => void
+}
+
+interface Entry {
+  readonly transfer: Transfer
+  readonly swarm: Swarm
+  download: Download | undefined
+  lastUsedAtMs: number
+}
+
+export class Downloads {
+  readonly #parts: DownloadsParts
+  readonly #init: { readonly seederUrl: string; readonly cacheMaxBytes: number }
+  readonly #entries = new Map<Digest, Promise<Entry>>()
+  /** The same, once open. */
+  readonly #open = new Map<Digest, Entry>()
+  readonly #byInfoHash = new Map<string, Entry>()
+  readonly #seederIds = new Set<PeerId>()
+  readonly #running = new Set<Promise<void>>()
+  readonly #stopping = new AbortController()
+
+  constructor(parts: DownloadsParts, init: { seederUrl: string; cacheMaxBytes: number }) {
+    this.#parts = parts
+    this.#init = init
+    parts.announcer.on('peers', (infoHash, peers) => this.#heardOfPeers(infoHash, peers))
+  }
+
+  /** Takes up what the cache holds: it is announced without being asked for. */
+  async start(): Promise<void> {
+    for (const blob of this.#parts.store.blobs()) await this.#entry(blob.metainfo.digest, async () => blob)
+    await this.#makeRoom()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    for (const { transfer } of this.#open.values()) transfer.fail(new Error('the agent stops'))
+    await Promise.all(this.#running)
+  }
+
+  get activeCount(): number {
+    let active = 0
+    for (const { download, transfer } of this.#open.values()) if (download !== undefined && !transfer.isComplete) active++
+    return active
+  }
+
+  get blobCount(): number {
+    return this.#open.size
+  }
+
+  /** Bytes of all blobs, missing pieces included: their room is taken. */
+  get usedBytes(): number {
+    let bytes = 0
+    for (const { transfer } of this.#open.values()) bytes += transfer.blob.metainfo.length
+    return bytes
+  }
+
+  /** The blob, whole or on its way; undefined when it is not here and nobody fetches it. */
+  find(digest: Digest): Transfer | undefined {
+    const entry = this.#open.get(digest)
+    if (entry === undefined || !(entry.transfer.isComplete || entry.download !== undefined)) return undefined
+    entry.lastUsedAtMs = this.#parts.nowMs()
+    return entry.transfer
+  }
+
+  /** What is here of the blob, wanted or not. */
+  stored(digest: Digest): StoredBlob | undefined {
+    return this.#parts.store.get(digest)
+  }
+
+  /** Starts fetching the blob unless it is here or already being fetched. */
+  async ensure(source: BlobSource): Promise<Transfer> {
+    const { metainfo } = source
+    const entry = await this.#entry(metainfo.digest, () => this.#parts.store.open(metainfo))
+    entry.lastUsedAtMs = this.#parts.nowMs()
+    if (entry.transfer.isComplete || entry.transfer.blob.have.isFull) return entry.transfer
+    if (entry.download === undefined) await this.#begin(entry, source)
+    else entry.download.refresh(source)
+    this.#connect(entry.swarm, source.peers)
+    return entry.transfer
+  }
+
+  /** Starts fetching what a client is about to ask for; it asks again for what could not be started. */
+  prefetch(sources: readonly BlobSource[]): void {
+    for (const source of sources) this.#track(this.ensure(source).then(() => undefined))
+  }
+
+  #entry(digest: Digest, open: () => Promise<StoredBlob>): Promise<Entry> {
+    let entry = this.#entries.get(digest)
+    if (entry === undefined) {
+      entry = this.#join(open)
+      this.#entries.set(digest, entry)
+      entry.catch(() => this.#entries.delete(digest))
+    }
+    return entry
+  }
+
+  async #join(open: () => Promise<StoredBlob>): Promise<Entry> {
+    const { engine, announcer, nowMs, onReceived, onSent, onMismatch, log } = this.#parts
+    const blob = await open()
+    const { metainfo } = blob
+    const swarm = await engine.join({ metainfo, infoHash: infoHashOf(metainfo), pieces: blob })
+    const transfer = new Transfer({ blob, swarm })
+    const entry: Entry = { transfer, swarm, download: undefined, lastUsedAtMs: nowMs() }
+    swarm.on('received', (bytes, from) => {
+      onReceived(this.#seederIds.has(from) ? 'seeder' : 'peer', bytes)
+      entry.download?.heardFromPeer()
+    })
+    swarm.on('sent', onSent)
+    swarm.on('mismatch', (index) => {
+      onMismatch()
+      log.warn({ event: 'piece-mismatch', digest: metainfo.digest, pieceIndex: index }, 'a peer sent a bad piece')
+    })
+    transfer.once('complete', () => {
+      announcer.announce(swarm.infoHash, 'seeding')
+      log.info({ event: 'blob-complete', digest: metainfo.digest, bytes: metainfo.length }, 'blob complete')
+      this.#track(this.#makeRoom())
+    })
+    transfer.once('failed', (error) => {
+      log.warn({ event: 'transfer-failed', digest: metainfo.digest, err: error }, 'transfer failed')
+      this.#track(this.#forget(metainfo.digest, entry))
+    })
+    this.#open.set(metainfo.digest, entry)
+    this.#byInfoHash.set(swarm.infoHash, entry)
+    if (transfer.isComplete) announcer.announce(swarm.infoHash, 'seeding')
+    else if (blob.have.setCount > 0) announcer.announce(swarm.infoHash, 'holding')
+    return entry
+  }
+
+  async #begin(entry: Entry, source: BlobSource): Promise<void> {
+    const { announcer, log } = this.#parts
+    const { transfer, swarm } = entry
+    const { metainfo } = source
+    entry.download = new Download({ ...this.#parts, transfer }, { source, seederUrl: this.#init.seederUrl })
+    if (source.inline !== undefined) await this.#takeInline(transfer, source.inline)
+    if (transfer.blob.have.isFull) return
+    log.info({ event: 'download-begins', digest: metainfo.digest, bytes: metainfo.length }, 'download begins')
+    announcer.announce(swarm.infoHash, 'leeching')
+    swarm.download()
+    this.#track(entry.download.run(this.#stopping.signal))
+  }
+
+  async #takeInline(transfer: Transfer, bytes: Uint8Array): Promise<void> {
+    const { metainfo } = transfer.blob
+    if (bytes.length !== metainfo.length) return
+    for (let index = 0; index < pieceCount(metainfo); index++) {
+      const start = index * metainfo.pieceLength
+      await transfer.offerPiece(index, bytes.subarray(start, start + pieceBytes(metainfo, index)), 'the seeder')
+    }
+    this.#parts.onReceived('seeder', bytes.length)
+  }
+
+  #heardOfPeers(infoHash: string, peers: readonly PeerAddress[]): void {
+    const entry = this.#byInfoHash.get(infoHash)
+    if (entry !== undefined) this.#connect(entry.swarm, peers)
+  }
+
+  #connect(swarm: Swarm, peers: readonly PeerAddress[]): void {
+    for (const { peerId, role } of peers) if (role === 'seeder') this.#seederIds.add(peerId)
+    swarm.connect(peers.filter(({ peerId }) => peerId !== this.#parts.engine.peerId))
+  }
+
+  /** Takes a failed transfer out, so that the next pull begins anew with the pieces that are here. */
+  async #forget(digest: Digest, entry: Entry): Promise<void> {
+    this.#entries.delete(digest)
+    this.#open.delete(digest)
+    this.#byInfoHash.delete(entry.swarm.infoHash)
+    this.#parts.announcer.leave(entry.swarm.infoHash)
+    await entry.swarm.leave()
+  }
+
+  async #makeRoom(): Promise<void> {
+    const { store, log } = this.#parts
+    const candidates = [...this.#open].map(([digest, { transfer, download, lastUsedAtMs }]) => ({
+      digest,
+      bytes: transfer.blob.metainfo.length,
+      lastUsedAtMs,
+      isBusy: transfer.readerCount > 0 || (download !== undefined && !transfer.isComplete),
+    }))
+    for (const digest of chooseVictims(candidates, this.#init.cacheMaxBytes)) {
+      const entry = this.#open.get(digest)
+      if (entry === undefined || entry.transfer.readerCount > 0) continue
+      await this.#forget(digest, entry)
+      await store.remove(digest)
+      log.info({ event: 'blob-evicted', digest }, 'blob evicted')
+    }
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked = work
+      .catch((error) => this.#parts.log.error({ event: 'background-work-failed', err: error }, 'background work failed'))
+      .finally(() => this.#running.delete(tracked))
+    this.#running.add(tracked)
+  }
+}

@@ -1,0 +1,19 @@
+import { ShoalError } from '@shoal/core'
+
+/** What goes wrong on a node. */
+export abstract class AgentError extends ShoalError {}
+
+/** The seeder, or whoever was asked in its place, gave no usable answer. */
+export class SourceUnavailableError extends AgentError {
+  readonly code = 'AGENT_SOURCE_UNAVAILABLE'
+  constructor(source: string, reason: string, options?: ErrorOptions) {
+    super(`${source} gave no usable answer: ${reason}; others are asked, and it is tried again later`, options)
+  }
+}
+
+export class BlobUnknownError extends AgentError {
+  readonly code = 'AGENT_BLOB_UNKNOWN'
+  constructor(digest: string) {
+    super(`${digest} is not known here any more; ask for its manifest again`)
+  }
+}

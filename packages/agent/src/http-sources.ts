@@ -1,0 +1,163 @@
+/**
+ * What the agent asks of others over HTTP: a resolution (of the seeder, or of another agent in its place), and bytes of a
+ * blob (of the seeder's registry, or of the origin by presigned URL). Everything has a short deadline.
+ */
+import type { ByteRange } from '@shoal/storage'
+import {
+  decodeResolution,
+  RESOLUTION_BYTES_MAX,
+  RESOLVE_PATH,
+  type Resolution,
+  WireError,
+} from '@shoal/wire'
+import { Agent as HttpAgent, type Dispatcher, request } from 'undici'
+import { SourceUnavailableError } from './errors.ts'
+
+export interface ResolveQuestion {
+  readonly repository: string
+  /** A tag, or the digest of a manifest; absent when `blob` is given. */
+  readonly reference?: string
+  /** The digest of one blob. */
+  readonly blob?: string
+  /** `os/architecture` of this node: its manifest of an index comes along. */
+  readonly platform: string
+  /** Who asks: it is taken into the swarms. */
+  readonly peerId: string
+}
+
+/** A miss must be fast for clients to fall back; a seeder that needs longer counts as away. */
+const RESOLVE_TIMEOUT_MS = 2_500
+const CONTACT_TIMEOUT_MS = 1_500
+const BLOB_IDLE_TIMEOUT_MS = 5_000
+const CONNECTIONS_PER_HOST_MAX = 8
+const TAG_LIST_BYTES_MAX = 4 * 1024 * 1024
+
+export class HttpSources {
+  readonly #dispatcher: Dispatcher = new HttpAgent({
+    connections: CONNECTIONS_PER_HOST_MAX,
+    connect: { timeout: 1_000 },
+    headersTimeout: BLOB_IDLE_TIMEOUT_MS,
+    bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
+  })
+
+  async stop(): Promise<void> {
+    await this.#dispatcher.destroy()
+  }
+
+  /**
+   * @returns undefined when who was asked knows no such reference
+   * @throws SourceUnavailableError
+   */
+  async resolve(
+    baseUrl: string,
+    question: ResolveQuestion,
+    who: 'seeder' | 'contact',
+    signal?: AbortSignal,
+  ): Promise<Resolution | undefined> {
+    const url = new URL(RESOLVE_PATH, baseUrl)
+    for (const [key, value] of Object.entries(question)) url.searchParams.set(key, value)
+    const deadline = AbortSignal.timeout(who === 'seeder' ? RESOLVE_TIMEOUT_MS : CONTACT_TIMEOUT_MS)
+    try {
+      const answer = await request(url, {
+        dispatcher: this.#dispatcher,
+        signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+      })
+      if (answer.statusCode === 404) {
+        await answer.body.dump()
+        return undefined
+      }
+      if (answer.statusCode !== 200) {
+        await answer.body.dump()
+        throw new SourceUnavailableError(url.host, `status ${answer.statusCode}`)
+      }
+      return decodeResolution(await collect(answer.body, RESOLUTION_BYTES_MAX))
+    } catch (cause) {
+      if (cause instanceof SourceUnavailableError) throw cause
+      signal?.throwIfAborted()
+      const reason = cause instanceof WireError ? cause.message : 'it cannot be reached in time'
+      throw new SourceUnavailableError(url.host, reason, { cause })
+    }
+  }
+
+  /**
+   * A page of the seeder's tag list.
+   * @returns undefined when the seeder knows no such repository
+   * @throws SourceUnavailableError
+   */
+  async tags(
+    seederUrl: string,
+    repository: string,
+    page: { tagsMax: number; after?: string },
+  ): Promise<{ tags: string[]; more: boolean } | undefined> {
+    const url = new URL(`/v2/${repository}/tags/list`, seederUrl)
+    url.searchParams.set('n', String(page.tagsMax))
+    if (page.after !== undefined) url.searchParams.set('last', page.after)
+    try {
+      const signal = AbortSignal.timeout(RESOLVE_TIMEOUT_MS)
+      const answer = await request(url, { dispatcher: this.#dispatcher, signal })
+      if (answer.statusCode === 404) {
+        await answer.body.dump()
+        return undefined
+      }
+      const list = JSON.parse(Buffer.from(await collect(answer.body, TAG_LIST_BYTES_MAX)).toString())
+      if (answer.statusCode !== 200 || !isTagList(list)) {
+        throw new SourceUnavailableError('the seeder', `status ${answer.statusCode} for a list of tags`)
+      }
+      return { tags: list.tags, more: answer.headers.link !== undefined }
+    } catch (cause) {
+      if (cause instanceof SourceUnavailableError) throw cause
+      throw new SourceUnavailableError('the seeder', 'it cannot be reached in time', { cause })
+    }
+  }
+
+  /**
+   * The bytes of `range`, exactly, as they arrive.
+   * @param url never logged: it may be a secret
+   * @param source for messages
+   * @throws SourceUnavailableError when fewer or other bytes are given
+   */
+  async *bytes(
+    url: string | URL,
+    range: ByteRange,
+    source: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    let received = 0
+    try {
+      const answer = await request(url, {
+        dispatcher: this.#dispatcher,
+        headers: { range: `bytes=${range.start}-${range.end - 1}` },
+        signal,
+      })
+      if (answer.statusCode !== 206) {
+        answer.body.destroy()
+        throw new SourceUnavailableError(source, `status ${answer.statusCode} for a range`)
+      }
+      for await (const chunk of answer.body) {
+        received += chunk.length
+        yield chunk
+      }
+    } catch (cause) {
+      if (cause instanceof SourceUnavailableError) throw cause
+      signal.throwIfAborted()
+      throw new SourceUnavailableError(source, 'the connection failed', { cause })
+    }
+    if (received !== range.end - range.start) throw new SourceUnavailableError(source, 'the body was cut short')
+  }
+}
+
+async function collect(body: AsyncIterable<Uint8Array>, bytesMax: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let length = 0
+  for await (const part of body) {
+    length += part.length
+    if (length > bytesMax) throw new SourceUnavailableError('the answer', `longer than ${bytesMax} bytes`)
+    parts.push(part)
+  }
+  return Buffer.concat(parts)
+}
+
+function isTagList(value: unknown): value is { tags: string[] } {
+  const tags = typeof value === 'object' && value !== null && 'tags' in value ? value.tags : undefined
+  return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
+}

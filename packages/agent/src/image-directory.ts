@@ -1,0 +1,268 @@
+/**
+ * What references mean: manifests and the sources of their blobs, from the seeder in one round trip, from this node's own
+ * records, or from other agents while the seeder is away. A tag is believed for a short time without asking again, and
+ * served stale when nobody can be asked; digests are for ever.
+ */
+import {
+  type Digest,
+  formatHostPort,
+  parseDigest,
+  type PeerAddress,
+  ShoalError,
+} from '@shoal/core'
+import { chooseManifest, type ParsedManifest, type Platform, requiredBlobs } from '@shoal/oci'
+import { type Manifest, type Reference, readManifest } from '@shoal/registry'
+import type { Resolution, SignedTag } from '@shoal/wire'
+import type { Logger } from 'pino'
+import { type BlobSource, blobSourceOf } from './blob-source.ts'
+import type { Contacts } from './contacts.ts'
+import { SourceUnavailableError } from './errors.ts'
+import type { HttpSources, ResolveQuestion } from './http-sources.ts'
+import { hasDigest, type ImageRecords } from './image-records.ts'
+
+export interface ImageDirectoryParts {
+  readonly http: HttpSources
+  readonly records: ImageRecords
+  readonly contacts: Contacts
+  readonly log: Logger
+  readonly nowMs: () => number
+  /** A client is about to want these blobs. */
+  readonly onWanted: (sources: readonly BlobSource[]) => void
+  readonly isHere: (digest: Digest) => boolean
+}
+
+export interface ImageDirectoryInit {
+  readonly seederUrl: string
+  readonly peerId: string
+  readonly platform: Platform
+  readonly tagTtlMs: number
+}
+
+/** Sources are forgotten oldest first; the seeder is asked again where one is missing. */
+const SOURCES_MAX = 2_048
+const TAGS_MAX = 4_096
+/** Agents that are asked at a time in the seeder's place. */
+const CONTACTS_ASKED = 8
+
+/** What a question came to: the manifest asked for, whose meaning has been checked. */
+interface Answer {
+  readonly digest: Digest | undefined
+  readonly sources: readonly BlobSource[]
+}
+
+type Asked = Omit<ResolveQuestion, 'platform' | 'peerId'>
+
+export class ImageDirectory {
+  readonly #parts: ImageDirectoryParts
+  readonly #init: ImageDirectoryInit
+  readonly #sources = new Map<Digest, BlobSource>()
+  readonly #tags = new Map<string, { digest: Digest; askedAtMs: number }>()
+  readonly #underWay = new Map<string, Promise<Answer | undefined>>()
+
+  constructor(parts: ImageDirectoryParts, init: ImageDirectoryInit) {
+    this.#parts = parts
+    this.#init = init
+  }
+
+  /** @param purpose `pull` has the blobs fetched before the client asks for them */
+  async manifest(repository: string, reference: Reference, purpose: 'look' | 'pull'): Promise<Manifest | undefined> {
+    const digest =
+      reference.kind === 'tag'
+        ? await this.#digestOfTag(repository, reference.tag, purpose)
+        : await this.#digestIfKnown(repository, reference.digest, purpose)
+    if (digest === undefined) return undefined
+    const manifest = await this.#parts.records.manifest(repository, digest)
+    if (manifest !== undefined && purpose === 'pull') await this.#want(repository, manifest)
+    return manifest
+  }
+
+  /** Where the blob can be had from; undefined when nobody knows it. */
+  async source(repository: string, digest: Digest): Promise<BlobSource | undefined> {
+    const known = this.#sources.get(digest)
+    if (known !== undefined) return known
+    const answer = await this.#ask({ repository, blob: digest }, 'pull')
+    return answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
+  }
+
+  async #digestIfKnown(repository: string, digest: Digest, purpose: 'look' | 'pull'): Promise<Digest | undefined> {
+    if ((await this.#parts.records.manifest(repository, digest)) !== undefined) return digest
+    return (await this.#ask({ repository, reference: digest }, purpose))?.digest
+  }
+
+  async #digestOfTag(repository: string, tag: string, purpose: 'look' | 'pull'): Promise<Digest | undefined> {
+    const key = `${repository}:${tag}`
+    const known = this.#tags.get(key)
+    if (known !== undefined && this.#parts.nowMs() - known.askedAtMs < this.#init.tagTtlMs) return known.digest
+    const answer = await this.#ask({ repository, reference: tag }, purpose)
+    if (answer?.digest === undefined) {
+      this.#tags.delete(key)
+      return undefined
+    }
+    this.#tags.delete(key)
+    this.#tags.set(key, { digest: answer.digest, askedAtMs: this.#parts.nowMs() })
+    forgetOldest(this.#tags, TAGS_MAX)
+    return answer.digest
+  }
+
+  /** Hands the sources of an image's blobs on; asks for those that are neither here nor known. */
+  async #want(repository: string, manifest: Manifest): Promise<void> {
+    const image = await this.#imageFor(repository, manifest)
+    if (image === undefined) return
+    const missing = requiredBlobs(image.parsed)
+      .map(({ digest }) => digest)
+      .filter((digest) => !this.#parts.isHere(digest))
+    if (missing.some((digest) => !this.#sources.has(digest))) {
+      await this.#ask({ repository, reference: image.digest }, 'pull')
+    }
+    this.#parts.onWanted(missing.flatMap((digest) => this.#sources.get(digest) ?? []))
+  }
+
+  /** The image itself, or of an index the one that runs on this node, where its manifest came along. */
+  async #imageFor(
+    repository: string,
+    manifest: Manifest,
+  ): Promise<{ digest: Digest; parsed: ParsedManifest } | undefined> {
+    const parsed = parse(manifest)
+    if (parsed.kind !== 'index') return { digest: manifest.digest, parsed }
+    const chosen = chooseManifest(parsed, this.#init.platform)
+    if (chosen === undefined) return undefined
+    const child = await this.#parts.records.manifest(repository, chosen.digest)
+    return child === undefined ? undefined : { digest: child.digest, parsed: parse(child) }
+  }
+
+  /** Many clients that ask the same at once are one question. */
+  #ask(question: Asked, purpose: 'look' | 'pull'): Promise<Answer | undefined> {
+    const key = JSON.stringify([question, purpose])
+    let answer = this.#underWay.get(key)
+    if (answer === undefined) {
+      answer = this.#askSeederThenOthers(question, purpose).finally(() => this.#underWay.delete(key))
+      this.#underWay.set(key, answer)
+    }
+    return answer
+  }
+
+  async #askSeederThenOthers(question: Asked, purpose: 'look' | 'pull'): Promise<Answer | undefined> {
+    const { http, log } = this.#parts
+    const { seederUrl, platform, peerId } = this.#init
+    // Who only looks is not taken into the swarms.
+    const whole = { ...question, platform: formatPlatform(platform), peerId: purpose === 'pull' ? peerId : '' }
+    try {
+      const resolution = await http.resolve(seederUrl, whole, 'seeder')
+      if (resolution === undefined) return undefined
+      return await this.#keep(question, resolution, 'seeder')
+    } catch (error) {
+      if (!(error instanceof ShoalError)) throw error
+      log.warn({ event: 'seeder-unavailable', ...question, err: error }, 'seeder unavailable')
+    }
+    return this.#askContacts(question, whole)
+  }
+
+  /** What this node knows itself, and what the other agents know: the latest meaning of a tag wins. */
+  async #askContacts(question: Asked, whole: ResolveQuestion): Promise<Answer | undefined> {
+    const { http, contacts, records, log } = this.#parts
+    const { repository, reference } = question
+    const isTag = reference !== undefined && !reference.includes(':')
+    const own = isTag ? await records.tag(repository, reference) : undefined
+    const asked = contacts.agents.slice(0, CONTACTS_ASKED)
+    const answers = await Promise.allSettled(
+      asked.map((agent) => http.resolve(`http://${formatHostPort(agent)}`, { ...whole, peerId: '' }, 'contact')),
+    )
+    const resolutions = answers.flatMap((answer) =>
+      answer.status === 'fulfilled' && answer.value !== undefined ? [answer.value] : [],
+    )
+    let best: Answer | undefined
+    let bestIssuedAtMs = own === undefined ? Number.NEGATIVE_INFINITY : own.record.issuedAtMs
+    if (own !== undefined) best = { digest: own.record.digest, sources: [] }
+    for (const resolution of resolutions) {
+      try {
+        const issuedAtMs = resolution.tag?.record.issuedAtMs ?? 0
+        const answer = await this.#keep(question, resolution, 'contact')
+        if (best !== undefined && issuedAtMs <= bestIssuedAtMs) continue
+        best = answer
+        bestIssuedAtMs = issuedAtMs
+      } catch (error) {
+        if (!(error instanceof ShoalError)) throw error
+        log.warn({ event: 'contact-refused', ...question, err: error }, 'a contact gave a wrong answer')
+      }
+    }
+    return best
+  }
+
+  /**
+   * Checks a resolution and keeps what it says.
+   * @throws SourceUnavailableError when it does not answer the question or is not what it claims
+   */
+  async #keep(question: Asked, resolution: Resolution, from: 'seeder' | 'contact'): Promise<Answer> {
+    const { records } = this.#parts
+    const { repository, reference } = question
+    for (const { digest, bytes } of resolution.manifests) {
+      if (!hasDigest(bytes, digest)) throw new SourceUnavailableError(`the ${from}`, `manifest ${digest} has other bytes`)
+    }
+    const first = resolution.manifests[0]?.digest
+    if (reference?.includes(':')) {
+      if (first !== parseDigest(reference)) throw new SourceUnavailableError(`the ${from}`, 'it answered another question')
+    } else if (reference !== undefined) {
+      this.#checkTag(resolution.tag, { repository, tag: reference, digest: first }, from)
+    }
+    const sources = resolution.blobs.map((blob) => blobSourceOf(repository, blob))
+    for (const manifest of resolution.manifests) await records.keepManifest(repository, manifest)
+    if (resolution.tag !== undefined) await this.#keepTag(resolution.tag)
+    for (const source of sources) this.#keepSource(source)
+    return { digest: first, sources }
+  }
+
+  #checkTag(
+    signed: SignedTag | undefined,
+    expected: { repository: string; tag: string; digest: Digest | undefined },
+    from: 'seeder' | 'contact',
+  ): void {
+    const record = signed?.record
+    if (
+      record?.repository !== expected.repository ||
+      record.tag !== expected.tag ||
+      record.digest !== expected.digest
+    ) {
+      throw new SourceUnavailableError(`the ${from}`, 'it answered another question')
+    }
+    if (from === 'contact' && !this.#parts.contacts.isGenuine(signed!)) {
+      throw new SourceUnavailableError('a contact', `what ${expected.tag} means is not signed by the seeder`)
+    }
+  }
+
+  async #keepTag(signed: SignedTag): Promise<void> {
+    const { records } = this.#parts
+    const known = await records.tag(signed.record.repository, signed.record.tag)
+    if (known === undefined || known.record.issuedAtMs < signed.record.issuedAtMs) await records.keepTag(signed)
+  }
+
+  #keepSource(source: BlobSource): void {
+    const { digest } = source.metainfo
+    const known = this.#sources.get(digest)
+    this.#sources.delete(digest)
+    // Of several agents that know the blob, all are peers.
+    const peers = [...(known?.peers ?? []), ...source.peers]
+    this.#sources.set(digest, { ...known, ...source, peers: distinctPeers(peers) })
+    forgetOldest(this.#sources, SOURCES_MAX)
+  }
+}
+
+function parse(manifest: Manifest): ParsedManifest {
+  return readManifest(manifest.bytes, manifest.mediaType)
+}
+
+const SOURCE_PEERS_MAX = 64
+
+function distinctPeers(peers: readonly PeerAddress[]): PeerAddress[] {
+  return [...new Map(peers.map((peer) => [peer.peerId, peer])).values()].slice(-SOURCE_PEERS_MAX)
+}
+
+function forgetOldest(map: Map<unknown, unknown>, sizeMax: number): void {
+  for (const key of map.keys()) {
+    if (map.size <= sizeMax) return
+    map.delete(key)
+  }
+}
+
+function formatPlatform({ os, architecture, variant }: Platform): string {
+  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/')
+}

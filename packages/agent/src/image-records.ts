@@ -1,0 +1,66 @@
+/**
+ * Manifests and the meaning of tags, kept in the cache folder: what lets a node answer while the seeder is away.
+ * `repos/<name>/_manifests/<alg>/<hex>` is a line with the media type and the bytes; `repos/<name>/_tags/<tag>` the
+ * signed record; `cluster/…` what is known of the seeder and the other agents.
+ */
+import { createHash } from 'node:crypto'
+import { type Digest, digestAlgorithm, digestHex } from '@shoal/core'
+import type { Manifest } from '@shoal/registry'
+import { type ObjectStore, readWhole } from '@shoal/storage'
+import { decodeSignedTag, encodeSignedTag, type ResolvedManifest, type SignedTag } from '@shoal/wire'
+
+const RECORD_BYTES_MAX = 4 * 1024 * 1024 + 512
+
+export class ImageRecords {
+  readonly #objects: ObjectStore
+
+  constructor(parts: { objects: ObjectStore }) {
+    this.#objects = parts.objects
+  }
+
+  async manifest(repository: string, digest: Digest): Promise<Manifest | undefined> {
+    const record = await this.read(manifestKey(repository, digest))
+    if (record === undefined) return undefined
+    const lineEnd = record.indexOf(0x0a)
+    const bytes = record.subarray(lineEnd + 1)
+    // A folder that others can write to proves nothing.
+    if (!hasDigest(bytes, digest)) return undefined
+    const mediaType = Buffer.from(record.subarray(0, lineEnd)).toString('latin1')
+    return { digest, mediaType, length: bytes.length, bytes }
+  }
+
+  async keepManifest(repository: string, { digest, mediaType, bytes }: ResolvedManifest): Promise<void> {
+    const record = Buffer.concat([Buffer.from(`${mediaType}\n`, 'latin1'), bytes])
+    await this.#objects.put(manifestKey(repository, digest), record)
+  }
+
+  async tag(repository: string, tag: string): Promise<SignedTag | undefined> {
+    const record = await this.read(tagKey(repository, tag))
+    return record === undefined ? undefined : decodeSignedTag(record)
+  }
+
+  async keepTag(signed: SignedTag): Promise<void> {
+    await this.#objects.put(tagKey(signed.record.repository, signed.record.tag), encodeSignedTag(signed))
+  }
+
+  async read(key: string): Promise<Uint8Array | undefined> {
+    const object = await this.#objects.read(key)
+    return object === undefined ? undefined : readWhole(key, object, RECORD_BYTES_MAX)
+  }
+
+  async write(key: string, bytes: Uint8Array): Promise<void> {
+    await this.#objects.put(key, bytes)
+  }
+}
+
+export function hasDigest(bytes: Uint8Array, digest: Digest): boolean {
+  return createHash(digestAlgorithm(digest)).update(bytes).digest('hex') === digestHex(digest)
+}
+
+function manifestKey(repository: string, digest: Digest): string {
+  return `repos/${repository}/_manifests/${digestAlgorithm(digest)}/${digestHex(digest)}`
+}
+
+function tagKey(repository: string, tag: string): string {
+  return `repos/${repository}/_tags/${tag}`
+}

@@ -1,0 +1,60 @@
+/** What an agent counts, for Prometheus. Labels come from small closed sets; peers and digests belong in logs. */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { ByteSource } from './download.ts'
+
+const SOURCES: readonly ByteSource[] = ['peer', 'seeder', 'origin', 'upstream']
+
+export function createMetrics(read: {
+  readonly blobs: () => number
+  readonly downloads: () => number
+  readonly usedBytes: () => number
+  readonly isConnected: () => boolean
+}) {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const received = new Counter({
+    name: 'shoal_agent_received_bytes_total',
+    help: 'Bytes of blobs that came to this node, by where they came from.',
+    labelNames: ['source'],
+    registers,
+  })
+  // A series that appears only with its first byte has no rate before it.
+  for (const source of SOURCES) received.inc({ source }, 0)
+  const gauge = (name: string, help: string, value: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value())
+      },
+    })
+  gauge('shoal_agent_blobs', 'Blobs in the cache, whole or in part.', read.blobs)
+  gauge('shoal_agent_downloads', 'Blobs that are being fetched.', read.downloads)
+  gauge('shoal_agent_cache_bytes', 'Bytes that the blobs in the cache take.', read.usedBytes)
+  gauge('shoal_agent_announce_stream_up', 'Whether the announce stream to the seeder is open.', () =>
+    read.isConnected() ? 1 : 0,
+  )
+  return {
+    registry,
+    received: (source: ByteSource, bytes: number) => received.inc({ source }, bytes),
+    sent: new Counter({
+      name: 'shoal_agent_sent_bytes_total',
+      help: 'Bytes of blobs that this node sent to peers.',
+      registers,
+    }),
+    served: new Counter({
+      name: 'shoal_agent_served_bytes_total',
+      help: 'Bytes of blobs that clients on this node were given.',
+      registers,
+    }),
+    mismatches: new Counter({
+      name: 'shoal_agent_piece_mismatches_total',
+      help: 'Pieces from peers that failed verification.',
+      registers,
+    }),
+  }
+}
+
+export type AgentMetrics = ReturnType<typeof createMetrics>

@@ -1,0 +1,115 @@
+/**
+ * What an agent tells other agents over HTTP on its peer port while the seeder is away: resolutions from its own records.
+ * It repeats nothing that is secret (no presigned URLs) and claims nothing: manifests and blobs prove themselves by
+ * digest, tags by the seeder's signature.
+ */
+import { createServer, type Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { encodeInfo, type PeerAddress, tryParseDigest } from '@shoal/core'
+import { isRepositoryName, isTag, requiredBlobs } from '@shoal/oci'
+import { type Manifest, readManifest } from '@shoal/registry'
+import type { PieceStore, StoredBlob } from '@shoal/storage'
+import {
+  encodeResolution,
+  RESOLUTION_MEDIA_TYPE,
+  RESOLVE_PATH,
+  type Resolution,
+  type ResolvedBlob,
+  type SignedTag,
+} from '@shoal/wire'
+import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import type { ImageRecords } from './image-records.ts'
+
+const REQUEST_TIMEOUT_MS = 10_000
+const SOCKETS_MAX = 64
+
+export class PeerApi {
+  readonly #records: ImageRecords
+  readonly #store: PieceStore
+  readonly #http: FastifyInstance
+  readonly #sockets = new Set<Socket>()
+  readonly #self: () => PeerAddress
+  #server: Server | undefined
+
+  /** @param parts.self how other agents reach this one's engine */
+  constructor(parts: { records: ImageRecords; store: PieceStore; self: () => PeerAddress; log: Logger }) {
+    this.#records = parts.records
+    this.#store = parts.store
+    this.#self = parts.self
+    this.#http = fastify({
+      loggerInstance: parts.log as FastifyBaseLogger,
+      disableRequestLogging: true,
+      serverFactory: (handler) => {
+        this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 5_000 }, handler)
+        return this.#server
+      },
+    })
+    this.#http.get(RESOLVE_PATH, async (request, reply) => {
+      const resolution = await this.#resolve(new URL(request.url, 'http://agent').searchParams)
+      if (resolution === undefined) return reply.code(404).send()
+      // Bound to every address: the one that was dialled is the one that works for who dialled it.
+      const blobs = this.#blobs(resolution.stored, request.raw.socket.localAddress)
+      return reply
+        .type(RESOLUTION_MEDIA_TYPE)
+        .send(encodeResolution({ ...resolution.answer, blobs }))
+    })
+  }
+
+  async start(): Promise<void> {
+    await this.#http.ready()
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    await this.#http.close()
+  }
+
+  /** Takes a connection from the peer port. */
+  accept(socket: Socket): void {
+    if (this.#sockets.size >= SOCKETS_MAX) {
+      socket.destroy()
+      return
+    }
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    this.#server?.emit('connection', socket)
+  }
+
+  async #resolve(
+    question: URLSearchParams,
+  ): Promise<{ answer: Omit<Resolution, 'blobs'>; stored: readonly StoredBlob[] } | undefined> {
+    const repository = question.get('repository') ?? ''
+    if (!isRepositoryName(repository)) return undefined
+    const blob = tryParseDigest(question.get('blob') ?? '')
+    if (blob !== undefined) {
+      const stored = this.#store.get(blob)
+      return stored === undefined ? undefined : { answer: { manifests: [] }, stored: [stored] }
+    }
+    const reference = question.get('reference') ?? ''
+    let tag: SignedTag | undefined
+    let digest = tryParseDigest(reference)
+    if (digest === undefined && isTag(reference)) {
+      tag = await this.#records.tag(repository, reference)
+      digest = tag?.record.digest
+    }
+    const manifest = digest === undefined ? undefined : await this.#records.manifest(repository, digest)
+    if (manifest === undefined) return undefined
+    return { answer: { ...(tag !== undefined && { tag }), manifests: [manifest] }, stored: this.#storedOf(manifest) }
+  }
+
+  #storedOf(manifest: Manifest): StoredBlob[] {
+    const image = readManifest(manifest.bytes, manifest.mediaType)
+    return requiredBlobs(image).flatMap(({ digest }) => this.#store.get(digest) ?? [])
+  }
+
+  #blobs(stored: readonly StoredBlob[], dialledHost: string | undefined): ResolvedBlob[] {
+    const self = this.#self()
+    const host = isWildcard(self.host) ? (dialledHost ?? self.host).replace(/^::ffff:/, '') : self.host
+    return stored.map(({ metainfo }) => ({ info: encodeInfo(metainfo), peers: [{ ...self, host }] }))
+  }
+}
+
+export function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::'
+}

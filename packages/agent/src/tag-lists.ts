@@ -1,0 +1,38 @@
+/** The tags of a repository: the seeder's list, or while it is away the tags that this node knows itself. */
+import type { TagsPage } from '@shoal/registry'
+import type { ObjectStore } from '@shoal/storage'
+import { SourceUnavailableError } from './errors.ts'
+import type { HttpSources } from './http-sources.ts'
+
+export class TagLists {
+  readonly #http: HttpSources
+  readonly #objects: ObjectStore
+  readonly #seederUrl: string
+
+  constructor(parts: { http: HttpSources; objects: ObjectStore }, init: { seederUrl: string }) {
+    this.#http = parts.http
+    this.#objects = parts.objects
+    this.#seederUrl = init.seederUrl
+  }
+
+  async tags(repository: string, page: { tagsMax: number; after?: string }): Promise<TagsPage | undefined> {
+    try {
+      return await this.#http.tags(this.#seederUrl, repository, page)
+    } catch (error) {
+      if (!(error instanceof SourceUnavailableError)) throw error
+    }
+    const prefix = `repos/${repository}/_tags/`
+    const { keys, next } = await this.#objects.list(prefix, {
+      keysMax: page.tagsMax,
+      ...(page.after !== undefined && { after: `${prefix}${page.after}` }),
+    })
+    const isKnown = keys.length > 0 || page.after !== undefined
+    return isKnown ? { tags: keys.map((key) => key.slice(prefix.length)), more: next !== undefined } : undefined
+  }
+
+  /** Whether this node ever pulled from the repository; the seeder's own refusal says no more to a client. */
+  async hasRepository(repository: string): Promise<boolean> {
+    const { keys } = await this.#objects.list(`repos/${repository}/_`, { keysMax: 1 })
+    return keys.length > 0
+  }
+}

@@ -1,0 +1,24 @@
+import { ShoalError } from '@shoal/core'
+
+/** What goes wrong in the seeder service. */
+export abstract class SeederError extends ShoalError {}
+
+/** The origin holds other bytes than were pushed. */
+export class OriginCorruptError extends SeederError {
+  readonly code = 'SEEDER_ORIGIN_CORRUPT'
+  constructor(
+    readonly digest: string,
+    readonly pieceIndex: number,
+  ) {
+    super(
+      `piece ${pieceIndex} of ${digest} in the origin is not what was pushed; nothing of it is served, push the layer again`,
+    )
+  }
+}
+
+export class OriginMissingError extends SeederError {
+  readonly code = 'SEEDER_ORIGIN_MISSING'
+  constructor(readonly digest: string) {
+    super(`the content of ${digest} is gone from the origin, or was cut short; push the layer again`)
+  }
+}

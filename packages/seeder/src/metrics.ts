@@ -1,0 +1,41 @@
+/** What a seeder counts, for Prometheus. Labels come from small closed sets; peers and digests belong in logs. */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+
+export function createMetrics(read: {
+  readonly agents: () => number
+  readonly swarms: () => number
+  readonly uploads: () => number
+}) {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const counter = (name: string, help: string) => new Counter({ name, help, registers })
+  const gauge = (name: string, help: string, value: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value())
+      },
+    })
+  gauge('shoal_seeder_agents', 'Agents whose announce stream is open.', read.agents)
+  gauge('shoal_seeder_swarms', 'Swarms with a member.', read.swarms)
+  gauge('shoal_seeder_uploads', 'Uploads under way.', read.uploads)
+  return {
+    registry,
+    originRequests: new Counter({
+      name: 'shoal_seeder_origin_requests_total',
+      help: 'Requests to the origin, by what they did.',
+      labelNames: ['operation'],
+      registers,
+    }),
+    originReadBytes: counter('shoal_seeder_origin_read_bytes_total', 'Bytes read from the origin.'),
+    originWrittenBytes: counter('shoal_seeder_origin_written_bytes_total', 'Bytes written to the origin.'),
+    sentBytes: counter('shoal_seeder_sent_bytes_total', 'Bytes of blobs sent to peers.'),
+    servedBytes: counter('shoal_seeder_served_bytes_total', 'Bytes of blobs given to clients of the registry.'),
+    pushedBlobs: counter('shoal_seeder_pushed_blobs_total', 'Blobs that a push ended with.'),
+  }
+}
+
+export type SeederMetrics = ReturnType<typeof createMetrics>

@@ -1,0 +1,127 @@
+/**
+ * One blob of the origin as pieces: each is read from the origin once, verified, kept in the seeder's own copy, and served
+ * from there ever after, to peers and to clients of the registry alike.
+ *
+ * The origin charges by the request, so it is read in windows of many pieces; a piece can be served as soon as it is here.
+ */
+import { hash } from 'node:crypto'
+import { Bitfield, bytesEqual, type Metainfo, pieceBytes, pieceCount, pieceSha256 } from '@shoal/core'
+import type { ByteRange, ObjectStore, StoredBlob } from '@shoal/storage'
+import type { SwarmPieces } from '@shoal/swarm'
+import { OriginCorruptError, OriginMissingError } from './errors.ts'
+
+const WINDOW_BYTES = 32 * 1024 * 1024
+const READ_CHUNK_BYTES = 1024 * 1024
+
+export interface OriginBlobParts {
+  readonly objects: ObjectStore
+  /** The seeder's own copy, as far as it goes. */
+  readonly copy: StoredBlob
+  /** Where the blob's bytes lie in the origin. */
+  readonly contentKey: string
+  /** Bounds how many windows are read at a time, over all blobs. */
+  readonly gate: { run<T>(work: () => Promise<T>): Promise<T> }
+}
+
+export class OriginBlob implements SwarmPieces {
+  /** Everything can be had from the origin. */
+  readonly have: Bitfield
+  readonly metainfo: Metainfo
+  readonly #parts: OriginBlobParts
+  readonly #underWay = new Map<number, PromiseWithResolvers<void>>()
+
+  constructor(parts: OriginBlobParts) {
+    this.#parts = parts
+    this.metainfo = parts.copy.metainfo
+    this.have = Bitfield.full(pieceCount(this.metainfo))
+  }
+
+  async writePiece(): Promise<void> {
+    throw new Error('the seeder has every piece; nobody can give it one')
+  }
+
+  /** @throws OriginMissingError · OriginCorruptError · StorageError */
+  async readRange(start: number, end: number): Promise<Uint8Array> {
+    const { pieceLength } = this.metainfo
+    const first = Math.floor(start / pieceLength)
+    const last = Math.floor((end - 1) / pieceLength)
+    for (let index = first; index <= last; index++) await this.#ensure(index)
+    return this.#parts.copy.readRange(start, end)
+  }
+
+  /** The same, streamed. */
+  async *stream({ start, end }: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    for (let offset = start; offset < end; offset += READ_CHUNK_BYTES) {
+      signal.throwIfAborted()
+      yield await this.readRange(offset, Math.min(end, offset + READ_CHUNK_BYTES))
+    }
+  }
+
+  #ensure(index: number): Promise<void> | undefined {
+    if (this.#parts.copy.have.has(index)) return undefined
+    const arrival = this.#underWay.get(index)
+    if (arrival !== undefined) return arrival.promise
+    this.#readWindow(index)
+    return this.#underWay.get(index)!.promise
+  }
+
+  /** Reads the missing pieces from `first` to the end of its window, as far as nobody reads them yet. */
+  #readWindow(first: number): void {
+    const { gate, copy } = this.#parts
+    const piecesPerWindow = Math.max(1, WINDOW_BYTES / this.metainfo.pieceLength)
+    const windowEnd = Math.min((Math.floor(first / piecesPerWindow) + 1) * piecesPerWindow, this.have.length)
+    const indexes: number[] = []
+    for (let index = first; index < windowEnd; index++) {
+      if (copy.have.has(index) || this.#underWay.has(index)) break
+      const arrival = Promise.withResolvers<void>()
+      // Somebody else may be the one who waits; a failure that nobody waits for is not a crash.
+      arrival.promise.catch(() => {})
+      this.#underWay.set(index, arrival)
+      indexes.push(index)
+    }
+    gate.run(() => this.#readPieces(indexes)).catch((error: unknown) => this.#giveUp(indexes, error))
+  }
+
+  async #readPieces(indexes: readonly number[]): Promise<void> {
+    const { objects, contentKey, copy } = this.#parts
+    const { metainfo } = this
+    const start = indexes[0]! * metainfo.pieceLength
+    const last = indexes.at(-1)!
+    const end = last * metainfo.pieceLength + pieceBytes(metainfo, last)
+    const object = await objects.read(contentKey, { range: { start, end } })
+    if (object === undefined) throw new OriginMissingError(metainfo.digest)
+
+    let position = 0
+    let piece = Buffer.allocUnsafe(pieceBytes(metainfo, indexes[0]!))
+    let filled = 0
+    for await (const chunk of object.body) {
+      for (let taken = 0; taken < chunk.length; ) {
+        const part = chunk.subarray(taken, taken + piece.length - filled)
+        piece.set(part, filled)
+        filled += part.length
+        taken += part.length
+        if (filled < piece.length) continue
+        const index = indexes[position]!
+        if (!bytesEqual(hash('sha256', piece, 'buffer'), pieceSha256(metainfo, index))) {
+          throw new OriginCorruptError(metainfo.digest, index)
+        }
+        await copy.writePiece(index, piece)
+        this.#underWay.get(index)?.resolve()
+        this.#underWay.delete(index)
+        position++
+        filled = 0
+        if (position === indexes.length) break
+        piece = Buffer.allocUnsafe(pieceBytes(metainfo, indexes[position]!))
+      }
+    }
+    if (position < indexes.length) throw new OriginMissingError(metainfo.digest)
+    if (copy.have.isFull) await copy.complete()
+  }
+
+  #giveUp(indexes: readonly number[], error: unknown): void {
+    for (const index of indexes) {
+      this.#underWay.get(index)?.reject(error)
+      this.#underWay.delete(index)
+    }
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Answers an agent's one question: what a reference means, and everything that is needed to pull it. The agent that asks
+ * in order to pull is taken into the swarms of the image's blobs on the way, and finds the seeder ready to serve it.
+ */
+import { type Digest, encodeInfo, type PeerAddress, tryParseDigest } from '@shoal/core'
+import { chooseManifest, isRepositoryName, isTag, type Platform, requiredBlobs } from '@shoal/oci'
+import { type BlobMetainfo, type ImageStore, type Manifest, readManifest } from '@shoal/registry'
+import type { ObjectStore } from '@shoal/storage'
+import type { Tracker } from '@shoal/tracker'
+import { INLINE_BLOB_BYTES_MAX, type Resolution, type ResolvedBlob } from '@shoal/wire'
+import type { Seeding } from './seeding.ts'
+import type { TagSigner } from './tag-signer.ts'
+
+export interface ResolverParts {
+  readonly images: ImageStore
+  readonly objects: ObjectStore
+  readonly seeding: Seeding
+  readonly tracker: Tracker
+  readonly signer: TagSigner
+  readonly nowMs: () => number
+}
+
+export interface Question {
+  readonly repository: string
+  readonly reference?: string
+  readonly blob?: string
+  /** `os/architecture[/variant]` */
+  readonly platform?: string
+  /** Present when the agent is about to pull. */
+  readonly peerId?: string
+}
+
+/** As long as a slow pull may take after its manifest was asked for. */
+const ORIGIN_URL_SECONDS = 6 * 60 * 60
+/** Inlined bytes of one answer: some configurations, not hundreds of small layers. */
+const INLINE_BYTES_MAX = 256 * 1024
+
+export class Resolver {
+  readonly #parts: ResolverParts
+
+  constructor(parts: ResolverParts) {
+    this.#parts = parts
+  }
+
+  /** @returns undefined when there is no such reference */
+  async resolve(question: Question): Promise<Resolution | undefined> {
+    const { repository } = question
+    if (!isRepositoryName(repository)) return undefined
+    return question.blob === undefined ? this.#resolveReference(question) : this.#resolveBlob(question)
+  }
+
+  async #resolveBlob({ repository, blob, peerId }: Question): Promise<Resolution | undefined> {
+    const digest = tryParseDigest(blob ?? '')
+    if (digest === undefined) return undefined
+    const stat = await this.#parts.images.blobStat(repository, digest)
+    return stat === undefined ? undefined : { manifests: [], blobs: await this.#blobs([digest], peerId) }
+  }
+
+  async #resolveReference(question: Question): Promise<Resolution | undefined> {
+    const { images, signer, nowMs } = this.#parts
+    const { repository, reference = '', platform, peerId } = question
+    const asked = tryParseDigest(reference)
+    if (asked === undefined && !isTag(reference)) return undefined
+    const manifest = await images.manifest(
+      repository,
+      asked === undefined ? { kind: 'tag', tag: reference } : { kind: 'digest', digest: asked },
+    )
+    if (manifest === undefined) return undefined
+    const image = await this.#imageOf(repository, manifest, parsePlatform(platform))
+    const digests = image === undefined ? [] : requiredBlobs(readManifest(image.bytes, image.mediaType)).map(({ digest }) => digest)
+    const record = { repository, tag: reference, digest: manifest.digest, issuedAtMs: nowMs() }
+    return {
+      ...(asked === undefined && { tag: signer.sign(record) }),
+      manifests: (image === undefined || image === manifest ? [manifest] : [manifest, image]).map(
+        ({ digest, mediaType, bytes }) => ({ digest, mediaType, bytes }),
+      ),
+      blobs: await this.#blobs(digests, peerId),
+    }
+  }
+
+  /** The image itself, or of an index the one for the platform. */
+  async #imageOf(repository: string, manifest: Manifest, platform: Platform): Promise<Manifest | undefined> {
+    const parsed = readManifest(manifest.bytes, manifest.mediaType)
+    if (parsed.kind !== 'index') return manifest
+    const chosen = chooseManifest(parsed, platform)
+    return chosen && this.#parts.images.manifest(repository, { kind: 'digest', digest: chosen.digest })
+  }
+
+  async #blobs(digests: readonly Digest[], peerId: string | undefined): Promise<ResolvedBlob[]> {
+    const { images, seeding, tracker } = this.#parts
+    const known = (await Promise.all([...new Set(digests)].map((digest) => images.metainfo(digest)))).filter(
+      (blob) => blob !== undefined,
+    )
+    const inlined = await this.#inline(known)
+    const swarms = known.filter((blob) => !inlined.has(blob)).map(({ infoHash }) => infoHash)
+    const peers = new Map<string, readonly PeerAddress[]>()
+    if (peerId !== undefined) {
+      // Before the agent dials: a handshake for a swarm that nobody serves is refused.
+      await Promise.all(swarms.map((infoHash) => seeding.seed(infoHash)))
+      tracker.admit(peerId, swarms).forEach((some, position) => peers.set(swarms[position]!, some))
+    }
+    return Promise.all(
+      known.map(async (blob) => {
+        const inline = inlined.get(blob)
+        const originUrl = inline === undefined ? await this.#originUrl(blob.metainfo.digest) : undefined
+        return {
+          info: encodeInfo(blob.metainfo),
+          peers: [...(peers.get(blob.infoHash) ?? [])],
+          ...(inline !== undefined && { inline }),
+          ...(originUrl !== undefined && { originUrl }),
+        }
+      }),
+    )
+  }
+
+  /** The bytes of the short blobs, as many as fit into one answer. */
+  async #inline(blobs: readonly BlobMetainfo[]): Promise<Map<BlobMetainfo, Uint8Array>> {
+    const inlined = new Map<BlobMetainfo, Uint8Array>()
+    let room = INLINE_BYTES_MAX
+    for (const blob of blobs) {
+      const { digest, length } = blob.metainfo
+      if (length > INLINE_BLOB_BYTES_MAX || length > room) continue
+      room -= length
+      const parts: Uint8Array[] = []
+      const whole = this.#parts.seeding.read(digest, { start: 0, end: length }, NEVER)
+      for await (const part of whole) parts.push(part)
+      inlined.set(blob, Buffer.concat(parts))
+    }
+    return inlined
+  }
+
+  async #originUrl(digest: Digest): Promise<string | undefined> {
+    const location = await this.#parts.images.contentLocation(digest)
+    return location && this.#parts.objects.presign(location.key, ORIGIN_URL_SECONDS)
+  }
+}
+
+const NEVER = new AbortController().signal
+
+function parsePlatform(text = 'linux/amd64'): Platform {
+  const [os = 'linux', architecture = 'amd64', variant] = text.split('/', 3)
+  return { os, architecture, ...(variant !== undefined && { variant }) }
+}
