@@ -1,0 +1,20 @@
+import { describe, expect, it } from 'vitest'
+import { formatHostPort, parseHostPort } from './host-port.ts'
+
+describe('host:port', () => {
+  it.each([
+    ['127.0.0.1:5001', { host: '127.0.0.1', port: 5001 }],
+    ['[::1]:5001', { host: '::1', port: 5001 }],
+    ['localhost:0', { host: 'localhost', port: 0 }],
+  ])('reads %s and writes it back', (text, expected) => {
+    expect(parseHostPort(text)).toEqual(expected)
+    expect(formatHostPort(expected)).toBe(text)
+  })
+
+  it.each(['5001', ':5001', '127.0.0.1', '127.0.0.1:70000', '::1:5001', 'a b:1', 'http://a:1', 'a:1/'])(
+    'refuses %s',
+    (text) => {
+      expect(parseHostPort(text)).toBeUndefined()
+    },
+  )
+})
