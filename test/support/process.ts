@@ -1,6 +1,7 @@
 /**
  * Child processes for tests: daemons whose lines can be awaited, and commands that run to their end.
  * A daemon dies with the test process (Linux' parent-death signal), however that ends.
+ * Only syntax that Node itself can strip, so that a child of a test can import this file.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
@@ -41,23 +42,23 @@ export interface RunningProcess extends AsyncDisposable {
 
 export class ProcessEndedError extends Error {
   readonly code = 'TEST_PROCESS_ENDED'
-  constructor(
-    readonly command: string,
-    readonly exit: Exit,
-    readonly lines: readonly string[],
-  ) {
+  readonly command: string
+  readonly exit: Exit
+  constructor(command: string, exit: Exit, lines: readonly string[]) {
     super(`${command} ended with ${exit.signal ?? `code ${exit.code}`}${quote(lines)}`)
+    this.command = command
+    this.exit = exit
   }
 }
 
 export class ProcessTimeoutError extends Error {
   readonly code = 'TEST_PROCESS_TIMEOUT'
-  constructor(
-    readonly command: string,
-    readonly timeoutMs: number,
-    readonly lines: readonly string[],
-  ) {
+  readonly command: string
+  readonly timeoutMs: number
+  constructor(command: string, timeoutMs: number, lines: readonly string[]) {
     super(`${command} did not get there within ${timeoutMs} ms${quote(lines)}`)
+    this.command = command
+    this.timeoutMs = timeoutMs
   }
 }
 
@@ -195,7 +196,8 @@ export async function runProcess(
 }
 
 function feed(stdin: NodeJS.WritableStream, input: CommandOptions['input']): void {
-  if (input === undefined || input instanceof Uint8Array) stdin.end(input)
+  if (input === undefined) stdin.end()
+  else if (input instanceof Uint8Array) stdin.end(input)
   else input.pipe(stdin)
 }
 
