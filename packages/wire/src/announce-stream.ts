@@ -79,4 +79,7 @@ export const decodeTrackerMessage: (bytes: Uint8Array) => TrackerMessage = messa
 const Contacts = Type.Array(Peer, { maxItems: 64 })
 export const encodeContacts = (agents: Static<typeof Contacts>): Uint8Array => encodeMessage(agents)
 /** @throws FrameTooLargeError · FrameInvalidError */
-export const decodeContacts: (bytes: Uint8Array) => Static<typeof Contacts> = messageDecoder(Contacts, 64 * 1024)
+export const decodeContacts: (bytes: Uint8Array) => Static<typeof Contacts> = messageDecoder(
+  Contacts,
+  64 * 1024,
+)

@@ -1,0 +1,207 @@
+import { createPrng, HANDOUT_RULE, type PeerAddress } from '@shoal/core'
+import fc from 'fast-check'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { STANDARD_TTL_MS, type TrackerEffect, type TrackerEvent, TrackerTable } from './tracker-table.ts'
+
+// Goal: everybody finds enough neighbours, the seeder is given to few, and nothing is kept of who has gone.
+// Method: single stories first; then thousands of random events with the table's own checks after every step.
+const id = (n: number) => n.toString(16).padStart(40, '0')
+const swarm = (n: number) => n.toString(16).padStart(40, 'f')
+const address = (n: number): PeerAddress => ({
+  peerId: id(n),
+  host: `10.0.0.${n}`,
+  port: 6001,
+  role: 'agent',
+})
+const seeder: PeerAddress = { peerId: id(0xeeee), host: '10.0.1.1', port: 7001, role: 'seeder' }
+
+let table: TrackerTable
+beforeEach(() => {
+  table = new TrackerTable({ seeder, prng: createPrng(1) })
+})
+
+function step(event: TrackerEvent, nowMs = 0): TrackerEffect[] {
+  const effects = table.step(nowMs, event)
+  table.check()
+  return effects
+}
+
+function join(n: number, zone = ''): TrackerEffect[] {
+  return step({ kind: 'agent-joined', agent: { address: address(n), zone } })
+}
+
+function announce(
+  n: number,
+  state: 'leeching' | 'holding' | 'seeding',
+  infoHash = swarm(1),
+): TrackerEffect[] {
+  return step({ kind: 'announced', peerId: id(n), swarms: [{ infoHash, state }] })
+}
+
+const told = (effects: TrackerEffect[], n: number) =>
+  effects
+    .flatMap((effect) => (effect.kind === 'send-peers' && effect.to === id(n) ? effect.peers : []))
+    .map((p) => p.peerId)
+
+describe('TrackerTable', () => {
+  it('gives the first leecher the seeder, and says that the swarm began', () => {
+    join(1)
+    const effects = announce(1, 'leeching')
+    expect(effects[0]).toEqual({ kind: 'swarm-began', infoHash: swarm(1) })
+    expect(told(effects, 1)).toEqual([seeder.peerId])
+  })
+
+  it('gives the seeder to few, and its place to the one that has waited longest', () => {
+    for (let n = 1; n <= 5; n++) join(n)
+    const given = [1, 2, 3, 4, 5].filter((n) => told(announce(n, 'leeching'), n).includes(seeder.peerId))
+    expect(given).toEqual([1, 2])
+    expect(told(announce(2, 'seeding'), 3)).toEqual([seeder.peerId])
+    expect(told(step({ kind: 'agent-left', peerId: id(1) }), 4)).toEqual([seeder.peerId])
+  })
+
+  it('has the newcomer dial: nobody is told twice of the same pair', () => {
+    join(1)
+    join(2)
+    announce(1, 'leeching')
+    const effects = announce(2, 'leeching')
+    expect(told(effects, 2)).toContain(id(1))
+    expect(told(effects, 1)).toEqual([])
+    expect(announce(2, 'leeching')).toEqual([])
+  })
+
+  it('tells a leecher of who comes later with pieces', () => {
+    join(1)
+    join(2)
+    announce(1, 'leeching')
+    expect(told(announce(2, 'holding'), 1)).toEqual([id(2)])
+  })
+
+  it('gives who lost half of its neighbours new ones', () => {
+    for (let n = 1; n <= 30; n++) {
+      join(n)
+      announce(n, 'leeching')
+    }
+    const before = table.neighbours(swarm(1), id(30))
+    for (const { peerId } of before) if (peerId !== seeder.peerId) step({ kind: 'agent-left', peerId })
+    expect(table.neighbours(swarm(1), id(30)).length).toBeGreaterThanOrEqual(HANDOUT_RULE.neighboursAim / 2)
+  })
+
+  it('forgets a swarm with its last member', () => {
+    join(1)
+    announce(1, 'seeding')
+    const effects = step({ kind: 'swarms-left', peerId: id(1), infoHashes: [swarm(1)] })
+    expect(effects).toEqual([{ kind: 'swarm-ended', infoHash: swarm(1) }])
+    expect(table.swarmCount).toBe(0)
+  })
+
+  it('begins anew with an agent that comes on a second stream', () => {
+    join(1)
+    announce(1, 'seeding')
+    join(1)
+    expect(table.swarmCount).toBe(0)
+    expect(table.agentCount).toBe(1)
+  })
+
+  it('ignores announces of agents that never said hello', () => {
+    expect(announce(1, 'leeching')).toEqual([])
+    expect(table.swarmCount).toBe(0)
+  })
+
+  it('keeps a standard client as long as it announces, and lets none take an agent’s place', () => {
+    const standard = {
+      kind: 'standard-announced',
+      infoHash: swarm(1),
+      address: address(9),
+      isComplete: false,
+    } as const
+    step(standard, 0)
+    step(standard, STANDARD_TTL_MS)
+    step({ kind: 'tick' }, STANDARD_TTL_MS + 1)
+    expect(table.counts(swarm(1))).toEqual({ complete: 0, incomplete: 1 })
+    step({ kind: 'tick' }, 2 * STANDARD_TTL_MS + 1)
+    expect(table.swarmCount).toBe(0)
+    join(1)
+    step({ ...standard, address: { ...address(1), host: '6.6.6.6' } })
+    expect(table.isMember(swarm(1), id(1))).toBe(false)
+  })
+
+  it('answers a standard client with the seeder and others, never itself', () => {
+    for (let n = 1; n <= 4; n++) {
+      join(n)
+      announce(n, 'seeding')
+    }
+    const sample = table.sample(swarm(1), id(2), 3).map(({ peerId }) => peerId)
+    expect(sample[0]).toBe(seeder.peerId)
+    expect(sample).toHaveLength(3)
+    expect(table.sample(swarm(1), id(2), 50).map(({ peerId }) => peerId)).not.toContain(id(2))
+  })
+
+  it('makes a connected swarm of 300 with even degrees', () => {
+    for (let n = 1; n <= 300; n++) {
+      join(n)
+      announce(n, 'leeching')
+    }
+    const reached = new Set([id(1)])
+    const queue = [id(1)]
+    for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+      for (const { peerId } of table.neighbours(swarm(1), next)) {
+        if (peerId === seeder.peerId || reached.has(peerId)) continue
+        reached.add(peerId)
+        queue.push(peerId)
+      }
+    }
+    expect(reached.size).toBe(300)
+    const degrees = Array.from({ length: 300 }, (_, i) => table.neighbours(swarm(1), id(i + 1)).length)
+    expect(Math.max(...degrees)).toBeLessThanOrEqual(HANDOUT_RULE.degreeMax + 1)
+    expect(Math.min(...degrees)).toBeGreaterThanOrEqual(HANDOUT_RULE.neighboursAim)
+  })
+
+  it('keeps its books under any order of events', () => {
+    const small = fc.integer({ min: 1, max: 6 })
+    const events: fc.Arbitrary<TrackerEvent> = fc.oneof(
+      small.map((n) => ({
+        kind: 'agent-joined' as const,
+        agent: { address: address(n), zone: n % 2 ? 'a' : 'b' },
+      })),
+      small.map((n) => ({ kind: 'agent-left' as const, peerId: id(n) })),
+      fc
+        .tuple(small, small, fc.constantFrom('leeching' as const, 'holding' as const, 'seeding' as const))
+        .map(([n, s, state]) => ({
+          kind: 'announced' as const,
+          peerId: id(n),
+          swarms: [{ infoHash: swarm(s), state }],
+        })),
+      fc
+        .tuple(small, small)
+        .map(([n, s]) => ({ kind: 'swarms-left' as const, peerId: id(n), infoHashes: [swarm(s)] })),
+      fc.tuple(small, small, fc.boolean()).map(([n, s, isComplete]) => ({
+        kind: 'standard-announced' as const,
+        infoHash: swarm(s),
+        address: address(n + 100),
+        isComplete,
+      })),
+      fc
+        .tuple(small, small)
+        .map(([n, s]) => ({ kind: 'standard-stopped' as const, infoHash: swarm(s), peerId: id(n + 100) })),
+      fc.constant({ kind: 'tick' as const }),
+    )
+    fc.assert(
+      fc.property(fc.nat(), fc.array(events, { maxLength: 200 }), (seed, story) => {
+        const random = new TrackerTable({ seeder, prng: createPrng(seed) })
+        const live = new Set<string>()
+        story.forEach((event, second) => {
+          for (const effect of random.step(second * 20_000, event)) {
+            if (effect.kind === 'swarm-began') expect(live.has(effect.infoHash)).toBe(false)
+            if (effect.kind === 'swarm-began') live.add(effect.infoHash)
+            if (effect.kind === 'swarm-ended') expect(live.delete(effect.infoHash)).toBe(true)
+            if (effect.kind === 'send-peers')
+              expect(effect.peers.every(({ peerId }) => peerId !== effect.to)).toBe(true)
+          }
+          random.check()
+          expect(random.swarmCount).toBe(live.size)
+        })
+      }),
+      { numRuns: 300 },
+    )
+  })
+})

@@ -1,0 +1,108 @@
+import { parseDigest } from '@shoal/core'
+import { describe, expect, it } from 'vitest'
+import {
+  type AgentMessage,
+  decodeAgentMessage,
+  decodeTrackerMessage,
+  encodeAgentMessage,
+  encodeTrackerMessage,
+  type TrackerMessage,
+} from './announce-stream.ts'
+import { FrameInvalidError } from './errors.ts'
+import { encodeMessage } from './msgpack.ts'
+import { decodeResolution, encodeResolution, type Resolution, tagRecordBytes } from './resolution.ts'
+
+const peerId = 'ab'.repeat(20)
+const peer = { peerId, host: '10.0.0.1', port: 6001, role: 'agent' as const }
+const digest = parseDigest(`sha256:${'1'.repeat(64)}`)
+
+describe('the announce stream', () => {
+  it.each<AgentMessage>([
+    { type: 'hello', version: 1, name: 'node-1', zone: 'eu-1a', peerId, host: '::1', port: 6001 },
+    { type: 'hello', version: 1, name: '', zone: '', peerId, port: 6001 },
+    { type: 'announce', swarms: [{ infoHash: peerId, state: 'leeching' }] },
+    { type: 'leave', infoHashes: [peerId] },
+  ])('carries the agent’s $type', (message) => {
+    expect(decodeAgentMessage(encodeAgentMessage(message))).toEqual(message)
+  })
+
+  it.each<TrackerMessage>([
+    { type: 'welcome', version: 1, signingKey: Uint8Array.from({ length: 44 }, (_, i) => i) },
+    { type: 'peers', swarms: [{ infoHash: peerId, peers: [peer, { ...peer, role: 'seeder' }] }] },
+    { type: 'contacts', agents: [peer] },
+  ])('carries the tracker’s $type', (message) => {
+    const decoded = decodeTrackerMessage(encodeTrackerMessage(message))
+    if (decoded.type === 'welcome')
+      expect(Uint8Array.from(decoded.signingKey)).toEqual((message as typeof decoded).signingKey)
+    else expect(decoded).toEqual(message)
+  })
+
+  it.each([
+    ['an unknown type', { type: 'shutdown' }],
+    ['another version', { type: 'hello', version: 2, name: '', zone: '', peerId, port: 1 }],
+    ['a port of 0', { type: 'hello', version: 1, name: '', zone: '', peerId, port: 0 }],
+    [
+      'a host that is a URL',
+      { type: 'hello', version: 1, name: '', zone: '', peerId, host: 'http://a/', port: 1 },
+    ],
+    ['an info hash of 19 bytes', { type: 'leave', infoHashes: ['ab'.repeat(19)] }],
+    ['more swarms than a frame may have', { type: 'leave', infoHashes: new Array(1_025).fill(peerId) }],
+    ['a state that is none', { type: 'announce', swarms: [{ infoHash: peerId, state: 'busy' }] }],
+    ['no message at all', 7],
+  ])('refuses %s', (_what, message) => {
+    expect(() => decodeAgentMessage(encodeMessage(message))).toThrow(FrameInvalidError)
+  })
+})
+
+/** Byte strings as text: what is decoded are Buffers, what was given Uint8Arrays. */
+function plain(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
+  if (Array.isArray(value)) return value.map(plain)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
+}
+
+describe('a resolution', () => {
+  const resolution: Resolution = {
+    tag: {
+      record: { repository: 'demo/app', tag: '1', digest, issuedAtMs: 1_800_000_000_000 },
+      signature: new Uint8Array(64),
+    },
+    manifests: [
+      { digest, mediaType: 'application/vnd.oci.image.manifest.v1+json', bytes: Uint8Array.of(1, 2) },
+    ],
+    blobs: [
+      { info: Uint8Array.of(3), peers: [peer], inline: Uint8Array.of(4) },
+      { info: Uint8Array.of(5), peers: [], originUrl: 'https://s3/x' },
+    ],
+  }
+
+  it('survives the wire', () => {
+    expect(plain(decodeResolution(encodeResolution(resolution)))).toEqual(plain(resolution))
+  })
+
+  it('refuses an inline blob that is too long, and a digest that is none', () => {
+    const [blob] = resolution.blobs
+    expect(() =>
+      decodeResolution(
+        encodeMessage({ ...resolution, blobs: [{ ...blob, inline: new Uint8Array(32_769) }] }),
+      ),
+    ).toThrow('/blobs/0/inline')
+    expect(() =>
+      decodeResolution(
+        encodeMessage({ ...resolution, manifests: [{ ...resolution.manifests[0], digest: 'x' }] }),
+      ),
+    ).toThrow(FrameInvalidError)
+  })
+
+  it('signs other bytes for every other meaning', () => {
+    const record = resolution.tag!.record
+    const texts = [
+      record,
+      { ...record, tag: '2' },
+      { ...record, repository: 'demo/ap' },
+      { ...record, issuedAtMs: 1 },
+    ].map((r) => Buffer.from(tagRecordBytes(r)).toString())
+    expect(new Set(texts).size).toBe(4)
+  })
+})
