@@ -42,8 +42,11 @@ export function parseRegistryPath(path: string): RegistryPath {
 }
 
 function repositoryOf(segments: readonly string[], endpointSegments: number): string {
-  const repository = segments.slice(0, -endpointSegments).join('/')
-  if (!isRepositoryName(repository)) throw nameInvalid(repository)
+  const components = segments.slice(0, -endpointSegments)
+  const repository = components.join('/')
+  // A slash inside a component was encoded; joined, it would pass for a separator.
+  const isEncoded = components.some((component) => component.includes('/'))
+  if (isEncoded || !isRepositoryName(repository)) throw nameInvalid(repository)
   return repository
 }
 

@@ -121,7 +121,7 @@ describe('a blob', () => {
   })
 
   test('a HEAD of what is not there has no body and keeps the connection usable', async () => {
-    const missing = blob.slice(0, -4) + 'ffff'
+    const missing = `${blob.slice(0, -4)}ffff`
     const request = `HEAD ${new URL(missing).pathname} HTTP/1.1\r\nHost: x\r\n\r\n`
     const answer = await rawExchange(
       registry.port,
