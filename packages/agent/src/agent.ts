@@ -176,7 +176,9 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
 
     const tagLists = new TagLists({ http, objects }, { seederUrl })
     const server = createServer(log.child({ component: 'http' }))
-    await server.register(registryPlugin, { backend: createBackend({ directory, downloads, tagLists, metrics }) })
+    await server.register(registryPlugin, {
+      backend: createBackend({ directory, downloads, tagLists, metrics }),
+    })
     server.get('/metrics', async (_request, reply) =>
       reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
     )
@@ -199,7 +201,10 @@ function createServer(log: Logger): FastifyInstance {
   })
   server.addHook('onResponse', async (request, reply) => {
     const { method, url } = request
-    request.log.debug({ event: 'request', method, url, status: reply.statusCode, ms: reply.elapsedTime }, 'request')
+    request.log.debug(
+      { event: 'request', method, url, status: reply.statusCode, ms: reply.elapsedTime },
+      'request',
+    )
   })
   server.get('/healthz', async () => ({ status: 'alive' }))
   // Listening starts when everything else has: whoever gets an answer gets a ready agent.

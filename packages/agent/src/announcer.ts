@@ -7,14 +7,14 @@
 import { EventEmitter } from 'node:events'
 import type { InfoHash, PeerAddress, PeerId } from '@shoal/core'
 import {
+  type AgentMessage,
   ANNOUNCE_FRAME_BYTES_MAX,
   ANNOUNCE_STREAM_PATH,
   ANNOUNCE_STREAM_VERSION,
-  type AgentMessage,
   decodeTrackerMessage,
   encodeAgentMessage,
-  type SwarmState,
   SWARMS_PER_FRAME_MAX,
+  type SwarmState,
   WireError,
 } from '@shoal/wire'
 import type { Logger } from 'pino'
@@ -143,7 +143,8 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
     socket.on('error', (error) => this.#log.debug({ event: 'announce-stream-error', err: error }))
     socket.on('close', () => {
       clearTimeout(silence)
-      if (this.#isOpen) this.#log.warn({ event: 'announce-stream-closed', seeder: seederUrl }, 'announce stream closed')
+      if (this.#isOpen)
+        this.#log.warn({ event: 'announce-stream-closed', seeder: seederUrl }, 'announce stream closed')
       this.#isOpen = false
       if (this.#isStopped) return
       // Spread over half the wait, so that a restarted seeder is not met by all agents in one instant.

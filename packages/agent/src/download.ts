@@ -9,9 +9,9 @@ import {
   type LadderState,
   type Metainfo,
   nextStep,
+  type Prng,
   pickPieces,
   pieceBytes,
-  type Prng,
   type SourceHealth,
 } from '@shoal/core'
 import { PieceMismatchError, type Transfer, TransferFailedError } from '@shoal/swarm'
@@ -135,7 +135,11 @@ export class Download {
     }
   }
 
-  async #fetchPieces(from: 'seeder' | 'origin', indexes: readonly number[], signal: AbortSignal): Promise<void> {
+  async #fetchPieces(
+    from: 'seeder' | 'origin',
+    indexes: readonly number[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const { transfer, http, onReceived, nowMs } = this.#parts
     const { metainfo } = transfer.blob
     const url = from === 'seeder' ? this.#seederBlobUrl(metainfo) : this.#source.originUrl!

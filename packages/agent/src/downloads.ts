@@ -7,9 +7,9 @@ import {
   type Digest,
   type PeerAddress,
   type PeerId,
+  type Prng,
   pieceBytes,
   pieceCount,
-  type Prng,
 } from '@shoal/core'
 import { infoHashOf, type PieceStore, type StoredBlob } from '@shoal/storage'
 import { type Swarm, type SwarmEngine, Transfer } from '@shoal/swarm'
@@ -70,7 +70,8 @@ export class Downloads {
 
   get activeCount(): number {
     let active = 0
-    for (const { download, transfer } of this.#open.values()) if (download !== undefined && !transfer.isComplete) active++
+    for (const { download, transfer } of this.#open.values())
+      if (download !== undefined && !transfer.isComplete) active++
     return active
   }
 
@@ -139,7 +140,10 @@ export class Downloads {
     swarm.on('sent', onSent)
     swarm.on('mismatch', (index) => {
       onMismatch()
-      log.warn({ event: 'piece-mismatch', digest: metainfo.digest, pieceIndex: index }, 'a peer sent a bad piece')
+      log.warn(
+        { event: 'piece-mismatch', digest: metainfo.digest, pieceIndex: index },
+        'a peer sent a bad piece',
+      )
     })
     transfer.once('complete', () => {
       announcer.announce(swarm.infoHash, 'seeding')
@@ -175,7 +179,11 @@ export class Downloads {
     if (bytes.length !== metainfo.length) return
     for (let index = 0; index < pieceCount(metainfo); index++) {
       const start = index * metainfo.pieceLength
-      await transfer.offerPiece(index, bytes.subarray(start, start + pieceBytes(metainfo, index)), 'the seeder')
+      await transfer.offerPiece(
+        index,
+        bytes.subarray(start, start + pieceBytes(metainfo, index)),
+        'the seeder',
+      )
     }
     this.#parts.onReceived('seeder', bytes.length)
   }
@@ -218,7 +226,9 @@ export class Downloads {
 
   #track(work: Promise<void>): void {
     const tracked = work
-      .catch((error) => this.#parts.log.error({ event: 'background-work-failed', err: error }, 'background work failed'))
+      .catch((error) =>
+        this.#parts.log.error({ event: 'background-work-failed', err: error }, 'background work failed'),
+      )
       .finally(() => this.#running.delete(tracked))
     this.#running.add(tracked)
   }

@@ -7,7 +7,10 @@ export abstract class AgentError extends ShoalError {}
 export class SourceUnavailableError extends AgentError {
   readonly code = 'AGENT_SOURCE_UNAVAILABLE'
   constructor(source: string, reason: string, options?: ErrorOptions) {
-    super(`${source} gave no usable answer: ${reason}; others are asked, and it is tried again later`, options)
+    super(
+      `${source} gave no usable answer: ${reason}; others are asked, and it is tried again later`,
+      options,
+    )
   }
 }
 

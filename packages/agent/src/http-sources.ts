@@ -3,14 +3,8 @@
  * blob (of the seeder's registry, or of the origin by presigned URL). Everything has a short deadline.
  */
 import type { ByteRange } from '@shoal/storage'
-import {
-  decodeResolution,
-  RESOLUTION_BYTES_MAX,
-  RESOLVE_PATH,
-  type Resolution,
-  WireError,
-} from '@shoal/wire'
-import { Agent as HttpAgent, type Dispatcher, request } from 'undici'
+import { decodeResolution, RESOLUTION_BYTES_MAX, RESOLVE_PATH, type Resolution, WireError } from '@shoal/wire'
+import { type Dispatcher, Agent as HttpAgent, request } from 'undici'
 import { SourceUnavailableError } from './errors.ts'
 
 export interface ResolveQuestion {
@@ -142,7 +136,8 @@ export class HttpSources {
       signal.throwIfAborted()
       throw new SourceUnavailableError(source, 'the connection failed', { cause })
     }
-    if (received !== range.end - range.start) throw new SourceUnavailableError(source, 'the body was cut short')
+    if (received !== range.end - range.start)
+      throw new SourceUnavailableError(source, 'the body was cut short')
   }
 }
 

@@ -3,13 +3,7 @@
  * records, or from other agents while the seeder is away. A tag is believed for a short time without asking again, and
  * served stale when nobody can be asked; digests are for ever.
  */
-import {
-  type Digest,
-  formatHostPort,
-  parseDigest,
-  type PeerAddress,
-  ShoalError,
-} from '@shoal/core'
+import { type Digest, formatHostPort, type PeerAddress, parseDigest, ShoalError } from '@shoal/core'
 import { chooseManifest, type ParsedManifest, type Platform, requiredBlobs } from '@shoal/oci'
 import { type Manifest, type Reference, readManifest } from '@shoal/registry'
 import type { Resolution, SignedTag } from '@shoal/wire'
@@ -65,7 +59,11 @@ export class ImageDirectory {
   }
 
   /** @param purpose `pull` has the blobs fetched before the client asks for them */
-  async manifest(repository: string, reference: Reference, purpose: 'look' | 'pull'): Promise<Manifest | undefined> {
+  async manifest(
+    repository: string,
+    reference: Reference,
+    purpose: 'look' | 'pull',
+  ): Promise<Manifest | undefined> {
     const digest =
       reference.kind === 'tag'
         ? await this.#digestOfTag(repository, reference.tag, purpose)
@@ -84,7 +82,11 @@ export class ImageDirectory {
     return answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
   }
 
-  async #digestIfKnown(repository: string, digest: Digest, purpose: 'look' | 'pull'): Promise<Digest | undefined> {
+  async #digestIfKnown(
+    repository: string,
+    digest: Digest,
+    purpose: 'look' | 'pull',
+  ): Promise<Digest | undefined> {
     if ((await this.#parts.records.manifest(repository, digest)) !== undefined) return digest
     return (await this.#ask({ repository, reference: digest }, purpose))?.digest
   }
@@ -92,7 +94,8 @@ export class ImageDirectory {
   async #digestOfTag(repository: string, tag: string, purpose: 'look' | 'pull'): Promise<Digest | undefined> {
     const key = `${repository}:${tag}`
     const known = this.#tags.get(key)
-    if (known !== undefined && this.#parts.nowMs() - known.askedAtMs < this.#init.tagTtlMs) return known.digest
+    if (known !== undefined && this.#parts.nowMs() - known.askedAtMs < this.#init.tagTtlMs)
+      return known.digest
     const answer = await this.#ask({ repository, reference: tag }, purpose)
     if (answer?.digest === undefined) {
       this.#tags.delete(key)
@@ -145,7 +148,11 @@ export class ImageDirectory {
     const { http, log } = this.#parts
     const { seederUrl, platform, peerId } = this.#init
     // Who only looks is not taken into the swarms.
-    const whole = { ...question, platform: formatPlatform(platform), peerId: purpose === 'pull' ? peerId : '' }
+    const whole = {
+      ...question,
+      platform: formatPlatform(platform),
+      peerId: purpose === 'pull' ? peerId : '',
+    }
     try {
       const resolution = await http.resolve(seederUrl, whole, 'seeder')
       if (resolution === undefined) return undefined
@@ -165,7 +172,9 @@ export class ImageDirectory {
     const own = isTag ? await records.tag(repository, reference) : undefined
     const asked = contacts.agents.slice(0, CONTACTS_ASKED)
     const answers = await Promise.allSettled(
-      asked.map((agent) => http.resolve(`http://${formatHostPort(agent)}`, { ...whole, peerId: '' }, 'contact')),
+      asked.map((agent) =>
+        http.resolve(`http://${formatHostPort(agent)}`, { ...whole, peerId: '' }, 'contact'),
+      ),
     )
     const resolutions = answers.flatMap((answer) =>
       answer.status === 'fulfilled' && answer.value !== undefined ? [answer.value] : [],
@@ -196,11 +205,13 @@ export class ImageDirectory {
     const { records } = this.#parts
     const { repository, reference } = question
     for (const { digest, bytes } of resolution.manifests) {
-      if (!hasDigest(bytes, digest)) throw new SourceUnavailableError(`the ${from}`, `manifest ${digest} has other bytes`)
+      if (!hasDigest(bytes, digest))
+        throw new SourceUnavailableError(`the ${from}`, `manifest ${digest} has other bytes`)
     }
     const first = resolution.manifests[0]?.digest
     if (reference?.includes(':')) {
-      if (first !== parseDigest(reference)) throw new SourceUnavailableError(`the ${from}`, 'it answered another question')
+      if (first !== parseDigest(reference))
+        throw new SourceUnavailableError(`the ${from}`, 'it answered another question')
     } else if (reference !== undefined) {
       this.#checkTag(resolution.tag, { repository, tag: reference, digest: first }, from)
     }
@@ -232,7 +243,8 @@ export class ImageDirectory {
   async #keepTag(signed: SignedTag): Promise<void> {
     const { records } = this.#parts
     const known = await records.tag(signed.record.repository, signed.record.tag)
-    if (known === undefined || known.record.issuedAtMs < signed.record.issuedAtMs) await records.keepTag(signed)
+    if (known === undefined || known.record.issuedAtMs < signed.record.issuedAtMs)
+      await records.keepTag(signed)
   }
 
   #keepSource(source: BlobSource): void {

@@ -50,9 +50,7 @@ export class PeerApi {
       if (resolution === undefined) return reply.code(404).send()
       // Bound to every address: the one that was dialled is the one that works for who dialled it.
       const blobs = this.#blobs(resolution.stored, request.raw.socket.localAddress)
-      return reply
-        .type(RESOLUTION_MEDIA_TYPE)
-        .send(encodeResolution({ ...resolution.answer, blobs }))
+      return reply.type(RESOLUTION_MEDIA_TYPE).send(encodeResolution({ ...resolution.answer, blobs }))
     })
   }
 
@@ -95,7 +93,10 @@ export class PeerApi {
     }
     const manifest = digest === undefined ? undefined : await this.#records.manifest(repository, digest)
     if (manifest === undefined) return undefined
-    return { answer: { ...(tag !== undefined && { tag }), manifests: [manifest] }, stored: this.#storedOf(manifest) }
+    return {
+      answer: { ...(tag !== undefined && { tag }), manifests: [manifest] },
+      stored: this.#storedOf(manifest),
+    }
   }
 
   #storedOf(manifest: Manifest): StoredBlob[] {

@@ -27,7 +27,9 @@ export class TagLists {
       ...(page.after !== undefined && { after: `${prefix}${page.after}` }),
     })
     const isKnown = keys.length > 0 || page.after !== undefined
-    return isKnown ? { tags: keys.map((key) => key.slice(prefix.length)), more: next !== undefined } : undefined
+    return isKnown
+      ? { tags: keys.map((key) => key.slice(prefix.length)), more: next !== undefined }
+      : undefined
   }
 
   /** Whether this node ever pulled from the repository; the seeder's own refusal says no more to a client. */

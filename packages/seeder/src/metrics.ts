@@ -33,7 +33,10 @@ export function createMetrics(read: {
     originReadBytes: counter('shoal_seeder_origin_read_bytes_total', 'Bytes read from the origin.'),
     originWrittenBytes: counter('shoal_seeder_origin_written_bytes_total', 'Bytes written to the origin.'),
     sentBytes: counter('shoal_seeder_sent_bytes_total', 'Bytes of blobs sent to peers.'),
-    servedBytes: counter('shoal_seeder_served_bytes_total', 'Bytes of blobs given to clients of the registry.'),
+    servedBytes: counter(
+      'shoal_seeder_served_bytes_total',
+      'Bytes of blobs given to clients of the registry.',
+    ),
     pushedBlobs: counter('shoal_seeder_pushed_blobs_total', 'Blobs that a push ended with.'),
   }
 }

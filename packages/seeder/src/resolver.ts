@@ -67,7 +67,10 @@ export class Resolver {
     )
     if (manifest === undefined) return undefined
     const image = await this.#imageOf(repository, manifest, parsePlatform(platform))
-    const digests = image === undefined ? [] : requiredBlobs(readManifest(image.bytes, image.mediaType)).map(({ digest }) => digest)
+    const digests =
+      image === undefined
+        ? []
+        : requiredBlobs(readManifest(image.bytes, image.mediaType)).map(({ digest }) => digest)
     const record = { repository, tag: reference, digest: manifest.digest, issuedAtMs: nowMs() }
     return {
       ...(asked === undefined && { tag: signer.sign(record) }),

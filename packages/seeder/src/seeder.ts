@@ -166,7 +166,10 @@ function createServer(log: Logger): FastifyInstance {
   })
   server.addHook('onResponse', async (request, reply) => {
     const { method, url } = request
-    request.log.debug({ event: 'request', method, url, status: reply.statusCode, ms: reply.elapsedTime }, 'request')
+    request.log.debug(
+      { event: 'request', method, url, status: reply.statusCode, ms: reply.elapsedTime },
+      'request',
+    )
   })
   server.get('/healthz', async () => ({ status: 'alive' }))
   // Listening starts when everything else has: whoever gets an answer gets a ready seeder.
@@ -183,12 +186,16 @@ const Query = Type.Object({
 })
 
 function serveResolutions(server: FastifyInstance, resolver: Resolver): void {
-  server.get<{ Querystring: Question }>(RESOLVE_PATH, { schema: { querystring: Query } }, async (request, reply) => {
-    const { peerId, ...question } = request.query
-    const resolution = await resolver.resolve(peerId ? { ...question, peerId } : question)
-    if (resolution === undefined) return reply.code(404).send()
-    return reply.type(RESOLUTION_MEDIA_TYPE).send(encodeResolution(resolution))
-  })
+  server.get<{ Querystring: Question }>(
+    RESOLVE_PATH,
+    { schema: { querystring: Query } },
+    async (request, reply) => {
+      const { peerId, ...question } = request.query
+      const resolution = await resolver.resolve(peerId ? { ...question, peerId } : question)
+      if (resolution === undefined) return reply.code(404).send()
+      return reply.type(RESOLUTION_MEDIA_TYPE).send(encodeResolution(resolution))
+    },
+  )
 }
 
 /** The `.torrent` of a blob, for standard clients, with this seeder as its tracker. */
@@ -198,8 +205,6 @@ function serveTorrents(server: FastifyInstance, images: ImageStore): void {
     const blob = digest && (await images.metainfo(digest))
     if (blob === undefined) return reply.code(404).send()
     const announceUrl = `${request.protocol}://${request.host}/announce`
-    return reply
-      .type('application/x-bittorrent')
-      .send(Buffer.from(encodeTorrent(blob.metainfo, announceUrl)))
+    return reply.type('application/x-bittorrent').send(Buffer.from(encodeTorrent(blob.metainfo, announceUrl)))
   })
 }

@@ -2,7 +2,7 @@
  * Which blobs the seeder seeds: those whose swarm has a member. Their pieces come from the origin, once, and stay in the
  * seeder's copy until its room is needed.
  */
-import { type Digest, type InfoHash, chooseVictims } from '@shoal/core'
+import { chooseVictims, type Digest, type InfoHash } from '@shoal/core'
 import type { ImageStore } from '@shoal/registry'
 import type { ByteRange, ObjectStore, PieceStore } from '@shoal/storage'
 import type { Swarm, SwarmEngine } from '@shoal/swarm'
@@ -70,7 +70,11 @@ export class Seeding {
   }
 
   /** Bytes of a blob for a client of the registry, through the seeder's copy. */
-  async *read(digest: Digest, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  async *read(
+    digest: Digest,
+    range: ByteRange,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
     const entry = await this.#entry(digest)
     entry.lastUsedAtMs = this.#parts.nowMs()
     entry.readers++

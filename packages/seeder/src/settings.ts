@@ -19,17 +19,20 @@ export const SeederSettings = Type.Object(
     data: Type.String({
       default: './shoal-seeder',
       minLength: 1,
-      description: 'Folder for the seeder’s copy of the pieces that it has read from the origin. Can be lost.',
+      description:
+        'Folder for the seeder’s copy of the pieces that it has read from the origin. Can be lost.',
     }),
     dataMaxBytes: Type.Integer({
       default: 64 * 1024 ** 3,
       minimum: 1024 ** 2,
-      description: 'Bytes that this copy may hold; blobs that nobody fetches make room, the least recently used first.',
+      description:
+        'Bytes that this copy may hold; blobs that nobody fetches make room, the least recently used first.',
     }),
     origin: Type.String({
       default: './shoal-origin',
       minLength: 1,
-      description: 'Where images are kept: a folder, or s3://bucket/prefix?endpoint=…&region=…&forcePathStyle=true.',
+      description:
+        'Where images are kept: a folder, or s3://bucket/prefix?endpoint=…&region=…&forcePathStyle=true.',
     }),
     logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
       default: 'info',

@@ -6,7 +6,9 @@ export abstract class StorageError extends ShoalError {}
 export class StorageKeyInvalidError extends StorageError {
   readonly code = 'STORAGE_KEY_INVALID'
   constructor(readonly key: string) {
-    super(`${JSON.stringify(key.slice(0, 200))} cannot be the key of an object; use the segments that ObjectStore documents`)
+    super(
+      `${JSON.stringify(key.slice(0, 200))} cannot be the key of an object; use the segments that ObjectStore documents`,
+    )
   }
 }
 
@@ -24,6 +26,33 @@ export class StorageObjectTooLargeError extends StorageError {
 export class StorageUnavailableError extends StorageError {
   readonly code = 'STORAGE_UNAVAILABLE'
   constructor(store: string, doing: string, options?: ErrorOptions) {
-    super(`${store} failed to ${doing}; check that it is reachable, has room and accepts the credentials`, options)
+    super(
+      `${store} failed to ${doing}; check that it is reachable, has room and accepts the credentials`,
+      options,
+    )
+  }
+}
+
+/** All pieces were right and the blob is not: the metainfo lied. Its pieces were forgotten. */
+export class BlobDigestMismatchError extends StorageError {
+  readonly code = 'STORAGE_BLOB_DIGEST_MISMATCH'
+  constructor(readonly digest: string) {
+    super(`the pieces of ${digest} do not make up a blob of that digest; they were forgotten`)
+  }
+}
+
+export class BlobRemovedError extends StorageError {
+  readonly code = 'STORAGE_BLOB_REMOVED'
+  constructor(readonly digest: string) {
+    super(`${digest} was removed from the store while it was in use; ask for it again`)
+  }
+}
+
+export class OriginInvalidError extends StorageError {
+  readonly code = 'STORAGE_ORIGIN_INVALID'
+  constructor(given: string, reason: string) {
+    super(
+      `${JSON.stringify(given)} is no origin: ${reason}; give a folder, or s3://bucket/prefix?endpoint=URL&region=NAME&forcePathStyle=true`,
+    )
   }
 }

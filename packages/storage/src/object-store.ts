@@ -28,7 +28,9 @@ export interface ObjectRead extends ObjectStat {
 /** What must hold for a write to happen: nobody there yet, or still the object with this tag. */
 export type Precondition = { readonly ifAbsent: true } | { readonly ifMatch: string }
 
-export type PutOutcome = { readonly kind: 'stored'; readonly etag: string } | { readonly kind: 'precondition-failed' }
+export type PutOutcome =
+  | { readonly kind: 'stored'; readonly etag: string }
+  | { readonly kind: 'precondition-failed' }
 
 /** A large object on its way in. `complete` makes it visible; until then nothing is. */
 export interface ObjectWriter {
@@ -57,7 +59,10 @@ export interface ObjectStore {
    * @param options.range must lie within the object; `end` beyond it is cut to its length
    * @returns undefined when there is no such object
    */
-  read(key: string, options?: { readonly range?: ByteRange; readonly signal?: AbortSignal }): Promise<ObjectRead | undefined>
+  read(
+    key: string,
+    options?: { readonly range?: ByteRange; readonly signal?: AbortSignal },
+  ): Promise<ObjectRead | undefined>
   /** For small objects (some MiB): one request. */
   put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome>
   /** For objects of any size: memory stays bounded however long they are. */
@@ -69,4 +74,3 @@ export interface ObjectStore {
   /** A URL that lets its bearer GET the object without credentials; undefined where the backend has no such thing. */
   presign(key: string, validSeconds: number): Promise<string | undefined>
 }
-

@@ -1,0 +1,172 @@
+/** One blob of a FilePieceStore: a file that fills up piece by piece, then gets its final name. */
+import { createHash, hash } from 'node:crypto'
+import { type FileHandle, open, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import {
+  assert,
+  Bitfield,
+  bytesEqual,
+  digestAlgorithm,
+  digestHex,
+  type Metainfo,
+  pieceBytes,
+  pieceCount,
+  pieceSha256,
+} from '@shoal/core'
+import { makeFolder, syncFolder } from './durable.ts'
+import { BlobDigestMismatchError, BlobRemovedError } from './errors.ts'
+import type { StoredBlob } from './piece-store.ts'
+
+const CHECK_CHUNK_BYTES = 1024 * 1024
+/** A handle that nobody used for this long is closed: a node may hold thousands of blobs. */
+const HANDLE_IDLE_MS = 5_000
+
+export class FileBlob implements StoredBlob {
+  have: Bitfield
+  readonly #paths: { readonly complete: string; readonly partial: string }
+  #isComplete = false
+  #completing: Promise<void> | undefined
+  #isClosed = false
+  #handle: Promise<FileHandle> | undefined
+  #handleUsers = 0
+  #idleTimer: NodeJS.Timeout | undefined
+
+  constructor(
+    readonly metainfo: Metainfo,
+    paths: { readonly complete: string; readonly partial: string },
+  ) {
+    this.#paths = paths
+    this.have = new Bitfield(pieceCount(metainfo))
+  }
+
+  get isComplete(): boolean {
+    return this.#isComplete
+  }
+
+  /** Makes the file, sparse, with its final length. */
+  async allocate(): Promise<void> {
+    const handle = await open(this.#paths.partial, 'w')
+    try {
+      await handle.truncate(this.metainfo.length)
+    } finally {
+      await handle.close()
+    }
+  }
+
+  /** The file under its final name was checked before it got it. */
+  markComplete(): void {
+    this.have = Bitfield.full(this.have.length)
+    this.#isComplete = true
+  }
+
+  /** Looks which pieces of a file that an earlier process left are right. */
+  async verifyPieces(): Promise<void> {
+    const { metainfo } = this
+    await this.#withHandle(async (handle) => {
+      const buffer = Buffer.allocUnsafe(metainfo.pieceLength)
+      for (let index = 0; index < this.have.length; index++) {
+        const length = pieceBytes(metainfo, index)
+        const piece = buffer.subarray(0, length)
+        const { bytesRead } = await handle.read(piece, 0, length, index * metainfo.pieceLength)
+        if (bytesRead !== length) return
+        if (bytesEqual(hash('sha256', piece, 'buffer'), pieceSha256(metainfo, index))) this.have.set(index)
+      }
+    })
+  }
+
+  async writePiece(index: number, bytes: Uint8Array): Promise<void> {
+    assert(bytes.length === pieceBytes(this.metainfo, index), 'a piece is written whole')
+    // What is there is right, and its file may be about to get its final name.
+    if (this.have.has(index)) return
+    await this.#withHandle(async (handle) => {
+      const start = index * this.metainfo.pieceLength
+      for (let written = 0; written < bytes.length; ) {
+        written += (await handle.write(bytes, written, bytes.length - written, start + written)).bytesWritten
+      }
+    })
+    this.have.set(index)
+  }
+
+  async readRange(start: number, end: number): Promise<Uint8Array> {
+    assert(start >= 0 && start <= end && end <= this.metainfo.length, 'a range lies within the blob')
+    const buffer = Buffer.allocUnsafe(end - start)
+    await this.#withHandle(async (handle) => {
+      for (let read = 0; read < buffer.length; ) {
+        const { bytesRead } = await handle.read(buffer, read, buffer.length - read, start + read)
+        assert(bytesRead > 0, 'a file keeps its length')
+        read += bytesRead
+      }
+    })
+    return buffer
+  }
+
+  complete(): Promise<void> {
+    this.#completing ??= this.#complete().catch((error) => {
+      this.#completing = undefined
+      throw error
+    })
+    return this.#completing
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#idleTimer)
+    await this.#completing?.catch(() => {})
+    if (this.#handleUsers === 0) await this.#closeHandle()
+  }
+
+  async #complete(): Promise<void> {
+    assert(this.have.isFull, 'every piece is there')
+    if (this.#isComplete) return
+    await this.#withHandle(async (handle) => {
+      if (!(await this.#hasItsDigest(handle))) {
+        this.have = new Bitfield(this.have.length)
+        throw new BlobDigestMismatchError(this.metainfo.digest)
+      }
+      await handle.sync()
+    })
+    await makeFolder(dirname(this.#paths.complete))
+    // An open handle follows its file to the new name.
+    await rename(this.#paths.partial, this.#paths.complete)
+    await syncFolder(dirname(this.#paths.complete))
+    this.#isComplete = true
+  }
+
+  async #hasItsDigest(handle: FileHandle): Promise<boolean> {
+    const { digest, length } = this.metainfo
+    const whole = createHash(digestAlgorithm(digest))
+    const buffer = Buffer.allocUnsafe(Math.min(CHECK_CHUNK_BYTES, length))
+    for (let offset = 0; offset < length; ) {
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, length - offset), offset)
+      if (bytesRead === 0) return false
+      whole.update(buffer.subarray(0, bytesRead))
+      offset += bytesRead
+    }
+    return whole.digest('hex') === digestHex(digest)
+  }
+
+  async #withHandle<T>(work: (handle: FileHandle) => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw new BlobRemovedError(this.metainfo.digest)
+    clearTimeout(this.#idleTimer)
+    this.#handleUsers++
+    try {
+      this.#handle ??= this.#isComplete ? open(this.#paths.complete, 'r') : open(this.#paths.partial, 'r+')
+      return await work(await this.#handle)
+    } finally {
+      if (--this.#handleUsers === 0) {
+        if (this.#isClosed) await this.#closeHandle()
+        else this.#idleTimer = setTimeout(() => void this.#closeHandle(), HANDLE_IDLE_MS).unref()
+      }
+    }
+  }
+
+  async #closeHandle(): Promise<void> {
+    const handle = this.#handle
+    this.#handle = undefined
+    try {
+      await (await handle)?.close()
+    } catch {
+      // It could not be opened: whoever opened it has heard of it.
+    }
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Blobs as files of one folder. A complete blob is `blobs/<alg>/<ab>/<hex>`; one that is on its way is `partial/<alg>-<hex>`,
+ * preallocated and sparse; beside them, `metainfo/<alg>-<hex>` says what either should be.
+ *
+ * Killed at any instant, the folder says enough: a complete blob was flushed and checked before it got its name, and every
+ * piece of a partial one is verified again at the next start, because nothing else proves that it reached the disk.
+ */
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type Digest,
+  decodeInfo,
+  digestAlgorithm,
+  digestHex,
+  encodeInfo,
+  type Metainfo,
+  MetainfoInvalidError,
+  torrentName,
+  tryParseDigest,
+} from '@shoal/core'
+import { codeOf, makeFolder, openStaged, publish } from './durable.ts'
+import { FileBlob } from './file-blob.ts'
+import type { PieceStore, StoredBlob } from './piece-store.ts'
+
+export class FilePieceStore implements PieceStore {
+  readonly #folder: string
+  readonly #blobs = new Map<Digest, FileBlob>()
+  readonly #opening = new Map<Digest, Promise<FileBlob>>()
+
+  constructor(init: { readonly folder: string }) {
+    this.#folder = init.folder
+  }
+
+  async start(): Promise<void> {
+    await makeFolder(join(this.#folder, 'blobs'))
+    await makeFolder(join(this.#folder, 'partial'))
+    await makeFolder(join(this.#folder, 'metainfo'))
+    await rm(this.#staging, { recursive: true, force: true })
+    await mkdir(this.#staging)
+    for (const name of await readdir(join(this.#folder, 'metainfo'))) await this.#takeUp(name)
+    await this.#removeStray()
+  }
+
+  async stop(): Promise<void> {
+    await Promise.allSettled(this.#opening.values())
+    await Promise.all([...this.#blobs.values()].map((blob) => blob.close()))
+    this.#blobs.clear()
+  }
+
+  get(digest: Digest): StoredBlob | undefined {
+    return this.#blobs.get(digest)
+  }
+
+  blobs(): readonly StoredBlob[] {
+    return [...this.#blobs.values()]
+  }
+
+  async open(metainfo: Metainfo): Promise<StoredBlob> {
+    const { digest } = metainfo
+    const known = this.#blobs.get(digest)
+    if (known !== undefined) return known
+    let opening = this.#opening.get(digest)
+    if (opening === undefined) {
+      opening = this.#create(metainfo).finally(() => this.#opening.delete(digest))
+      this.#opening.set(digest, opening)
+    }
+    return opening
+  }
+
+  async remove(digest: Digest): Promise<void> {
+    await this.#opening.get(digest)?.catch(() => {})
+    const blob = this.#blobs.get(digest)
+    this.#blobs.delete(digest)
+    await blob?.close()
+    // The metainfo goes last: it is what a restart looks for.
+    const paths = this.#paths(digest)
+    await rm(paths.complete, { force: true })
+    await rm(paths.partial, { force: true })
+    await rm(paths.metainfo, { force: true })
+  }
+
+  get #staging(): string {
+    return join(this.#folder, 'staging')
+  }
+
+  #paths(digest: Digest) {
+    const hex = digestHex(digest)
+    const name = torrentName(digest)
+    return {
+      complete: join(this.#folder, 'blobs', digestAlgorithm(digest), hex.slice(0, 2), hex),
+      partial: join(this.#folder, 'partial', name),
+      metainfo: join(this.#folder, 'metainfo', name),
+    }
+  }
+
+  async #create(metainfo: Metainfo): Promise<FileBlob> {
+    const paths = this.#paths(metainfo.digest)
+    const staged = await openStaged(this.#staging)
+    await staged.handle.writeFile(encodeInfo(metainfo))
+    await staged.handle.sync()
+    await staged.handle.close()
+    await publish(staged.path, paths.metainfo, { ifAbsent: false })
+    const blob = new FileBlob(metainfo, paths)
+    await blob.allocate()
+    this.#blobs.set(metainfo.digest, blob)
+    return blob
+  }
+
+  /** Finds what belongs to one metainfo file, and drops what cannot be believed. */
+  async #takeUp(name: string): Promise<void> {
+    const digest = tryParseDigest(name.replace('-', ':'))
+    const path = join(this.#folder, 'metainfo', name)
+    const metainfo = digest && readMetainfo(await readFile(path))
+    if (digest === undefined || metainfo?.digest !== digest) {
+      await rm(path, { recursive: true, force: true })
+      return
+    }
+    const paths = this.#paths(digest)
+    const blob = new FileBlob(metainfo, paths)
+    if ((await sizeOf(paths.complete)) === metainfo.length) blob.markComplete()
+    else if ((await sizeOf(paths.partial)) === metainfo.length) await blob.verifyPieces()
+    else {
+      await this.remove(digest)
+      return
+    }
+    this.#blobs.set(digest, blob)
+  }
+
+  /** Removes partial files that no metainfo tells of: nobody could finish them. */
+  async #removeStray(): Promise<void> {
+    for (const name of await readdir(join(this.#folder, 'partial'))) {
+      const digest = tryParseDigest(name.replace('-', ':'))
+      const blob = digest && this.#blobs.get(digest)
+      if (blob === undefined || blob.isComplete)
+        await rm(join(this.#folder, 'partial', name), { recursive: true, force: true })
+    }
+  }
+}
+
+function readMetainfo(bytes: Uint8Array): Metainfo | undefined {
+  try {
+    return decodeInfo(bytes)
+  } catch (error) {
+    if (error instanceof MetainfoInvalidError) return undefined
+    throw error
+  }
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    const found = await stat(path)
+    return found.isFile() ? found.size : undefined
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * Objects as files of one folder, a key a path. Atomic and durable: an object is written aside, flushed, and then given
+ * its name by `rename(2)`, or by `link(2)` where nobody may be there yet.
+ *
+ * A key cannot be another key's folder (`a` and `a/b`): the second is refused by the file system. Preconditions on
+ * entity tags hold within this process: one seeder owns a folder, several share a bucket.
+ */
+import { mkdir, open, rm, rmdir, stat } from 'node:fs/promises'
+import { dirname, join, sep } from 'node:path'
+import { codeOf, makeFolder, openStaged, publish } from './durable.ts'
+import { StorageUnavailableError } from './errors.ts'
+import { KeyLocks } from './key-locks.ts'
+import { checkKey } from './object-key.ts'
+import type {
+  ByteRange,
+  ListPage,
+  ObjectRead,
+  ObjectStat,
+  ObjectStore,
+  ObjectWriter,
+  Precondition,
+  PutOutcome,
+} from './object-store.ts'
+import { walkKeys } from './walk-keys.ts'
+
+const READ_CHUNK_BYTES = 512 * 1024
+/** No key begins with it: segments have no `~`. */
+const STAGING = '~staging'
+
+export class FilesystemObjectStore implements ObjectStore {
+  readonly #folder: string
+  readonly #staging: string
+  readonly #locks = new KeyLocks()
+
+  constructor(init: { readonly folder: string }) {
+    this.#folder = init.folder
+    this.#staging = join(init.folder, STAGING)
+  }
+
+  get description(): string {
+    return `folder ${this.#folder}`
+  }
+
+  async start(): Promise<void> {
+    await this.#guard('use the folder', async () => {
+      await makeFolder(this.#folder)
+      // What a process that died left half written.
+      await rm(this.#staging, { recursive: true, force: true })
+      await mkdir(this.#staging)
+    })
+  }
+
+  async stop(): Promise<void> {}
+
+  async stat(key: string): Promise<ObjectStat | undefined> {
+    const path = this.#path(key)
+    return this.#guard(`look at ${key}`, () => statOf(path))
+  }
+
+  async read(
+    key: string,
+    options: { readonly range?: ByteRange; readonly signal?: AbortSignal } = {},
+  ): Promise<ObjectRead | undefined> {
+    const path = this.#path(key)
+    const found = await this.#guard(`read ${key}`, () => statOf(path))
+    if (found === undefined) return undefined
+    const start = options.range?.start ?? 0
+    const end = Math.min(options.range?.end ?? found.length, found.length)
+    return { ...found, body: this.#body(path, start, end, options.signal) }
+  }
+
+  async put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome> {
+    const path = this.#path(key)
+    return this.#guard(`write ${key}`, () =>
+      this.#locks.run(key, async () => {
+        const wanted =
+          precondition !== undefined && 'ifMatch' in precondition ? precondition.ifMatch : undefined
+        if (wanted !== undefined && (await statOf(path))?.etag !== wanted)
+          return { kind: 'precondition-failed' }
+        const staged = await openStaged(this.#staging)
+        try {
+          await staged.handle.writeFile(bytes)
+          await staged.handle.sync()
+          const { etag } = toStat(await staged.handle.stat({ bigint: true }))
+          const ifAbsent = precondition !== undefined && 'ifAbsent' in precondition
+          const isStored = await publish(staged.path, path, { ifAbsent })
+          return isStored ? { kind: 'stored', etag } : { kind: 'precondition-failed' }
+        } finally {
+          await staged.handle.close()
+          await rm(staged.path, { force: true })
+        }
+      }),
+    )
+  }
+
+  async createWriter(key: string): Promise<ObjectWriter> {
+    const path = this.#path(key)
+    const staged = await this.#guard(`write ${key}`, () => openStaged(this.#staging))
+    let isOpen = true
+    const close = async () => {
+      if (!isOpen) return
+      isOpen = false
+      await staged.handle.close()
+    }
+    return {
+      write: (chunk) =>
+        this.#guard(`write ${key}`, async () => {
+          let written = 0
+          while (written < chunk.length) {
+            written += (await staged.handle.write(chunk, written, chunk.length - written)).bytesWritten
+          }
+        }),
+      complete: () =>
+        this.#guard(`write ${key}`, async () => {
+          await staged.handle.sync()
+          await close()
+          await this.#locks.run(key, () => publish(staged.path, path, { ifAbsent: false }))
+        }),
+      abort: async () => {
+        await close()
+        await rm(staged.path, { force: true })
+      },
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    const path = this.#path(key)
+    await this.#guard(`delete ${key}`, async () => {
+      await rm(path, { force: true })
+      await this.#prune(dirname(path))
+    })
+  }
+
+  async list(
+    prefix: string,
+    options: { readonly after?: string; readonly keysMax: number },
+  ): Promise<ListPage> {
+    return this.#guard(`list ${prefix}`, async () => {
+      const keys: string[] = []
+      for await (const key of walkKeys(this.#folder, prefix, options.after ?? '')) {
+        if (keys.length === options.keysMax) return { keys, next: keys.at(-1) ?? '' }
+        keys.push(key)
+      }
+      return { keys }
+    })
+  }
+
+  async presign(): Promise<undefined> {
+    return undefined
+  }
+
+  async *#body(path: string, start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    if (start >= end) return
+    const handle = await this.#guard('read', () => open(path, 'r'))
+    try {
+      for (let offset = start; offset < end; ) {
+        signal?.throwIfAborted()
+        const length = Math.min(READ_CHUNK_BYTES, end - offset)
+        const { bytesRead, buffer } = await this.#guard('read', () =>
+          handle.read(Buffer.allocUnsafe(length), 0, length, offset),
+        )
+        if (bytesRead === 0) throw new StorageUnavailableError(this.description, 'read an object that shrank')
+        offset += bytesRead
+        yield buffer.subarray(0, bytesRead)
+      }
+    } finally {
+      await handle.close()
+    }
+  }
+
+  /** Removes empty folders from `folder` upwards. A folder that is in use again is not empty and stays. */
+  async #prune(folder: string): Promise<void> {
+    if (!folder.startsWith(this.#folder + sep)) return
+    try {
+      await rmdir(folder)
+    } catch (error) {
+      if (codeOf(error) === 'ENOTEMPTY' || codeOf(error) === 'EEXIST') return
+      if (codeOf(error) !== 'ENOENT') throw error
+    }
+    await this.#prune(dirname(folder))
+  }
+
+  #path(key: string): string {
+    checkKey(key)
+    return join(this.#folder, key)
+  }
+
+  async #guard<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (cause) {
+      if (codeOf(cause)?.startsWith('E'))
+        throw new StorageUnavailableError(this.description, doing, { cause })
+      throw cause
+    }
+  }
+}
+
+async function statOf(path: string): Promise<ObjectStat | undefined> {
+  try {
+    const found = await stat(path, { bigint: true })
+    return found.isFile() ? toStat(found) : undefined
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined
+    throw error
+  }
+}
+
+function toStat(found: { ino: bigint; size: bigint; mtimeNs: bigint }): ObjectStat {
+  return {
+    length: Number(found.size),
+    etag: `${found.ino.toString(36)}-${found.size.toString(36)}-${found.mtimeNs.toString(36)}`,
+    modifiedAtMs: Number(found.mtimeNs / 1_000_000n),
+  }
+}

@@ -1,0 +1,97 @@
+/** An object store that says what it is asked for and how many bytes move: for metrics, and for tests of how often. */
+import type {
+  ByteRange,
+  ListPage,
+  ObjectRead,
+  ObjectStat,
+  ObjectStore,
+  ObjectWriter,
+  Precondition,
+  PutOutcome,
+} from './object-store.ts'
+
+export type ObjectOperation = 'stat' | 'read' | 'put' | 'write' | 'delete' | 'list'
+
+export interface ObjectMeter {
+  onRequest(operation: ObjectOperation): void
+  /** Bytes as they are delivered. */
+  onReadBytes(bytes: number): void
+  onWrittenBytes(bytes: number): void
+}
+
+export class MeteredObjectStore implements ObjectStore {
+  readonly #inner: ObjectStore
+  readonly #meter: ObjectMeter
+
+  constructor(inner: ObjectStore, meter: ObjectMeter) {
+    this.#inner = inner
+    this.#meter = meter
+  }
+
+  get description(): string {
+    return this.#inner.description
+  }
+
+  start(): Promise<void> {
+    return this.#inner.start()
+  }
+
+  stop(): Promise<void> {
+    return this.#inner.stop()
+  }
+
+  stat(key: string, signal?: AbortSignal): Promise<ObjectStat | undefined> {
+    this.#meter.onRequest('stat')
+    return this.#inner.stat(key, signal)
+  }
+
+  async read(
+    key: string,
+    options?: { readonly range?: ByteRange; readonly signal?: AbortSignal },
+  ): Promise<ObjectRead | undefined> {
+    this.#meter.onRequest('read')
+    const object = await this.#inner.read(key, options)
+    return object && { ...object, body: this.#counted(object.body) }
+  }
+
+  async put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome> {
+    this.#meter.onRequest('put')
+    const outcome = await this.#inner.put(key, bytes, precondition)
+    if (outcome.kind === 'stored') this.#meter.onWrittenBytes(bytes.length)
+    return outcome
+  }
+
+  async createWriter(key: string): Promise<ObjectWriter> {
+    this.#meter.onRequest('write')
+    const writer = await this.#inner.createWriter(key)
+    return {
+      write: async (chunk) => {
+        await writer.write(chunk)
+        this.#meter.onWrittenBytes(chunk.length)
+      },
+      complete: () => writer.complete(),
+      abort: () => writer.abort(),
+    }
+  }
+
+  delete(key: string): Promise<void> {
+    this.#meter.onRequest('delete')
+    return this.#inner.delete(key)
+  }
+
+  list(prefix: string, options: { readonly after?: string; readonly keysMax: number }): Promise<ListPage> {
+    this.#meter.onRequest('list')
+    return this.#inner.list(prefix, options)
+  }
+
+  presign(key: string, validSeconds: number): Promise<string | undefined> {
+    return this.#inner.presign(key, validSeconds)
+  }
+
+  async *#counted(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of body) {
+      this.#meter.onReadBytes(chunk.length)
+      yield chunk
+    }
+  }
+}

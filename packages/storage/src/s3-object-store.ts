@@ -1,0 +1,256 @@
+/**
+ * Objects in a bucket. Multipart uploads stream with bounded memory; conditional writes make concurrent seeders safe.
+ *
+ * Checksums only where S3 demands them: S3-compatible servers differ in what they make of the SDK's default trailers.
+ * Entity tags are opaque: those of multipart or encrypted objects are no digest of anything.
+ */
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import { StorageUnavailableError } from './errors.ts'
+import { checkKey } from './object-key.ts'
+import type {
+  ByteRange,
+  ListPage,
+  ObjectRead,
+  ObjectStat,
+  ObjectStore,
+  ObjectWriter,
+  Precondition,
+  PutOutcome,
+} from './object-store.ts'
+import { S3Writer } from './s3-writer.ts'
+
+export interface S3ObjectStoreInit {
+  readonly bucket: string
+  /** Put before every key, with a `/`; may be empty. */
+  readonly prefix: string
+  readonly endpoint?: string
+  readonly region?: string
+  readonly forcePathStyle: boolean
+}
+
+const ATTEMPTS_MAX = 4
+/** How often a write that lost a race is tried again before it counts as failed. */
+const CONFLICT_ATTEMPTS_MAX = 5
+const CONNECT_TIMEOUT_MS = 5_000
+const IDLE_TIMEOUT_MS = 30_000
+/** What S3 gives in one answer. */
+const LIST_KEYS_MAX = 1_000
+
+export class S3ObjectStore implements ObjectStore {
+  readonly #init: S3ObjectStoreInit
+  readonly #client: S3Client
+
+  constructor(init: S3ObjectStoreInit) {
+    this.#init = init
+    this.#client = new S3Client({
+      region: init.region ?? process.env.AWS_REGION ?? 'us-east-1',
+      forcePathStyle: init.forcePathStyle,
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      maxAttempts: ATTEMPTS_MAX,
+      requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: IDLE_TIMEOUT_MS },
+      ...(init.endpoint !== undefined && { endpoint: init.endpoint }),
+    })
+  }
+
+  get description(): string {
+    return `s3://${this.#init.bucket}/${this.#init.prefix}`
+  }
+
+  /** @throws StorageUnavailableError when the bucket cannot be read */
+  async start(): Promise<void> {
+    await this.list('', { keysMax: 1 })
+  }
+
+  async stop(): Promise<void> {
+    this.#client.destroy()
+  }
+
+  async stat(key: string, signal?: AbortSignal): Promise<ObjectStat | undefined> {
+    return this.#guard(`look at ${key}`, async () => {
+      try {
+        return toStat(await this.#client.send(new HeadObjectCommand(this.#at(key)), abortable(signal)))
+      } catch (error) {
+        if (statusOf(error) === 404) return undefined
+        throw error
+      }
+    })
+  }
+
+  async read(
+    key: string,
+    options: { readonly range?: ByteRange; readonly signal?: AbortSignal } = {},
+  ): Promise<ObjectRead | undefined> {
+    const { range, signal } = options
+    // S3 has no empty range.
+    if (range !== undefined && range.start >= range.end) {
+      const found = await this.stat(key, signal)
+      return found && { ...found, body: nothing() }
+    }
+    return this.#guard(`read ${key}`, async () => {
+      try {
+        const answer = await this.#client.send(
+          new GetObjectCommand({
+            ...this.#at(key),
+            ...(range !== undefined && { Range: `bytes=${range.start}-${range.end - 1}` }),
+          }),
+          abortable(signal),
+        )
+        const total = /\/(\d+)$/.exec(answer.ContentRange ?? '')?.[1]
+        const found = toStat({
+          ...answer,
+          ContentLength: total === undefined ? answer.ContentLength : Number(total),
+        })
+        return {
+          ...found,
+          body: this.#body(key, answer.Body as AsyncIterable<Uint8Array> & { destroy(): void }),
+        }
+      } catch (error) {
+        if (statusOf(error) === 404) return undefined
+        if (statusOf(error) === 416) {
+          const found = await this.stat(key, signal)
+          return found && { ...found, body: nothing() }
+        }
+        throw error
+      }
+    })
+  }
+
+  async put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome> {
+    const condition =
+      precondition === undefined
+        ? {}
+        : 'ifAbsent' in precondition
+          ? { IfNoneMatch: '*' }
+          : { IfMatch: precondition.ifMatch }
+    return this.#guard(`write ${key}`, async () => {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const answer = await this.#client.send(
+            new PutObjectCommand({
+              ...this.#at(key),
+              ...condition,
+              Body: bytes,
+              ContentLength: bytes.length,
+            }),
+          )
+          return { kind: 'stored', etag: answer.ETag ?? '' }
+        } catch (error) {
+          if (statusOf(error) === 412) return { kind: 'precondition-failed' }
+          // The object that the tag was of is gone.
+          if (statusOf(error) === 404 && precondition !== undefined) return { kind: 'precondition-failed' }
+          // Two writers met: S3 asks the loser to look again.
+          if (statusOf(error) !== 409 || attempt === CONFLICT_ATTEMPTS_MAX) throw error
+        }
+      }
+    })
+  }
+
+  async createWriter(key: string): Promise<ObjectWriter> {
+    return new S3Writer({
+      client: this.#client,
+      at: this.#at(key),
+      guard: (work) => this.#guard(`write ${key}`, work),
+    })
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#guard(`delete ${key}`, () => this.#client.send(new DeleteObjectCommand(this.#at(key))))
+  }
+
+  async list(
+    prefix: string,
+    options: { readonly after?: string; readonly keysMax: number },
+  ): Promise<ListPage> {
+    const root = this.#root
+    return this.#guard(`list ${prefix}`, async () => {
+      const keys: string[] = []
+      let after = options.after
+      for (;;) {
+        const page = await this.#client.send(
+          new ListObjectsV2Command({
+            Bucket: this.#init.bucket,
+            Prefix: root + prefix,
+            // One more than asked for tells whether there is a next page.
+            MaxKeys: Math.min(LIST_KEYS_MAX, options.keysMax - keys.length + 1),
+            ...(after !== undefined && { StartAfter: root + after }),
+          }),
+        )
+        for (const { Key: key } of page.Contents ?? []) {
+          if (keys.length === options.keysMax) return { keys, next: keys.at(-1) ?? '' }
+          if (key !== undefined) keys.push(key.slice(root.length))
+        }
+        if (page.IsTruncated !== true) return { keys }
+        after = keys.at(-1)
+      }
+    })
+  }
+
+  async presign(key: string, validSeconds: number): Promise<string> {
+    return this.#guard(`sign a URL for ${key}`, () =>
+      getSignedUrl(this.#client, new GetObjectCommand(this.#at(key)), { expiresIn: validSeconds }),
+    )
+  }
+
+  get #root(): string {
+    return this.#init.prefix === '' ? '' : `${this.#init.prefix}/`
+  }
+
+  #at(key: string): { Bucket: string; Key: string } {
+    checkKey(key)
+    return { Bucket: this.#init.bucket, Key: this.#root + key }
+  }
+
+  async *#body(
+    key: string,
+    body: AsyncIterable<Uint8Array> & { destroy(): void },
+  ): AsyncGenerator<Uint8Array> {
+    try {
+      yield* body
+    } catch (cause) {
+      throw new StorageUnavailableError(this.description, `read ${key}`, { cause })
+    } finally {
+      body.destroy()
+    }
+  }
+
+  async #guard<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (cause) {
+      if (cause instanceof Error && cause.name === 'AbortError') throw cause
+      throw new StorageUnavailableError(this.description, doing, { cause })
+    }
+  }
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+function abortable(signal: AbortSignal | undefined) {
+  return signal === undefined ? {} : { abortSignal: signal }
+}
+
+function statusOf(error: unknown): number | undefined {
+  return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+}
+
+function toStat(answer: {
+  ContentLength?: number | undefined
+  ETag?: string | undefined
+  LastModified?: Date | undefined
+}) {
+  return {
+    length: answer.ContentLength ?? 0,
+    etag: answer.ETag ?? '',
+    modifiedAtMs: answer.LastModified?.getTime() ?? 0,
+  }
+}
