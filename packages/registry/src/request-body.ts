@@ -28,19 +28,16 @@ export function hasBody(raw: IncomingMessage): boolean {
  */
 export async function* readBody(raw: IncomingMessage, idleTimeoutMs: number): AsyncGenerator<Uint8Array> {
   let received = 0
-  // The connection stays when the consumer stops early: it has an answer to send.
-  const chunks = raw.iterator({ destroyOnReturn: false })
+  const chunks = new ChunkReader(raw, idleTimeoutMs)
   try {
-    while (true) {
-      const next = await nextWithin(raw, chunks, idleTimeoutMs)
-      if (next.done === true) break
-      received += next.value.length
-      yield next.value
+    for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
+      received += chunk.length
+      yield chunk
     }
   } catch (cause) {
     throw new RequestCutError(received, { cause })
   } finally {
-    await chunks.return?.()
+    chunks.release()
   }
   if (raw.complete === false) throw new RequestCutError(received)
 }
@@ -95,18 +92,78 @@ export function discardBody(raw: IncomingMessage): Promise<boolean> {
   })
 }
 
-async function nextWithin(
-  raw: IncomingMessage,
-  chunks: AsyncIterator<Uint8Array>,
-  idleTimeoutMs: number,
-): Promise<IteratorResult<Uint8Array>> {
-  const timer = setTimeout(
-    () => raw.destroy(new Error(`nothing was sent for ${idleTimeoutMs} ms`)),
-    idleTimeoutMs,
-  )
-  try {
-    return await chunks.next()
-  } finally {
-    clearTimeout(timer)
+/**
+ * One chunk at a time, as the socket gave it. The stream's own iterator would join what has piled up into a new buffer,
+ * and destroy the connection when the consumer stops early, while an answer is still to be sent.
+ */
+class ChunkReader {
+  #chunk: Uint8Array | undefined
+  #isEnded = false
+  #error: Error | undefined
+  #wake: () => void = () => {}
+
+  constructor(
+    private readonly raw: IncomingMessage,
+    private readonly idleTimeoutMs: number,
+  ) {
+    this.#isEnded = raw.readableEnded
+    raw.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onError).on('close', this.#onClose)
+    raw.pause()
+  }
+
+  /** @returns undefined at the end */
+  async next(): Promise<Uint8Array | undefined> {
+    if (this.#chunk === undefined && !this.#isEnded && this.#error === undefined) await this.#arrival()
+    const chunk = this.#chunk
+    this.#chunk = undefined
+    if (chunk === undefined && this.#error !== undefined) throw this.#error
+    return chunk
+  }
+
+  release(): void {
+    this.raw
+      .off('data', this.#onData)
+      .off('end', this.#onEnd)
+      .off('error', this.#onError)
+      .off('close', this.#onClose)
+    // Whatever happens to the request now was seen here or concerns nobody.
+    this.raw.on('error', () => {})
+  }
+
+  async #arrival(): Promise<void> {
+    if (this.raw.destroyed) return this.#onClose()
+    const { raw, idleTimeoutMs } = this
+    const timer = setTimeout(
+      () => raw.destroy(new Error(`nothing was sent for ${idleTimeoutMs} ms`)),
+      idleTimeoutMs,
+    )
+    try {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        raw.resume()
+      })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  readonly #onData = (chunk: Uint8Array) => {
+    this.raw.pause()
+    this.#chunk = chunk
+    this.#wake()
+  }
+
+  readonly #onEnd = () => {
+    this.#isEnded = true
+    this.#wake()
+  }
+
+  readonly #onError = (error: Error) => {
+    this.#error ??= error
+    this.#wake()
+  }
+
+  readonly #onClose = () => {
+    if (!this.#isEnded) this.#onError(new Error('the connection closed'))
   }
 }

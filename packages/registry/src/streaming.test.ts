@@ -115,7 +115,7 @@ describe('a GET', () => {
       },
     ],
     ['ends early', () => chunks(2)],
-    ['gives too much', () => chunks(1, 5 * MIB)],
+    ['gives too much', () => chunks(3, 1.5 * MIB)],
   ] as [string, ReadBlob][])(
     'a backend that %s after the first byte: the connection is cut',
     async (_, readBlob) => {
