@@ -1,0 +1,27 @@
+/** Shoal's own services as processes, run from dist/ as a person runs them (`npm test` builds it first). */
+import { fileURLToPath } from 'node:url'
+import { jsonEvent, type ProcessOptions, parseLine, type RunningProcess, startProcess } from './process.ts'
+
+export interface ShoalProcess extends RunningProcess {
+  /** The fields of the log line that said `"event":"ready"`. */
+  readonly ready: Readonly<Record<string, unknown>>
+}
+
+const MAIN = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
+const READY_TIMEOUT_MS = 30_000
+
+/**
+ * Starts `shoal <args>`, say `['seeder', '--listen', …]`, and waits until it serves.
+ * @throws ProcessEndedError or ProcessTimeoutError with its last lines; it is stopped then
+ */
+export async function startShoal(args: readonly string[], options?: ProcessOptions): Promise<ShoalProcess> {
+  const running = startProcess(process.execPath, [MAIN, ...args], options)
+  try {
+    const ready = parseLine(await running.waitForLine(jsonEvent('ready'), READY_TIMEOUT_MS)) ?? {}
+    // Not a copy: `hasExited` is a getter.
+    return Object.assign(running, { ready })
+  } catch (error) {
+    await running.stop()
+    throw error
+  }
+}
