@@ -15,7 +15,7 @@ import { assert, createPrng, formatHostPort, parseHostPort } from '@shoal/core'
 import { registryFrameworkErrors, registryPlugin } from '@shoal/registry'
 import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
 import { WebTorrentEngine } from '@shoal/swarm'
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
 import { createBackend } from './backend.ts'
@@ -112,6 +112,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     const engine = new WebTorrentEngine({
       ...peerListen,
       peerId,
+      prng,
       onOtherProtocol: (socket) => peerApi.accept(socket),
     })
     await engine.start()
@@ -195,7 +196,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
 function createServer(log: Logger): FastifyInstance {
   const server = fastify({
     loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
     frameworkErrors: registryFrameworkErrors,
   })

@@ -17,7 +17,7 @@ import {
   type ResolvedBlob,
   type SignedTag,
 } from '@shoal/wire'
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import type { ImageRecords } from './image-records.ts'
 
@@ -39,7 +39,7 @@ export class PeerApi {
     this.#self = parts.self
     this.#http = fastify({
       loggerInstance: parts.log as FastifyBaseLogger,
-      disableRequestLogging: true,
+      logController: new LogController({ disableRequestLogging: true }),
       serverFactory: (handler) => {
         this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 5_000 }, handler)
         return this.#server

@@ -100,7 +100,8 @@ export class Resolver {
     if (peerId !== undefined) {
       // Before the agent dials: a handshake for a swarm that nobody serves is refused.
       await Promise.all(swarms.map((infoHash) => seeding.seed(infoHash)))
-      tracker.admit(peerId, swarms).forEach((some, position) => peers.set(swarms[position]!, some))
+      for (const [position, some] of tracker.admit(peerId, swarms).entries())
+        peers.set(swarms[position]!, some)
     }
     return Promise.all(
       known.map(async (blob) => {

@@ -16,7 +16,7 @@ import { FilePieceStore, MeteredObjectStore, openObjectStore, parseOrigin } from
 import { WebTorrentEngine } from '@shoal/swarm'
 import { Tracker } from '@shoal/tracker'
 import { encodeResolution, RESOLUTION_MEDIA_TYPE, RESOLVE_PATH } from '@shoal/wire'
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import Type from 'typebox'
 import { createMetrics } from './metrics.ts'
@@ -71,6 +71,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
   const peerListen = parseHostPort(settings.peerListen)
   assert(listen !== undefined && peerListen !== undefined, 'addresses were checked with the settings')
   const peerId = Buffer.concat([Buffer.from('-SS0100-'), randomBytes(12)]).toString('hex')
+  const prng = createPrng(randomInt(2 ** 32))
   const undo: (() => Promise<unknown>)[] = []
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step()
@@ -110,7 +111,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     await images.start()
     undo.push(() => images.stop())
 
-    const engine = new WebTorrentEngine({ ...peerListen, peerId })
+    const engine = new WebTorrentEngine({ ...peerListen, peerId, prng })
     await engine.start()
     undo.push(() => engine.stop())
     const seeding = new Seeding(
@@ -129,7 +130,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const tracker: Tracker = new Tracker({
       log: log.child({ component: 'tracker' }),
       nowMs,
-      prng: createPrng(randomInt(2 ** 32)),
+      prng,
       seeder: { peerId, ...engine.address, role: 'seeder' },
       signingKey: signer.publicKey,
       isKnown: async (infoHash) => (await images.digestOfInfoHash(infoHash)) !== undefined,
@@ -160,7 +161,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
 function createServer(log: Logger): FastifyInstance {
   const server = fastify({
     loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
     frameworkErrors: registryFrameworkErrors,
   })

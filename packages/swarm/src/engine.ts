@@ -6,7 +6,7 @@
  */
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import type { Bitfield, InfoHash, Metainfo, PeerAddress, PeerId } from '@shoal/core'
+import type { Bitfield, InfoHash, Metainfo, PeerAddress, PeerId, Prng } from '@shoal/core'
 
 /** Where an engine keeps and finds verified pieces: a `StoredBlob`, or the seeder's view of its origin. */
 export interface SwarmPieces {
@@ -70,6 +70,8 @@ export interface SwarmEngineInit {
   /** 0 lets the system choose. */
   readonly port: number
   readonly peerId: PeerId
+  /** Breaks ties between pieces. */
+  readonly prng: Prng
   /** A connection on the peer port that does not open with BitTorrent's handshake; refused where absent. */
   readonly onOtherProtocol?: (socket: Socket) => void
 }

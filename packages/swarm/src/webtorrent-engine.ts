@@ -11,6 +11,8 @@ import {
   bytesEqual,
   encodeTorrent,
   type PeerAddress,
+  type Prng,
+  pickPieces,
   pieceBytes,
   pieceCount,
   pieceSha256,
@@ -24,7 +26,11 @@ import { routeByFirstByte } from './peer-port.ts'
 /** Connections that are dialled for one swarm; incoming ones are bounded by the handout. */
 const DIALLED_PER_SWARM_MAX = 32
 const UPLOAD_SLOTS = 8
-const READER_PRIORITY = 10
+/** Bytes of the pieces that are wanted at a time: some hundred ms of a fast link, more than all pipelines hold. */
+const WANTED_BYTES = 32 * 1024 * 1024
+const WANTED_PIECES_MIN = 12
+/** Haves come in bursts: what they change is looked at once. */
+const PICK_DELAY_MS = 10
 
 export class WebTorrentEngine implements SwarmEngine {
   readonly #init: SwarmEngineInit
@@ -86,7 +92,7 @@ export class WebTorrentEngine implements SwarmEngine {
 
   async join(init: SwarmInit): Promise<Swarm> {
     if (this.#client === undefined) throw new Error('the engine is not started')
-    const swarm = new WebTorrentSwarm(this.#client, init, () => this.#swarms.delete(swarm))
+    const swarm = new WebTorrentSwarm(this.#client, init, this.#init.prng, () => this.#swarms.delete(swarm))
     this.#swarms.add(swarm)
     await swarm.ready
     return swarm
@@ -98,35 +104,44 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
   readonly ready: Promise<void>
   readonly #init: SwarmInit
   readonly #torrent: Torrent
-  readonly #pieceCount: number
   readonly #onLeft: () => void
+  readonly #prng: Prng
+  readonly #wantedMax: number
+  readonly #wanted = new Set<number>()
   #readerPositions: readonly number[] = []
   #isDownloading = false
+  #pickTimer: NodeJS.Timeout | undefined
 
-  constructor(client: WebTorrent, init: SwarmInit, onLeft: () => void) {
+  constructor(client: WebTorrent, init: SwarmInit, prng: Prng, onLeft: () => void) {
     super()
+    this.#prng = prng
     this.#init = init
     this.infoHash = init.infoHash
     this.#onLeft = onLeft
     const { metainfo, pieces } = init
-    this.#pieceCount = pieceCount(metainfo)
+    this.#wantedMax = Math.max(WANTED_PIECES_MIN, WANTED_BYTES / metainfo.pieceLength)
     this.#torrent = client.add(encodeTorrent(metainfo), {
       announce: [],
       store: chunkStoreOf(init, (index) => this.emit('mismatch', index)),
       storeCacheSlots: 0,
       skipVerify: pieces.have.isFull,
       bitfield: pieces.have.toBytes(),
-      strategy: 'rarest',
+      // Of the pieces that are wanted, which are chosen here; its own rarest-first takes the square of their number.
+      strategy: 'sequential',
       deselect: true,
       uploads: UPLOAD_SLOTS,
     })
     this.#torrent.on('verified', (index: number) => {
       // Start-up marks what was there; only what was written since is news.
-      if (this.#torrent.ready) this.emit('piece', index)
+      if (!this.#torrent.ready) return
+      this.#wanted.delete(index)
+      this.emit('piece', index)
+      this.#pickSoon()
     })
     this.#torrent.on('wire', (wire: Wire) => {
       wire.on('download', (bytes: number) => this.emit('received', bytes, wire.peerId))
       wire.on('upload', (bytes: number) => this.emit('sent', bytes))
+      for (const news of ['bitfield', 'have', 'have-all', 'close']) wire.on(news, () => this.#pickSoon())
     })
     this.#torrent.on('warning', (warning: Error) => {
       const failed = /^Piece (\d+) failed verification/.exec(warning.message)
@@ -150,27 +165,18 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
   }
 
   download(): void {
-    if (this.#torrent.destroyed || this.#isDownloading || this.#pieceCount === 0) return
     this.#isDownloading = true
-    this.#torrent.select(0, this.#pieceCount - 1, 0)
-    this.setReaderPositions(this.#readerPositions)
+    this.#pick()
   }
 
   pause(): void {
-    if (this.#torrent.destroyed || !this.#isDownloading) return
     this.#isDownloading = false
-    this.#torrent.deselect(0, this.#pieceCount - 1)
+    this.#unwant([...this.#wanted])
   }
 
   setReaderPositions(pieceIndexes: readonly number[]): void {
     this.#readerPositions = pieceIndexes
-    if (this.#torrent.destroyed || !this.#isDownloading) return
-    for (const index of pieceIndexes) {
-      const last = Math.min(index + READER_WINDOW_PIECES, this.#pieceCount) - 1
-      if (this.#init.pieces.have.nextMissing(index) > last) continue
-      this.#torrent.select(index, last, READER_PRIORITY)
-      this.#torrent.critical(index, last)
-    }
+    this.#pick()
   }
 
   addPiece(index: number): void {
@@ -180,8 +186,51 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
     this.#torrent._checkDone()
   }
 
+  /** Wants the best of the missing pieces, as many as keep the pipelines full. */
+  #pick(): void {
+    if (this.#torrent.destroyed || !this.#torrent.ready || !this.#isDownloading) return
+    const { wires } = this.#torrent
+    const availability = (index: number) =>
+      wires.reduce((count, wire) => count + (wire.peerPieces.get(index) ? 1 : 0), 0)
+    this.#unwant([...this.#wanted].filter((index) => availability(index) === 0))
+    const picked = pickPieces(
+      {
+        have: this.#init.pieces.have,
+        isRequested: (index) => this.#wanted.has(index),
+        isOffered: (index) => availability(index) > 0,
+        availability,
+        readerPositions: this.#readerPositions,
+      },
+      this.#wantedMax - this.#wanted.size,
+      this.#prng,
+    )
+    for (const index of picked) {
+      this.#wanted.add(index)
+      const ahead = this.#readerPositions.some((at) => index >= at && index < at + READER_WINDOW_PIECES)
+      this.#torrent.select(index, index, ahead ? 1 : 0)
+      if (ahead) this.#torrent.critical(index, index)
+    }
+  }
+
+  #pickSoon(): void {
+    if (!this.#isDownloading || this.#wanted.size >= this.#wantedMax) return
+    this.#pickTimer ??= setTimeout(() => {
+      this.#pickTimer = undefined
+      this.#pick()
+    }, PICK_DELAY_MS)
+  }
+
+  #unwant(indexes: readonly number[]): void {
+    if (this.#torrent.destroyed) return
+    for (const index of indexes) {
+      this.#wanted.delete(index)
+      this.#torrent.deselect(index, index)
+    }
+  }
+
   async leave(): Promise<void> {
     this.#onLeft()
+    clearTimeout(this.#pickTimer)
     if (this.#torrent.destroyed) return
     await new Promise<void>((resolve) => this.#torrent.destroy({ destroyStore: false }, () => resolve()))
   }

@@ -5,6 +5,7 @@ declare module 'webtorrent' {
 
   interface Wire extends EventEmitter {
     readonly peerId: string
+    readonly peerPieces: { get(index: number): boolean }
     have(index: number): void
   }
 
