@@ -14,7 +14,6 @@ import {
   type Prng,
   pickPieces,
   pieceBytes,
-  pieceCount,
   pieceSha256,
   READER_WINDOW_PIECES,
 } from '@shoal/core'

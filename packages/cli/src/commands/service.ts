@@ -1,0 +1,135 @@
+/**
+ * Runs a service as a command: settings, logs, one ready line, and an orderly end. Exit status 0 after SIGTERM or SIGINT,
+ * 1 when it could not start or stop, 2 when its settings are wrong.
+ */
+import { readFileSync } from 'node:fs'
+import { Command, Option } from 'commander'
+import { type Logger, pino } from 'pino'
+import type { Static, TObject } from 'typebox'
+import { CliError, ConfigFileError } from '../settings/errors.ts'
+import { loadSettings } from '../settings/load.ts'
+import { settingsOf } from '../settings/setting.ts'
+
+export interface Service {
+  readonly url: string
+  readonly peerAddress: string
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+export interface ServiceCommandInit<T extends TObject> {
+  readonly name: string
+  readonly description: string
+  readonly schema: T
+  readonly create: (parts: { settings: Static<T>; log: Logger }) => Service
+  /** Every variable that some service of Shoal reads. */
+  readonly knownVariables: ReadonlySet<string>
+}
+
+const STOP_TIMEOUT_MS = 10_000
+
+export function serviceCommand<T extends TObject>(init: ServiceCommandInit<T>): Command {
+  const command = new Command(init.name).description(init.description)
+  command.option(
+    '--config <FILE>',
+    'YAML file with settings by their camelCase names. Flags win over variables, these over the file. [SHOAL_CONFIG]',
+  )
+  for (const { flag, placeholder, description, variable, default: value } of settingsOf(init.schema)) {
+    const shown = value === '' ? 'empty' : String(value)
+    command.addOption(
+      new Option(`--${flag} <${placeholder}>`, `${description} (default: ${shown}) [${variable}]`),
+    )
+  }
+  return command.action(async (options: Record<string, string | undefined>) => {
+    await runService(init, options)
+  })
+}
+
+async function runService<T extends TObject>(
+  init: ServiceCommandInit<T>,
+  { config, ...flags }: Record<string, string | undefined>,
+): Promise<void> {
+  const path = config ?? process.env.SHOAL_CONFIG
+  let loaded: ReturnType<typeof loadSettings<T>>
+  try {
+    loaded = loadSettings(
+      init.schema,
+      {
+        flags,
+        variables: process.env,
+        ...(path !== undefined && { file: { path, text: readConfig(path) } }),
+      },
+      init.knownVariables,
+    )
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error
+    process.stderr.write(`shoal ${init.name}: ${error.message}\nSee shoal ${init.name} --help.\n`)
+    process.exitCode = 2
+    return
+  }
+  const { logLevel } = loaded.settings as { logLevel?: string }
+  const log = pino({ name: `shoal-${init.name}`, level: logLevel ?? 'info' })
+  for (const warning of loaded.warnings) log.warn({ event: 'setting-unknown' }, warning)
+  await serve(init, loaded.settings, log)
+}
+
+async function serve<T extends TObject>(
+  init: ServiceCommandInit<T>,
+  settings: Static<T>,
+  log: Logger,
+): Promise<void> {
+  const service = init.create({ settings, log })
+  const asked = untilAskedToStop(log)
+  try {
+    await service.start()
+  } catch (error) {
+    log.fatal({ event: 'start-failed', err: error }, `the ${init.name} could not start: ${messageOf(error)}`)
+    process.stderr.write(`shoal ${init.name}: ${messageOf(error)}\n`)
+    process.exit(1)
+  }
+  const listen = new URL(service.url).host
+  // Written whatever the log level: those who started the service wait for it.
+  pino({ name: `shoal-${init.name}` }).info(
+    { event: 'ready', listen, peerListen: service.peerAddress },
+    'ready',
+  )
+  const signal = await asked
+  log.info({ event: 'stopping', signal }, 'stopping')
+  const overdue = setTimeout(() => {
+    log.error({ event: 'stop-overdue' }, `the ${init.name} did not stop within ${STOP_TIMEOUT_MS} ms`)
+    process.exit(1)
+  }, STOP_TIMEOUT_MS)
+  await service.stop()
+  clearTimeout(overdue)
+  log.info({ event: 'stopped' }, 'stopped')
+  process.exit(0)
+}
+
+/** The first signal asks, the second insists. */
+function untilAskedToStop(log: Logger): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let wasAsked = false
+    const onSignal = (signal: NodeJS.Signals) => {
+      if (wasAsked) {
+        log.warn({ event: 'stop-forced', signal }, 'stopped at once')
+        process.exit(1)
+      }
+      wasAsked = true
+      resolve(signal)
+    }
+    process.on('SIGTERM', onSignal)
+    process.on('SIGINT', onSignal)
+  })
+}
+
+function readConfig(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new ConfigFileError(path, 'it cannot be read; check the path and its permissions', { cause })
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,99 @@
+/**
+ * What a schema says of each setting: its flag, its variable, what it allows. Everything that people see of settings is
+ * derived here from the one schema, so that help, messages and documentation cannot differ. Pure.
+ */
+import { parseHostPort } from '@shoal/core'
+import type { TObject, TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { parseBytes } from './bytes-text.ts'
+
+export type SettingValue = string | number | boolean
+
+export interface Setting {
+  /** As in the YAML file: `peerListen`. */
+  readonly key: string
+  /** `peer-listen`, without dashes before it. */
+  readonly flag: string
+  readonly variable: string
+  readonly description: string
+  readonly default: SettingValue
+  /** In words, for messages. */
+  readonly allowed: string
+  /** What stands for the value in help: `HOST:PORT`. */
+  readonly placeholder: string
+  /** @returns undefined when the value is not allowed; text is what flags and variables give */
+  accept(value: unknown, from: 'text' | 'file'): SettingValue | undefined
+}
+
+/** The parts of JSON schema that settings use. */
+interface PropertySchema {
+  readonly type?: string
+  readonly format?: string
+  readonly enum?: readonly string[]
+  readonly default: SettingValue
+  readonly description: string
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly minLength?: number
+}
+
+export function settingsOf(schema: TObject): Setting[] {
+  return Object.entries(schema.properties).map(([key, property]) => settingOf(key, property))
+}
+
+function settingOf(key: string, schema: TSchema): Setting {
+  const property = schema as unknown as PropertySchema
+  const flag = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  const validator = Compile(schema)
+  const isBytes = key.endsWith('Bytes')
+  return {
+    key,
+    flag,
+    variable: `SHOAL_${flag.replaceAll('-', '_').toUpperCase()}`,
+    description: property.description,
+    default: property.default,
+    allowed: allowedBy(property, isBytes),
+    placeholder: placeholderFor(property, isBytes),
+    accept(value, from) {
+      const typed = typeof value === 'string' ? fromText(value, property, isBytes, from) : value
+      if (!validator.Check(typed) || !hasFormat(typed, property.format)) return undefined
+      return typed as SettingValue
+    },
+  }
+}
+
+function fromText(text: string, { type }: PropertySchema, isBytes: boolean, from: 'text' | 'file'): unknown {
+  if (type === 'integer' && isBytes) return parseBytes(text)
+  // A file has numbers of its own: a quoted one is a mistake.
+  if (from === 'file') return text
+  if (type === 'integer') return /^-?\d{1,15}$/.test(text) ? Number(text) : undefined
+  if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : undefined
+  return text
+}
+
+function hasFormat(value: unknown, format: string | undefined): boolean {
+  if (format === undefined) return true
+  if (typeof value !== 'string') return false
+  if (format === 'host-port') return parseHostPort(value) !== undefined
+  return URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
+}
+
+function allowedBy(property: PropertySchema, isBytes: boolean): string {
+  if (property.enum !== undefined) return `one of ${property.enum.join(', ')}`
+  if (property.type === 'integer') {
+    const unit = isBytes ? 'a number of bytes, such as 500MB or 64GiB,' : 'a whole number'
+    const { minimum, maximum } = property
+    return `${unit}${minimum === undefined ? '' : ` from ${minimum}`}${maximum === undefined ? '' : ` to ${maximum}`}`
+  }
+  if (property.type === 'boolean') return 'true or false'
+  if (property.format === 'host-port') return 'host:port, such as 127.0.0.1:5001, [::1]:5001 or 0.0.0.0:5001'
+  if (property.format === 'http-url') return 'an http or https URL, such as http://seeder:7000'
+  return property.minLength === undefined ? 'any text' : 'text that is not empty'
+}
+
+function placeholderFor(property: PropertySchema, isBytes: boolean): string {
+  if (property.enum !== undefined) return 'WORD'
+  if (property.type === 'integer') return isBytes ? 'BYTES' : 'NUMBER'
+  if (property.format === 'host-port') return 'HOST:PORT'
+  return property.format === 'http-url' ? 'URL' : 'TEXT'
+}
