@@ -27,6 +27,7 @@ export interface ServiceCommandInit<T extends TObject> {
 }
 
 const STOP_TIMEOUT_MS = 10_000
+const PARENT_LOOK_MS = 500
 
 export function serviceCommand<T extends TObject>(init: ServiceCommandInit<T>): Command {
   const command = new Command(init.name).description(init.description)
@@ -119,7 +120,19 @@ function untilAskedToStop(log: Logger): Promise<NodeJS.Signals> {
     }
     process.on('SIGTERM', onSignal)
     process.on('SIGINT', onSignal)
+    if (process.env.npm_command !== undefined) onParentGone(() => onSignal('SIGTERM'))
   })
+}
+
+/** npm's shell dies of a signal without passing it on: a service that was started by npx must not outlive it. */
+function onParentGone(then: () => void): void {
+  const parent = process.ppid
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(watch)
+    then()
+  }, PARENT_LOOK_MS)
+  watch.unref()
 }
 
 function readConfig(path: string): string {

@@ -67,7 +67,7 @@ async function addAll(tar: Pack, files: readonly LayerFile[]): Promise<void> {
 }
 
 /** A fixed time: the same files make the same layer. */
-function header(name: string, rest: Partial<Header>): Header {
+function header(name: string, rest: Partial<Header>) {
   return { name, mtime: new Date(0), ...rest }
 }
 
