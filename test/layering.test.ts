@@ -1,0 +1,117 @@
+/**
+ * Goal: the packages stay apart as the design has it: who may import whom, and what the pure layers may not use.
+ * Method: every source file's imports and words are read as text; tests are left out.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+const PACKAGES = fileURLToPath(new URL('../packages', import.meta.url))
+
+/** Layer by layer, what each package may import of Shoal. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  wire: ['core'],
+  oci: ['core'],
+  engine: ['core', 'wire'],
+  storage: ['core'],
+  swarm: ['core', 'wire', 'oci', 'engine', 'storage'],
+  registry: ['core', 'wire', 'oci', 'engine', 'storage'],
+  tracker: ['core', 'wire', 'oci', 'engine', 'storage'],
+  seeder: ['core', 'wire', 'oci', 'engine', 'storage', 'swarm', 'registry', 'tracker'],
+  agent: ['core', 'wire', 'oci', 'engine', 'storage', 'swarm', 'registry', 'tracker'],
+  cli: ['core', 'oci', 'storage', 'seeder', 'agent'],
+}
+
+/** Layers 0–2 without storage: no I/O, no clock, no chance, no waiting. */
+const PURE = ['core', 'wire', 'oci', 'engine']
+const BANNED_IN_PURE = [
+  /\basync\b/,
+  /\bawait\b/,
+  /\bDate\.now\b|\bnew Date\b/,
+  /\bMath\.random\b/,
+  /\bset(Timeout|Interval|Immediate)\b/,
+  /\bperformance\b/,
+  /\bprocess\./,
+  /\bcrypto\b/,
+]
+/** What a pure package may import beside Shoal's own. */
+const LIBRARIES_OF_PURE: Readonly<Record<string, readonly string[]>> = {
+  wire: ['msgpackr', 'typebox', 'typebox/compile'],
+}
+
+interface Source {
+  readonly path: string
+  readonly text: string
+  /** Without comments and strings' surroundings: the words that do something. */
+  readonly code: string
+  readonly imports: readonly string[]
+}
+
+function sourcesOf(name: string): Source[] {
+  const folder = join(PACKAGES, name, 'src')
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts') && !/\.(test|bench)\.ts$|(^|\/)testing\//.test(path))
+    .map((path) => {
+      const text = readFileSync(join(folder, path), 'utf8')
+      const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '')
+      const imports = [
+        ...code.matchAll(/^(?:import|export)\b[^'"]*?\bfrom '([^']+)'|\bimport\('([^']+)'\)/gm),
+      ].map(([, target, lazy]) => (target ?? lazy)!)
+      return { path: `${name}/src/${path}`, text, code, imports }
+    })
+}
+
+const names = readdirSync(PACKAGES)
+
+describe('the layers', () => {
+  it('know every package', () => {
+    expect(names.toSorted()).toEqual(Object.keys(MAY_IMPORT).toSorted())
+  })
+
+  it.each(names)('%s imports only what lies below it', (name) => {
+    for (const { path, imports } of sourcesOf(name)) {
+      for (const target of imports.filter((from) => from.startsWith('@shoal/'))) {
+        expect(MAY_IMPORT[name], `${path} imports ${target}`).toContain(target.slice('@shoal/'.length))
+      }
+    }
+  })
+
+  it.each(names)('%s declares what it imports', (name) => {
+    const manifest = JSON.parse(readFileSync(join(PACKAGES, name, 'package.json'), 'utf8'))
+    const declared = Object.keys(manifest.dependencies ?? {})
+    const used = new Set<string>()
+    for (const { imports } of sourcesOf(name)) {
+      for (const target of imports) {
+        if (target.startsWith('.') || target.startsWith('node:')) continue
+        used.add(target.split('/', target.startsWith('@') ? 2 : 1).join('/'))
+      }
+    }
+    expect(declared).toEqual(expect.arrayContaining([...used]))
+  })
+
+  it.each(PURE)('%s is pure', (name) => {
+    for (const { path, imports, code } of sourcesOf(name)) {
+      for (const target of imports) {
+        const isAllowed =
+          target.startsWith('./') || target.startsWith('@shoal/') || LIBRARIES_OF_PURE[name]?.includes(target)
+        expect(isAllowed, `${path} imports ${target}`).toBe(true)
+      }
+      for (const banned of BANNED_IN_PURE)
+        expect(banned.exec(code)?.[0], `${path} uses ${banned}`).toBeUndefined()
+    }
+  })
+
+  it('are entered through each package’s index only', () => {
+    for (const name of names) {
+      for (const { path, imports } of sourcesOf(name)) {
+        for (const target of imports) {
+          expect(/^@shoal\/[a-z]+\/|^(\.\.\/)+packages\//.test(target), `${path} imports ${target}`).toBe(
+            false,
+          )
+        }
+      }
+    }
+  })
+})
