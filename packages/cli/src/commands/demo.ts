@@ -1,30 +1,56 @@
 /** `shoal demo`: a seeder, agents and a real image on this machine, in one command. */
+import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError } from 'commander'
-import { runDemo } from '../demo/demo.ts'
+import { type DemoOptions, runDemo } from '../demo/demo.ts'
+import { DemoInterruptedError } from '../demo/errors.ts'
 import { parseBytes } from '../settings/bytes-text.ts'
 
 const AGENTS_MAX = 64
 const IMAGE_BYTES_MAX = 20e9
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+interface Flags {
+  readonly agents: number
+  readonly imageSize: number
+  readonly json: boolean
+  readonly keep: boolean
+}
 
 export function demoCommand(): Command {
   return new Command('demo')
     .description('Starts a seeder and agents here, pushes a real image, and has all agents pull it at once.')
     .option('--agents <N>', `agents, from 1 to ${AGENTS_MAX}`, agentCount, 8)
-    .option('--image-size <SIZE>', 'bytes of the image at least, such as 150MB or 1GiB', imageBytes, 150e6)
-    .option('--json', 'print the result as JSON, as the last line', false)
+    .option('--image-size <SIZE>', 'bytes of the image at least, such as 160MB or 1GiB', imageBytes, 160e6)
+    .option('--json', 'print the result as JSON, as the last line of standard output', false)
     .option('--keep', 'leave everything running until Ctrl-C, and print what to type', false)
-    .action(async (options: { agents: number; imageSize: number; json: boolean; keep: boolean }) => {
-      const stop = new AbortController()
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-      const bin = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
-      const { agents, imageSize, json, keep } = options
-      const report = await runDemo(
-        { agents, imageBytes: imageSize, json, keep, shoal: [process.execPath, bin] },
-        stop.signal,
-      )
-      process.exitCode = report.ok ? 0 : 1
+    .action(run)
+}
+
+async function run({ agents, imageSize, json, keep }: Flags): Promise<void> {
+  const bin = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
+  const options: DemoOptions = { agents, imageBytes: imageSize, json, keep, shoal: [process.execPath, bin] }
+  const interruption = interruptions()
+  const report = await runDemo(options, { out: process.stdout, err: process.stderr }, interruption.signal)
+  // With --keep, Ctrl-C is how it ends.
+  const interruptedBy = report.ok && keep ? undefined : interruption.name()
+  if (interruptedBy !== undefined) process.exitCode = 128 + constants.signals[interruptedBy]
+  else process.exitCode = report.ok ? 0 : 1
+}
+
+/** The first signal ends the demo in order, the second at once. */
+function interruptions(): { signal: AbortSignal; name(): NodeJS.Signals | undefined } {
+  const stop = new AbortController()
+  let interruptedBy: NodeJS.Signals | undefined
+  for (const signalName of SIGNALS) {
+    process.on(signalName, () => {
+      // What is left then ends with the process, by force.
+      if (interruptedBy !== undefined) process.exit(128 + constants.signals[signalName])
+      interruptedBy = signalName
+      stop.abort(new DemoInterruptedError(signalName))
     })
+  }
+  return { signal: stop.signal, name: () => interruptedBy }
 }
 
 function agentCount(text: string): number {
@@ -36,5 +62,5 @@ function agentCount(text: string): number {
 function imageBytes(text: string): number {
   const bytes = parseBytes(text)
   if (bytes !== undefined && bytes <= IMAGE_BYTES_MAX) return bytes
-  throw new InvalidArgumentError('A size up to 20GB is allowed, such as 150MB or 1GiB.')
+  throw new InvalidArgumentError('A size up to 20GB is allowed, such as 160MB or 1GiB.')
 }

@@ -120,7 +120,9 @@ function untilAskedToStop(log: Logger): Promise<NodeJS.Signals> {
     }
     process.on('SIGTERM', onSignal)
     process.on('SIGINT', onSignal)
-    if (process.env.npm_command !== undefined) onParentGone(() => onSignal('SIGTERM'))
+    // Only where a program of Shoal's started this one: its end closes the channel.
+    if (process.connected) process.once('disconnect', () => onSignal('SIGTERM'))
+    else if (process.env.npm_command !== undefined) onParentGone(() => onSignal('SIGTERM'))
   })
 }
 

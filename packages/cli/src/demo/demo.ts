@@ -1,192 +1,226 @@
 /**
- * The whole path on one machine: a seeder, some agents, a real image pushed once and pulled by all agents at the same
- * moment. Leaves nothing behind, however it ends.
+ * The demo: a seeder and agents on this machine, a real image, one push, everybody's pull at the same moment, and what it
+ * took. Leaves nothing behind, however it ends.
  */
-
-import { once } from 'node:events'
-import { rmSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { tryDocker } from './docker.ts'
-import { buildDemoImage, type DemoImage } from './image.ts'
-import { readMetrics } from './metrics-reader.ts'
+import type { Dispatcher } from 'undici'
+import type { Image } from '../image-builder/image.ts'
+import { openConnections } from '../registry-client/connection.ts'
+import { pullImage } from '../registry-client/pull.ts'
+import { pushImage } from '../registry-client/push.ts'
+import { Cleanup } from './cleanup.ts'
+import { type Cluster, type ClusterNode, makeFolder, startCluster } from './cluster.ts'
+import { buildDemoImage, type DemoImage, REPOSITORY, TAG } from './demo-image.ts'
+import { tryDocker } from './docker-engine.ts'
+import { DemoImageError } from './errors.ts'
+import { type MetricsPage, readMetrics } from './metrics-page.ts'
 import { showProgress } from './progress.ts'
-import { pullImage, pushImage } from './registry-client.ts'
-import { type AgentReport, type DemoReport, formatReport } from './report.ts'
-import { type ServiceProcess, startService } from './service-process.ts'
+import { type AgentReport, type DemoReport, failedReport, megabytes, reportText } from './report.ts'
+import { withTimeLimit } from './time-limit.ts'
 
 export interface DemoOptions {
   readonly agents: number
-  /** The image has this many bytes at least; it has those of Node in any case. */
+  /** At least. */
   readonly imageBytes: number
-  /** Prints nothing on standard output but one line of JSON. */
   readonly json: boolean
-  /** Leaves everything running until the signal aborts. */
   readonly keep: boolean
-  /** The command and arguments that start `shoal`. */
+  /** How to run `shoal`: program and first arguments. */
   readonly shoal: readonly string[]
 }
 
-const REPOSITORY = 'demo/app'
-const TAG = '1'
-const LOOPBACK = ['--listen', '127.0.0.1:0', '--peer-listen', '127.0.0.1:0', '--log-level', 'warn']
-/** A pull that takes longer has hung. */
-const PULL_TIMEOUT_MS = 15 * 60_000
+export interface DemoStreams {
+  /** The result. */
+  readonly out: NodeJS.WritableStream
+  /** What happens until then. */
+  readonly err: NodeJS.WriteStream
+}
 
-export async function runDemo(options: DemoOptions, signal: AbortSignal): Promise<DemoReport> {
-  const folder = await mkdtemp(join(tmpdir(), 'shoal-demo-'))
-  const removeNow = () => rmSync(folder, { recursive: true, force: true })
-  process.once('exit', removeNow)
-  const services: ServiceProcess[] = []
+const START_TIMEOUT_MS = 90_000
+/** A floor that even a busy, slow machine does not fall below, plus what a start costs. */
+const transferLimitMs = (bytes: number) => 120_000 + bytes / 1_000
+
+/** @param signal aborts on Ctrl-C; then everything is ended before this resolves */
+export async function runDemo(
+  options: DemoOptions,
+  streams: DemoStreams,
+  signal: AbortSignal,
+): Promise<DemoReport> {
+  const cleanup = new Cleanup()
+  const ending = new AbortController()
+  const dispatcher = openConnections()
+  cleanup.add({ name: 'connections', end: () => dispatcher.destroy() })
+  const demo: Demo = {
+    options,
+    streams,
+    cleanup,
+    dispatcher,
+    fail: (error) => ending.abort(error),
+    signal: AbortSignal.any([signal, ending.signal]),
+  }
   let report: DemoReport
   try {
-    report = await run(options, folder, services, signal)
-    print(options, report)
-    if (options.keep && !signal.aborted) await keep(services, signal)
+    report = await demonstrate(demo)
   } catch (error) {
-    report = { ok: false, error: signal.aborted ? 'it was interrupted' : messageOf(error) }
-    print(options, report)
-  } finally {
-    await Promise.all(services.map((service) => service.stop()))
-    await rm(folder, { recursive: true, force: true })
-    process.off('exit', removeNow)
+    report = failedReport(error)
+    if (options.json) streams.out.write(`${JSON.stringify(report)}\n`)
+    else streams.err.write(`${reportText(report)}\n`)
   }
+  for (const failure of await cleanup.run()) streams.err.write(`could not clean up ${failure}\n`)
   return report
 }
 
-async function run(
-  options: DemoOptions,
-  folder: string,
-  services: ServiceProcess[],
-  signal: AbortSignal,
-): Promise<DemoReport> {
-  const start = async (name: string, args: readonly string[]) => {
-    const service = await startService(name, options.shoal, args)
-    services.push(service)
-    signal.throwIfAborted()
-    return service
-  }
-  say(`Starting a seeder and ${options.agents} agents …`)
-  const seeder = await start('seeder', [
-    'seeder',
-    ...LOOPBACK,
-    '--data',
-    join(folder, 'seeder'),
-    '--origin',
-    join(folder, 'origin'),
-  ])
-  const names = Array.from({ length: options.agents }, (_, i) => `agent-${i + 1}`)
-  const settled = await Promise.allSettled(
-    names.map((name) =>
-      start(name, [
-        'agent',
-        ...LOOPBACK,
-        '--seeder',
-        seeder.url,
-        '--cache',
-        join(folder, name),
-        '--name',
-        name,
-      ]),
-    ),
-  )
-  const agents = settled.map((outcome) => {
-    if (outcome.status === 'rejected') throw outcome.reason
-    return outcome.value
-  })
-  const crashed = Promise.race(services.map(({ ended }) => ended))
-
-  say('Building an image from what is on this machine …')
-  const image = await buildDemoImage({ folder, imageBytes: options.imageBytes })
-  say(`Pushing ${(image.totalBytes / 1e6).toFixed(1)} MB in ${image.layers.length} layers …`)
-  const address = { repository: REPOSITORY, tag: TAG }
-  await Promise.race([pushImage({ registry: seeder.url, ...address }, image, signal), crashed])
-
-  say('All agents pull it now.')
-  const before = await readMetrics(seeder.url)
-  const { seconds, reports } = await Promise.race([pullEverywhere(agents, image, signal), crashed])
-  const after = await readMetrics(seeder.url)
-  const grown = (metric: string, labels = {}) => after(metric, labels) - before(metric, labels)
-  const docker = await tryDocker(dockerName(agents[0]!), signal)
-  return {
-    ok: true,
-    imageBytes: image.totalBytes,
-    originReadBytes: grown('shoal_seeder_origin_read_bytes_total'),
-    originRequests: grown('shoal_seeder_origin_requests_total', { operation: 'read' }),
-    seconds,
-    agents: reports,
-    docker,
-  }
+interface Demo {
+  readonly options: DemoOptions
+  readonly streams: DemoStreams
+  readonly cleanup: Cleanup
+  readonly dispatcher: Dispatcher
+  readonly signal: AbortSignal
+  fail(error: Error): void
 }
 
-async function pullEverywhere(
-  agents: readonly ServiceProcess[],
-  image: DemoImage,
-  signal: AbortSignal,
-): Promise<{ seconds: number; reports: AgentReport[] }> {
-  const progress = showProgress(
-    agents.map(({ name }) => name),
-    image.totalBytes,
+async function demonstrate(demo: Demo): Promise<DemoReport> {
+  const { options, streams, signal, dispatcher } = demo
+  const say = (text: string) => streams.err.write(`${text}\n`)
+
+  say('Building an image from the Node and the libraries of this machine …')
+  const built = await buildDemoImage(options.imageBytes, signal)
+  const { image } = built
+  say(`${REPOSITORY}:${TAG} has ${image.layers.length} layers and ${megabytes(image.contentBytes)}.`)
+
+  const agentCount = options.agents
+  const folder = await makeFolder(demo.cleanup, { imageBytes: image.contentBytes, agentCount })
+  say(`Starting a seeder and ${agentCount} agents …`)
+  const cluster = await withTimeLimit({ doing: 'the start', limitMs: START_TIMEOUT_MS, signal }, (limited) =>
+    startCluster({
+      shoal: options.shoal,
+      agentCount,
+      folder,
+      cleanup: demo.cleanup,
+      onFailed: demo.fail,
+      signal: limited,
+    }),
   )
-  const stop = AbortSignal.any([signal, AbortSignal.timeout(PULL_TIMEOUT_MS)])
+
+  say(`Pushing to the seeder at ${cluster.seeder.url} …`)
+  await push(demo, cluster.seeder, image)
+  const originBefore = await readMetrics(cluster.seeder.url, { dispatcher, signal })
+
+  say(`${agentCount} agents pull at the same moment …`)
   const startedAtMs = performance.now()
+  const pulls = await pullEverywhere(demo, cluster.agents, image)
+  const seconds = secondsSince(startedAtMs)
+  const originAfter = await readMetrics(cluster.seeder.url, { dispatcher, signal })
+
+  const measured: DemoReport = {
+    ok: pulls.every(({ error }) => error === undefined),
+    imageBytes: image.contentBytes,
+    originReadBytes: grown('shoal_seeder_origin_read_bytes_total', originBefore, originAfter),
+    originRequests: grown('shoal_seeder_origin_requests_total', originBefore, originAfter),
+    seconds,
+    agents: pulls,
+  }
+  const report = measured.ok ? await withDocker(demo, measured, cluster, built) : measured
+  if (options.json) say(reportText(report))
+  else streams.out.write(`${reportText(report)}\n`)
+  if (options.json) streams.out.write(`${JSON.stringify(report)}\n`)
+  if (options.keep) await keepRunning(demo, cluster)
+  return report
+}
+
+async function push({ streams, dispatcher, signal }: Demo, seeder: ClusterNode, image: Image): Promise<void> {
+  const limitMs = transferLimitMs(image.contentBytes)
+  const progress = showProgress(
+    { title: 'push', names: ['push'], totalBytes: image.contentBytes },
+    streams.err,
+  )
   try {
-    const seconds = await Promise.all(
-      agents.map(async ({ name, url }) => {
-        const address = { registry: url, repository: REPOSITORY, tag: TAG }
-        await pullImage(address, image, (bytes) => progress.advance(name, bytes), stop)
-        return (performance.now() - startedAtMs) / 1000
-      }),
+    await withTimeLimit({ doing: 'the push', limitMs, signal }, (limited) =>
+      pushImage(
+        {
+          dispatcher,
+          registryUrl: seeder.url,
+          repository: REPOSITORY,
+          signal: limited,
+          onBytes: (bytes) => progress.add('push', bytes),
+        },
+        TAG,
+        image,
+      ),
     )
-    return {
-      seconds: Math.max(...seconds),
-      reports: await Promise.all(agents.map((agent, i) => reportOf(agent, seconds[i]!))),
-    }
+    progress.done('push', 'done')
   } finally {
     progress.stop()
   }
 }
 
-async function reportOf({ name, url }: ServiceProcess, seconds: number): Promise<AgentReport> {
-  const metrics = await readMetrics(url)
-  const from = (source: string) => metrics('shoal_agent_received_bytes_total', { source })
-  return {
-    name,
-    seconds: Math.round(seconds * 1000) / 1000,
-    fromPeers: from('peer'),
-    fromSeeder: from('seeder'),
-    fromOrigin: from('origin'),
+async function pullEverywhere(
+  demo: Demo,
+  agents: readonly ClusterNode[],
+  image: Image,
+): Promise<AgentReport[]> {
+  const { contentBytes } = image
+  const limitMs = transferLimitMs(contentBytes * agents.length)
+  const names = agents.map(({ name }) => name)
+  const progress = showProgress({ title: 'pull', names, totalBytes: contentBytes }, demo.streams.err)
+
+  const pull = async (agent: ClusterNode, signal: AbortSignal): Promise<AgentReport> => {
+    const { dispatcher } = demo
+    const { name, url: registryUrl } = agent
+    const startedAtMs = performance.now()
+    const onBytes = (bytes: number) => progress.add(name, bytes)
+    const failure = await pullImage({ dispatcher, registryUrl, repository: REPOSITORY, signal, onBytes }, TAG)
+      .then(({ digest }) => {
+        if (digest !== image.manifest.digest) throw new DemoImageError(name, image.manifest.digest, digest)
+      })
+      .catch((error: unknown) => {
+        // One agent that fails is a result; an end of the whole demo is not.
+        signal.throwIfAborted()
+        return { error: error instanceof Error ? error.message : String(error) }
+      })
+    const seconds = secondsSince(startedAtMs)
+    progress.done(name, failure === undefined ? 'done' : 'failed')
+    const page = await readMetrics(registryUrl, { dispatcher, signal })
+    const from = (source: string) => page.sum('shoal_agent_received_bytes_total', { source })
+    const bytes = { fromPeers: from('peer'), fromSeeder: from('seeder'), fromOrigin: from('origin') }
+    return { name, seconds, ...bytes, ...failure }
+  }
+  try {
+    return await withTimeLimit({ doing: 'the pull', limitMs, signal: demo.signal }, (limited) =>
+      Promise.all(agents.map((agent) => pull(agent, limited))),
+    )
+  } finally {
+    progress.stop()
   }
 }
 
-async function keep(services: readonly ServiceProcess[], signal: AbortSignal): Promise<void> {
-  const [seeder, first] = services
-  say(`
-Everything keeps running until Ctrl-C. Try:
-  docker pull ${dockerName(first!)}
-  curl ${first!.url}/v2/${REPOSITORY}/manifests/${TAG}
-  curl ${first!.url}/metrics
-Push more to ${seeder!.url}, pull from ${services
-    .slice(1)
-    .map(({ url }) => url)
-    .join(', ')}.`)
-  await once(signal, 'abort')
+async function withDocker(
+  demo: Demo,
+  report: DemoReport,
+  { agents }: Cluster,
+  { image, greeting, runs }: DemoImage,
+): Promise<DemoReport> {
+  const { cleanup, signal } = demo
+  const reference = `${agents[0]!.listen}/${REPOSITORY}:${TAG}`
+  const limitMs = transferLimitMs(image.contentBytes)
+  const docker = await tryDocker({ reference, greeting, runs, limitMs, cleanup, signal })
+  const hasFailed = 'ok' in docker && !docker.ok
+  return { ...report, docker, ...(hasFailed && { ok: false, error: docker.error }) }
 }
 
-function dockerName(agent: ServiceProcess): string {
-  return `${new URL(agent.url).host}/${REPOSITORY}:${TAG}`
+async function keepRunning({ streams, signal }: Demo, { seeder, agents }: Cluster): Promise<void> {
+  const say = (text: string) => streams.err.write(`${text}\n`)
+  say('\nEverything keeps running until Ctrl-C. Pull from any agent:')
+  for (const { listen } of agents) say(`  docker pull ${listen}/${REPOSITORY}:${TAG}`)
+  say('Push something of your own, and pull it from an agent:')
+  say(`  docker push ${seeder.listen}/NAME:TAG`)
+  say(`Look around: ${seeder.url}/metrics, ${agents[0]!.url}/metrics`)
+  // A promise does not keep a process alive by itself; the children's pipes do.
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
-function print({ json }: DemoOptions, report: DemoReport): void {
-  process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${formatReport(report)}\n`)
+function grown(name: string, before: MetricsPage, after: MetricsPage): number {
+  return after.sum(name) - before.sum(name)
 }
 
-/** Standard output is for the result. */
-function say(text: string): void {
-  process.stderr.write(`${text}\n`)
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+function secondsSince(startedAtMs: number): number {
+  return Math.round(performance.now() - startedAtMs) / 1000
 }

@@ -1,6 +1,66 @@
-import { CliError } from '../settings/errors.ts'
+import { ShoalError } from '@shoal/core'
 
-/** A part of the demo did not do what it should. */
-export class DemoError extends CliError {
-  readonly code = 'CLI_DEMO_FAILED'
+/** Why the demo could not show what it is there to show. */
+export abstract class DemoError extends ShoalError {}
+
+export class DemoTimeoutError extends DemoError {
+  readonly code = 'DEMO_TIMEOUT'
+  constructor(
+    readonly doing: string,
+    readonly limitMs: number,
+  ) {
+    super(`${doing} took longer than ${Math.round(limitMs / 1000)} s`)
+  }
+}
+
+export class DemoInterruptedError extends DemoError {
+  readonly code = 'DEMO_INTERRUPTED'
+  constructor(readonly signalName: string) {
+    super(`interrupted by ${signalName}`)
+  }
+}
+
+export class DemoServiceError extends DemoError {
+  readonly code = 'DEMO_SERVICE_ENDED'
+  constructor(
+    readonly service: string,
+    how: string,
+    lastLines: readonly string[],
+  ) {
+    super(
+      `${service} ended ${how}${lastLines.length === 0 ? '' : `; its last lines:\n  ${lastLines.join('\n  ')}`}`,
+    )
+  }
+}
+
+export class DemoRoomError extends DemoError {
+  readonly code = 'DEMO_ROOM'
+  constructor(
+    readonly folder: string,
+    readonly neededBytes: number,
+    readonly freeBytes: number,
+  ) {
+    const mb = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`
+    super(
+      `${folder} has ${mb(freeBytes)} free and ${mb(neededBytes)} are needed; ask for fewer --agents or a smaller --image-size, or point TMPDIR elsewhere`,
+    )
+  }
+}
+
+export class DemoMetricError extends DemoError {
+  readonly code = 'DEMO_METRIC'
+  constructor(
+    readonly url: string,
+    readonly metric: string,
+  ) {
+    super(`${url} does not show ${metric}`)
+  }
+}
+
+/** An agent gave an image, and not the one that was pushed. */
+export class DemoImageError extends DemoError {
+  readonly code = 'DEMO_IMAGE'
+  constructor(agent: string, expected: string, actual: string) {
+    super(`${agent} gave ${actual} where ${expected} was pushed`)
+  }
 }

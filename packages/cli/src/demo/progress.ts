@@ -1,53 +1,77 @@
-/** Shows how far the agents are: bars where somebody watches, a line now and then where nobody does. On stderr. */
-import { MultiBar, Presets } from 'cli-progress'
+/** Shows how far everybody is: bars where a person watches, a plain line now and then where a log does. */
+import { MultiBar, Presets, type SingleBar } from 'cli-progress'
+import { megabytes } from './report.ts'
 
 export interface Progress {
-  advance(name: string, bytes: number): void
+  /** @param bytes more than before */
+  add(name: string, bytes: number): void
+  /** No more of this one. */
+  done(name: string, how: 'done' | 'failed'): void
+  /** Ends the display; safe to call twice. */
   stop(): void
+}
+
+export interface ProgressInit {
+  /** What happens, for the plain lines: `pull`. */
+  readonly title: string
+  readonly names: readonly string[]
+  readonly totalBytes: number
 }
 
 const LINE_INTERVAL_MS = 2_000
 
-export function showProgress(names: readonly string[], bytesEach: number): Progress {
-  return process.stderr.isTTY ? bars(names, bytesEach) : lines(names, bytesEach)
+export function showProgress(init: ProgressInit, stream: NodeJS.WriteStream): Progress {
+  return stream.isTTY ? bars(init, stream) : lines(init, stream)
 }
 
-function bars(names: readonly string[], bytesEach: number): Progress {
-  const all = new MultiBar(
+function bars({ names, totalBytes }: ProgressInit, stream: NodeJS.WriteStream): Progress {
+  const display = new MultiBar(
     {
-      stream: process.stderr,
-      format: '{name} {bar} {percentage}%  {megabytes} MB',
+      stream,
+      format: ' {name} {bar} {percentage} %  {megabytes} of {totalMegabytes} {state}',
       hideCursor: true,
-      barsize: 40,
+      barsize: 32,
+      fps: 8,
     },
-    Presets.shades_classic,
+    Presets.shades_grey,
   )
   const width = Math.max(...names.map((name) => name.length))
-  const bar = new Map(
-    names.map((name) => [name, all.create(bytesEach, 0, { name: name.padEnd(width), megabytes: '0' })]),
-  )
-  const received = new Map<string, number>()
+  const byName = new Map<string, SingleBar>()
+  for (const name of names) {
+    const texts = {
+      name: name.padEnd(width),
+      megabytes: megabytes(0),
+      totalMegabytes: megabytes(totalBytes),
+      state: '',
+    }
+    byName.set(name, display.create(totalBytes, 0, texts))
+  }
+  const bytesByName = new Map<string, number>()
   return {
-    advance(name, bytes) {
-      const total = (received.get(name) ?? 0) + bytes
-      received.set(name, total)
-      bar.get(name)?.update(Math.min(total, bytesEach), { megabytes: (total / 1e6).toFixed(0) })
+    add(name, bytes) {
+      const sum = (bytesByName.get(name) ?? 0) + bytes
+      bytesByName.set(name, sum)
+      byName.get(name)?.update(Math.min(sum, totalBytes), { megabytes: megabytes(sum) })
     },
-    stop: () => all.stop(),
+    done: (name, how) => byName.get(name)?.update({ state: how }),
+    stop: () => display.stop(),
   }
 }
 
-function lines(names: readonly string[], bytesEach: number): Progress {
-  let received = 0
-  const total = names.length * bytesEach
-  const timer = setInterval(() => {
-    process.stderr.write(
-      `${Math.floor((100 * received) / total)}% of ${(total / 1e6).toFixed(0)} MB for all agents\n`,
-    )
-  }, LINE_INTERVAL_MS)
+function lines({ title, names, totalBytes }: ProgressInit, stream: NodeJS.WritableStream): Progress {
+  let bytes = 0
+  let doneCount = 0
+  const report = () => {
+    const percent = Math.floor((100 * bytes) / Math.max(1, totalBytes * names.length))
+    stream.write(`${title}: ${percent} %, ${megabytes(bytes)}, ${doneCount} of ${names.length} done\n`)
+  }
+  const timer = setInterval(report, LINE_INTERVAL_MS)
   return {
-    advance(_name, bytes) {
-      received += bytes
+    add: (_name, more) => {
+      bytes += more
+    },
+    done: () => {
+      doneCount++
     },
     stop: () => clearInterval(timer),
   }

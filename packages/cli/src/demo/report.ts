@@ -1,5 +1,21 @@
-/** What the demo found, for people and for scripts. */
+/** What the demo found out, for scripts and for people. Pure. */
 import Table from 'cli-table3'
+
+/** Bytes and seconds as numbers; the JSON line has exactly these names. */
+export interface DemoReport {
+  readonly ok: boolean
+  /** Configuration and layers. */
+  readonly imageBytes: number
+  /** What the seeder read from the origin between the end of the push and the end of the last pull. */
+  readonly originReadBytes: number
+  readonly originRequests: number
+  /** From the moment at which all agents are asked until the last one is done. */
+  readonly seconds: number
+  readonly agents: readonly AgentReport[]
+  readonly docker?: DockerReport
+  /** Why `ok` is false. */
+  readonly error?: string
+}
 
 export interface AgentReport {
   readonly name: string
@@ -7,54 +23,72 @@ export interface AgentReport {
   readonly fromPeers: number
   readonly fromSeeder: number
   readonly fromOrigin: number
+  readonly error?: string
 }
 
-export interface DockerReport {
-  readonly ran: boolean
-  /** What the container printed, or why there was none. */
-  readonly said: string
-}
-
-/** All bytes and requests are counted from the end of the push to the end of the last pull. */
-export type DemoReport =
+/** What a Docker Engine on this machine made of the image, or why it was not asked. */
+export type DockerReport =
   | {
       readonly ok: true
-      readonly imageBytes: number
-      readonly originReadBytes: number
-      /** Reads; what the seeder looks up besides moves no layer. */
-      readonly originRequests: number
-      /** Until the last agent had the image. */
-      readonly seconds: number
-      readonly agents: readonly AgentReport[]
-      readonly docker: DockerReport
+      readonly engine: string
+      readonly pull: string
+      readonly pullSeconds: number
+      readonly output: string
     }
-  | { readonly ok: false; readonly error: string }
+  | { readonly ok: false; readonly engine: string; readonly error: string }
+  | { readonly leftOut: string }
 
-export function formatReport(report: DemoReport): string {
-  if (!report.ok) return `The demo failed: ${report.error}`
-  const { agents, imageBytes, originReadBytes, originRequests, docker } = report
-  const table = new Table({
-    head: ['agent', 'seconds', 'from peers', 'from the seeder', 'from the origin'],
-    colAligns: ['left', 'right', 'right', 'right', 'right'],
-    style: { head: [], border: [] },
-  })
-  for (const { name, seconds, fromPeers, fromSeeder, fromOrigin } of agents) {
-    table.push([name, seconds.toFixed(1), megabytes(fromPeers), megabytes(fromSeeder), megabytes(fromOrigin)])
-  }
-  const sum = (of: (agent: AgentReport) => number) => agents.reduce((total, agent) => total + of(agent), 0)
-  const all = sum(({ fromPeers, fromSeeder, fromOrigin }) => fromPeers + fromSeeder + fromOrigin)
-  const fromPeers = sum((agent) => agent.fromPeers)
-  return [
-    table.toString(),
-    `The image has ${megabytes(imageBytes)}; every agent checked every digest.`,
-    `${((100 * fromPeers) / all).toFixed(0)}% of what the agents received came from other agents.`,
-    `The seeder read ${megabytes(originReadBytes)} from the origin in ${originRequests} requests: ${(originReadBytes / imageBytes).toFixed(2)} × the image.`,
-    docker.ran
-      ? `Docker pulled the image from ${agents[0]?.name}, ran it, and it said: ${docker.said}`
-      : `A real docker pull was left out: ${docker.said}.`,
-  ].join('\n')
+export function failedReport(error: unknown): DemoReport {
+  const nothing = { imageBytes: 0, originReadBytes: 0, originRequests: 0, seconds: 0, agents: [] }
+  return { ok: false, ...nothing, error: error instanceof Error ? error.message : String(error) }
 }
 
-function megabytes(bytes: number): string {
+/** The table and the lines below it. */
+export function reportText(report: DemoReport): string {
+  const { agents, imageBytes, originReadBytes, originRequests, seconds } = report
+  const table = new Table({
+    head: ['agent', 'seconds', 'from peers', 'from seeder', 'from origin', 'digests'],
+    colAligns: ['left', 'right', 'right', 'right', 'right', 'left'],
+    // Without colours: the table is also read in logs and files.
+    style: { head: [], border: [] },
+  })
+  for (const agent of agents) {
+    const { name, fromPeers, fromSeeder, fromOrigin, error } = agent
+    const bytes = [fromPeers, fromSeeder, fromOrigin].map(megabytes)
+    table.push([name, agent.seconds.toFixed(2), ...bytes, error === undefined ? 'all right' : 'FAILED'])
+  }
+  const total = (bytesOf: (agent: AgentReport) => number) =>
+    agents.reduce((sum, one) => sum + bytesOf(one), 0)
+  const peers = total(({ fromPeers }) => fromPeers)
+  const all = peers + total(({ fromSeeder, fromOrigin }) => fromSeeder + fromOrigin)
+  table.push([
+    'all',
+    seconds.toFixed(2),
+    megabytes(peers),
+    megabytes(total(({ fromSeeder }) => fromSeeder)),
+    megabytes(total(({ fromOrigin }) => fromOrigin)),
+    agents.every(({ error }) => error === undefined) ? 'all right' : 'FAILED',
+  ])
+  const multiple = imageBytes === 0 ? '?' : (originReadBytes / imageBytes).toFixed(2)
+  const share = all === 0 ? 0 : (100 * peers) / all
+  const lines = [
+    table.toString(),
+    `Image: ${megabytes(imageBytes)}, pulled by ${agents.length} agents in ${seconds.toFixed(2)} s, ${megabytes(all / Math.max(seconds, 0.001))}/s together.`,
+    `${share.toFixed(1)} % of all bytes came from peers.`,
+    `The seeder read ${megabytes(originReadBytes)} from the origin, ${multiple} × the image, in ${originRequests} requests.`,
+  ]
+  for (const { name, error } of agents) if (error !== undefined) lines.push(`${name} failed: ${error}`)
+  if (report.docker !== undefined) lines.push(dockerText(report.docker))
+  if (report.error !== undefined) lines.push(`Failed: ${report.error}`)
+  return lines.join('\n')
+}
+
+function dockerText(docker: DockerReport): string {
+  if ('leftOut' in docker) return `Docker: left out; ${docker.leftOut}.`
+  if (!docker.ok) return `Docker Engine ${docker.engine}: FAILED: ${docker.error}`
+  return `Docker Engine ${docker.engine}: docker pull ${docker.pull} took ${docker.pullSeconds.toFixed(2)} s; docker run said "${docker.output}".`
+}
+
+export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`
 }

@@ -1,76 +1,92 @@
-/** Shoal's services as processes of their own, as a cluster runs them. */
+/** One service of Shoal as a child process: its ready line, its last words, its end. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { DemoError } from './errors.ts'
+import { DemoServiceError } from './errors.ts'
 
-export interface ServiceProcess {
-  readonly name: string
-  /** `http://host:port` */
-  readonly url: string
-  /** Rejects when the process ends before it was asked to. */
-  readonly ended: Promise<never>
-  stop(): Promise<void>
+export interface ReadyAddresses {
+  /** `host:port` */
+  readonly listen: string
+  readonly peerListen: string
 }
 
-const READY_TIMEOUT_MS = 60_000
+const LAST_LINES_MAX = 12
+const LINE_LENGTH_MAX = 600
+/** The service gives itself ten seconds. */
 const STOP_TIMEOUT_MS = 12_000
-const LINES_KEPT = 20
 
-/** @throws DemoError with its last lines when it does not get ready */
-export async function startService(
-  name: string,
-  shoal: readonly string[],
-  args: readonly string[],
-): Promise<ServiceProcess> {
-  const [command = process.execPath, ...before] = shoal
-  // A group of its own: Ctrl-C reaches the demo alone, which then ends the services in order.
-  const child = spawn(command, [...before, ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
-  const killWithUs = () => child.kill('SIGKILL')
-  process.once('exit', killWithUs)
-  const lines: string[] = []
-  let isStopping = false
-  const ready = Promise.withResolvers<string>()
-  for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on('line', (line) => {
-      lines.push(line)
-      if (lines.length > LINES_KEPT) lines.shift()
-      if (line.includes('"event":"ready"')) ready.resolve(JSON.parse(line).listen)
-    })
-  }
-  const ended = new Promise<never>((_resolve, reject) => {
-    const end = (why: string) => {
-      if (!isStopping) reject(new DemoError(`${name} ${why}; it last said:\n${lines.join('\n')}`))
+export class ServiceProcess {
+  readonly ready: Promise<ReadyAddresses>
+  /** Rejects with a DemoServiceError when the process ends without having been asked to. */
+  readonly failed: Promise<never>
+  readonly #child: ChildProcess
+  readonly #exited: Promise<void>
+  readonly #lastLines: string[] = []
+  #isStopping = false
+
+  /** @param command program and arguments */
+  constructor(
+    readonly name: string,
+    command: readonly string[],
+  ) {
+    const [program, ...args] = command as [string, ...string[]]
+    // Away from the terminal's process group: Ctrl-C reaches the demo alone, which then stops its children in order.
+    // The channel is their lifeline: a service whose starter has died stops by itself.
+    this.#child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], detached: true })
+    const ready = Promise.withResolvers<ReadyAddresses>()
+    const failed = Promise.withResolvers<never>()
+    const exited = Promise.withResolvers<void>()
+    this.ready = ready.promise
+    this.failed = failed.promise
+    this.#exited = exited.promise
+    for (const promise of [this.ready, this.failed]) promise.catch(() => {})
+
+    const hear = (line: string) => {
+      const addresses = readyAddresses(line)
+      if (addresses !== undefined) ready.resolve(addresses)
+      this.#lastLines.push(line.slice(0, LINE_LENGTH_MAX))
+      if (this.#lastLines.length > LAST_LINES_MAX) this.#lastLines.shift()
     }
-    child.once('error', (error) => end(`could not be started: ${error.message}`))
-    child.once('exit', (code, signal) => end(`ended by itself (${signal ?? code})`))
-  })
-  ended.catch(() => {})
-  const stop = async () => {
-    isStopping = true
-    await stopChild(child)
-    process.off('exit', killWithUs)
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      createInterface({ input: stream! }).on('line', hear)
+    }
+    const end = (how: string) => {
+      exited.resolve()
+      const error = new DemoServiceError(name, how, this.#lastLines)
+      ready.reject(error)
+      if (!this.#isStopping) failed.reject(error)
+    }
+    this.#child.once('error', (error) => end(`before it began: ${error.message}`))
+    // `close` and not `exit`: the last lines have been read then.
+    this.#child.once('close', (code, signal) => end(signal === null ? `with status ${code}` : `by ${signal}`))
   }
-  const late = setTimeout(
-    () => ready.reject(new DemoError(`${name} was not ready in time:\n${lines.join('\n')}`)),
-    READY_TIMEOUT_MS,
-  )
-  try {
-    const listen = await Promise.race([ready.promise, ended])
-    return { name, url: `http://${listen}`, ended, stop }
-  } catch (error) {
-    await stop()
-    throw error
-  } finally {
-    clearTimeout(late)
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  /** SIGTERM, SIGKILL when that does not help. Safe to call twice. */
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    this.#child.kill('SIGTERM')
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS)
+    await this.#exited
+    clearTimeout(timer)
+  }
+
+  kill(): void {
+    this.#isStopping = true
+    this.#child.kill('SIGKILL')
   }
 }
 
-async function stopChild(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-  const exited = once(child, 'exit')
-  child.kill('SIGTERM')
-  const impatient = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS)
-  await exited
-  clearTimeout(impatient)
+/** @returns undefined for any other line */
+function readyAddresses(line: string): ReadyAddresses | undefined {
+  if (!line.startsWith('{') || !line.includes('"ready"')) return undefined
+  try {
+    const { event, listen, peerListen } = JSON.parse(line) as Record<string, unknown>
+    if (event !== 'ready' || typeof listen !== 'string' || typeof peerListen !== 'string') return undefined
+    return { listen, peerListen }
+  } catch {
+    return undefined
+  }
 }

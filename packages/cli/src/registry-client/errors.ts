@@ -1,0 +1,38 @@
+import { type Digest, ShoalError } from '@shoal/core'
+
+/** What goes wrong between the command line and a registry. */
+export abstract class RegistryClientError extends ShoalError {}
+
+export class RegistryAnswerError extends RegistryClientError {
+  readonly code = 'CLI_REGISTRY_ANSWER'
+  constructor(
+    readonly method: string,
+    readonly url: string,
+    readonly status: number,
+    body: string,
+  ) {
+    super(`${method} ${url} was answered with ${status}: ${body.slice(0, 500)}`)
+  }
+}
+
+export class PulledDigestError extends RegistryClientError {
+  readonly code = 'CLI_PULLED_DIGEST'
+  constructor(
+    readonly url: string,
+    readonly expected: Digest,
+    readonly actual: Digest,
+  ) {
+    super(`${url} gave bytes with the digest ${actual} instead of ${expected}`)
+  }
+}
+
+export class PulledSizeError extends RegistryClientError {
+  readonly code = 'CLI_PULLED_SIZE'
+  constructor(
+    readonly url: string,
+    readonly expectedBytes: number,
+    readonly actualBytes: number,
+  ) {
+    super(`${url} gave ${actualBytes} bytes instead of ${expectedBytes}`)
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Pulls an image from a registry the way containerd does, checks every digest while bytes arrive, and throws them away.
+ * containerd 1.6–2.x, its resolver: HEAD of the tag, GET of the manifest by digest, then three blobs at a time.
+ */
+import { createHash } from 'node:crypto'
+import { type Digest, parseDigest } from '@shoal/core'
+import { MANIFEST_BYTES_MAX, MEDIA_TYPES, parseManifest, requiredBlobs } from '@shoal/oci'
+import type { Dispatcher } from 'undici'
+import { sha256Digest } from '../image-builder/blob-source.ts'
+import { call, header, readShortBody } from './connection.ts'
+import { PulledDigestError, PulledSizeError } from './errors.ts'
+import { inParallel } from './in-parallel.ts'
+
+/** containerd's `max_concurrent_downloads`. */
+const BLOBS_AT_ONCE = 3
+const RESOLVE_ACCEPT = [
+  MEDIA_TYPES.dockerManifest,
+  MEDIA_TYPES.dockerManifestList,
+  MEDIA_TYPES.ociManifest,
+  MEDIA_TYPES.ociIndex,
+  '*/*',
+].join(', ')
+
+export interface PullSource {
+  readonly dispatcher: Dispatcher
+  /** `http://host:port`, without a path. */
+  readonly registryUrl: string
+  readonly repository: string
+  readonly signal: AbortSignal
+  /** Told as bytes of blobs arrive. */
+  readonly onBytes: (bytes: number) => void
+}
+
+export interface PulledImage {
+  readonly digest: Digest
+  /** Configuration and layers. */
+  readonly contentBytes: number
+}
+
+/** @throws RegistryAnswerError · PulledDigestError · PulledSizeError · OciError when the manifest cannot be read */
+export async function pullImage(source: PullSource, tag: string): Promise<PulledImage> {
+  const { digest, mediaType } = await resolve(source, tag)
+  const manifest = parseManifest(await pullManifest(source, digest, mediaType), mediaType)
+  const blobs = requiredBlobs(manifest)
+  await inParallel(blobs, BLOBS_AT_ONCE, (blob) => pullBlob(source, blob))
+  return { digest, contentBytes: blobs.reduce((sum, { size }) => sum + size, 0) }
+}
+
+async function resolve(source: PullSource, tag: string): Promise<{ digest: Digest; mediaType: string }> {
+  const { dispatcher, signal } = source
+  const response = await call('HEAD', urlOf(source, `manifests/${tag}`), [200], {
+    dispatcher,
+    signal,
+    headers: { accept: RESOLVE_ACCEPT },
+  })
+  await response.body.dump()
+  return {
+    digest: parseDigest(header(response, 'docker-content-digest') ?? ''),
+    mediaType: header(response, 'content-type') ?? '',
+  }
+}
+
+async function pullManifest(source: PullSource, digest: Digest, mediaType: string): Promise<string> {
+  const { dispatcher, signal } = source
+  const url = urlOf(source, `manifests/${digest}`)
+  const response = await call('GET', url, [200], {
+    dispatcher,
+    signal,
+    headers: { accept: `${mediaType}, */*` },
+  })
+  const bytes = await readShortBody(response, MANIFEST_BYTES_MAX)
+  if (bytes === undefined) throw new PulledSizeError(url, MANIFEST_BYTES_MAX, MANIFEST_BYTES_MAX + 1)
+  expectDigest(url, digest, sha256Digest(createHash('sha256').update(bytes).digest('hex')))
+  return bytes.toString('utf8')
+}
+
+async function pullBlob(
+  source: PullSource,
+  blob: { mediaType: string; digest: Digest; size: number },
+): Promise<void> {
+  const { dispatcher, signal, onBytes } = source
+  const url = urlOf(source, `blobs/${blob.digest}`)
+  const response = await call('GET', url, [200], {
+    dispatcher,
+    signal,
+    headers: { accept: `${blob.mediaType}, */*` },
+  })
+  const hash = createHash('sha256')
+  let sizeBytes = 0
+  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+    hash.update(chunk)
+    sizeBytes += chunk.length
+    onBytes(chunk.length)
+    if (sizeBytes > blob.size) break
+  }
+  if (sizeBytes !== blob.size) throw new PulledSizeError(url, blob.size, sizeBytes)
+  expectDigest(url, blob.digest, sha256Digest(hash.digest('hex')))
+}
+
+function urlOf({ registryUrl, repository }: PullSource, rest: string): string {
+  return `${registryUrl}/v2/${repository}/${rest}`
+}
+
+function expectDigest(url: string, expected: Digest, actual: Digest): void {
+  if (expected !== actual) throw new PulledDigestError(url, expected, actual)
+}
