@@ -34,7 +34,7 @@ export class Transfer extends EventEmitter<TransferEvents> {
     this.swarm = parts.swarm
     this.swarm.on('piece', () => this.#advance())
     this.swarm.on('failed', (error) => this.fail(error))
-    if (this.blob.have.isFull) this.#advance()
+    if (this.blob.have.isFull && !this.blob.isComplete) this.#advance()
   }
 
   get isComplete(): boolean {
