@@ -11,6 +11,7 @@ import {
   bytesEqual,
   encodeTorrent,
   type PeerAddress,
+  type PeerId,
   type Prng,
   pickPieces,
   pieceBytes,
@@ -30,6 +31,8 @@ const WANTED_BYTES = 32 * 1024 * 1024
 const WANTED_PIECES_MIN = 12
 /** Haves come in bursts: what they change is looked at once. */
 const PICK_DELAY_MS = 10
+/** Bad pieces that a peer may have had a part in, since the others that had one may be to blame. */
+const SUSPICIONS_MAX = 3
 
 export class WebTorrentEngine implements SwarmEngine {
   readonly #init: SwarmEngineInit
@@ -107,6 +110,10 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
   readonly #prng: Prng
   readonly #wantedMax: number
   readonly #wanted = new Set<number>()
+  /** Who sent blocks of the pieces that are on their way. */
+  readonly #contributorsOf = new Map<number, Set<Wire>>()
+  readonly #suspicions = new Map<PeerId, number>()
+  readonly #banned = new Set<PeerId>()
   #readerPositions: readonly number[] = []
   #isDownloading = false
   #pickTimer: NodeJS.Timeout | undefined
@@ -121,7 +128,7 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
     this.#wantedMax = Math.max(WANTED_PIECES_MIN, WANTED_BYTES / metainfo.pieceLength)
     this.#torrent = client.add(encodeTorrent(metainfo), {
       announce: [],
-      store: chunkStoreOf(init, (index) => this.emit('mismatch', index)),
+      store: chunkStoreOf(init, (index) => this.#suspect(index)),
       storeCacheSlots: 0,
       skipVerify: pieces.have.isFull,
       bitfield: pieces.have.toBytes(),
@@ -134,17 +141,20 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
       // Start-up marks what was there; only what was written since is news.
       if (!this.#torrent.ready) return
       this.#wanted.delete(index)
+      this.#contributorsOf.delete(index)
       this.emit('piece', index)
       this.#pickSoon()
     })
     this.#torrent.on('wire', (wire: Wire) => {
+      if (this.#banned.has(wire.peerId)) return wire.destroy()
+      wire.on('piece', (index: number) => this.#contributors(index).add(wire))
       wire.on('download', (bytes: number) => this.emit('received', bytes, wire.peerId))
       wire.on('upload', (bytes: number) => this.emit('sent', bytes))
       for (const news of ['bitfield', 'have', 'have-all', 'close']) wire.on(news, () => this.#pickSoon())
     })
     this.#torrent.on('warning', (warning: Error) => {
       const failed = /^Piece (\d+) failed verification/.exec(warning.message)
-      if (failed !== null) this.emit('mismatch', Number(failed[1]))
+      if (failed !== null) this.#suspect(Number(failed[1]))
     })
     this.ready = new Promise((resolve, reject) => {
       this.#torrent.once('ready', resolve)
@@ -217,6 +227,26 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
       this.#pickTimer = undefined
       this.#pick()
     }, PICK_DELAY_MS)
+  }
+
+  #contributors(index: number): Set<Wire> {
+    const wires = this.#contributorsOf.get(index) ?? new Set()
+    this.#contributorsOf.set(index, wires)
+    return wires
+  }
+
+  /** Piece `index` was bad: who sent all of it is dropped, who sent a part is once it has been suspected often. */
+  #suspect(index: number): void {
+    const wires = this.#contributors(index)
+    this.#contributorsOf.delete(index)
+    for (const wire of wires) {
+      const suspicions = (this.#suspicions.get(wire.peerId) ?? 0) + 1
+      this.#suspicions.set(wire.peerId, suspicions)
+      if (wires.size > 1 && suspicions < SUSPICIONS_MAX) continue
+      this.#banned.add(wire.peerId)
+      wire.destroy()
+    }
+    this.emit('mismatch', index)
   }
 
   #unwant(indexes: readonly number[]): void {

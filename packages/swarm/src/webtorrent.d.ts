@@ -7,6 +7,7 @@ declare module 'webtorrent' {
     readonly peerId: string
     readonly peerPieces: { get(index: number): boolean }
     have(index: number): void
+    destroy(): void
   }
 
   interface Torrent extends EventEmitter {

@@ -1,0 +1,148 @@
+/**
+ * Goal: readers get right bytes, in order, as soon as they are there, and never the last one of a wrong blob. Method: a
+ * swarm that does only what the test says.
+ */
+import { EventEmitter } from 'node:events'
+import { describe, expect, it } from 'vitest'
+import type { Swarm, SwarmEvents } from './engine.ts'
+import { PieceMismatchError, TransferFailedError } from './errors.ts'
+import { MemoryPieces, testBlob } from './testing/memory-pieces.ts'
+import { Transfer } from './transfer.ts'
+
+class QuietSwarm extends EventEmitter<SwarmEvents> implements Swarm {
+  readonly infoHash = 'ab'.repeat(20)
+  readonly peersConnected = 0
+  readonly added: number[] = []
+  positions: readonly number[] = []
+  connect() {}
+  download() {}
+  pause() {}
+  setReaderPositions(positions: readonly number[]) {
+    this.positions = positions
+  }
+  addPiece(index: number) {
+    this.added.push(index)
+  }
+  async leave() {}
+}
+
+const blob = testBlob(900_000, 3)
+const { pieceLength } = blob.metainfo
+const piece = (index: number) => blob.bytes.subarray(index * pieceLength, (index + 1) * pieceLength)
+
+function begin(indexes: readonly number[] = []) {
+  const pieces = new MemoryPieces(blob, indexes)
+  const swarm = new QuietSwarm()
+  const transfer = new Transfer({ blob: pieces, swarm })
+  const arrive = async (index: number) => {
+    await pieces.writePiece(index, piece(index))
+    swarm.emit('piece', index)
+  }
+  return { pieces, swarm, transfer, arrive }
+}
+
+async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = []
+  for await (const chunk of chunks) parts.push(chunk)
+  return Buffer.concat(parts)
+}
+
+describe('Transfer', () => {
+  it('gives a reader each piece when it is its turn, whatever order they come in', async () => {
+    const { transfer, arrive } = begin()
+    const reading = collect(transfer.read(0, blob.bytes.length))
+    for (const index of [2, 0, 3, 1]) await arrive(index)
+    expect((await reading).equals(blob.bytes)).toBe(true)
+    expect(transfer.isComplete).toBe(true)
+  })
+
+  it('gives the first bytes before the last piece is there', async () => {
+    const { transfer, arrive } = begin()
+    const reader = transfer.read(0, blob.bytes.length)
+    const first = reader.next()
+    await arrive(0)
+    expect(Buffer.from((await first).value!).equals(piece(0))).toBe(true)
+    await reader.return()
+    expect(transfer.readerCount).toBe(0)
+  })
+
+  it('lets a range wait for its own pieces only', async () => {
+    const { transfer, arrive } = begin()
+    const reading = collect(transfer.read(pieceLength + 5, 2 * pieceLength + 5))
+    await arrive(2)
+    await arrive(1)
+    expect((await reading).equals(blob.bytes.subarray(pieceLength + 5, 2 * pieceLength + 5))).toBe(true)
+  })
+
+  it('tells the swarm where its readers are', async () => {
+    const { transfer, swarm, arrive } = begin()
+    const readers = [transfer.read(0, blob.bytes.length), transfer.read(2 * pieceLength, blob.bytes.length)]
+    const waiting = readers.map((reader) => reader.next())
+    expect(swarm.positions).toEqual([0, 2])
+    await arrive(0)
+    await arrive(2)
+    await Promise.all(waiting)
+    await Promise.all(readers.map((reader) => reader.return()))
+    expect(swarm.positions).toEqual([])
+  })
+
+  it('takes a piece from elsewhere, verified, and shares it', async () => {
+    const { transfer, pieces, swarm } = begin()
+    await transfer.offerPiece(1, piece(1), 'the seeder')
+    expect(pieces.have.has(1)).toBe(true)
+    expect(swarm.added).toEqual([1])
+    await transfer.offerPiece(1, piece(1), 'the seeder')
+    expect(swarm.added).toEqual([1])
+  })
+
+  it.each([
+    ['a changed byte', (right: Buffer) => Buffer.concat([Buffer.from([right[0]! ^ 1]), right.subarray(1)])],
+    ['a missing byte', (right: Buffer) => right.subarray(1)],
+    ['a byte too many', (right: Buffer) => Buffer.concat([right, Buffer.from([0])])],
+  ])('refuses a piece with %s', async (_what, spoil) => {
+    const { transfer, pieces, swarm } = begin()
+    await expect(transfer.offerPiece(0, spoil(piece(0)), 'the origin')).rejects.toThrow(PieceMismatchError)
+    expect(pieces.have.setCount).toBe(0)
+    expect(swarm.added).toEqual([])
+  })
+
+  it('holds the last bytes back when the whole is not what its digest says', async () => {
+    const { transfer, pieces, arrive } = begin()
+    pieces.complete = async () => {
+      throw new Error('other bytes')
+    }
+    const received: number[] = []
+    const reading = (async () => {
+      for await (const chunk of transfer.read(0, blob.bytes.length)) received.push(chunk.length)
+    })()
+    for (const index of [0, 1, 2, 3]) await arrive(index)
+    await expect(reading).rejects.toThrow(TransferFailedError)
+    expect(received.reduce((sum, length) => sum + length, 0)).toBeLessThan(blob.bytes.length)
+  })
+
+  it('fails readers that wait, and gives what is there to those that need no more', async () => {
+    const { transfer } = begin([0])
+    const waiting = collect(transfer.read(0, blob.bytes.length))
+    transfer.fail(new Error('no source'))
+    await expect(waiting).rejects.toThrow(TransferFailedError)
+    expect((await collect(transfer.read(0, 100))).equals(blob.bytes.subarray(0, 100))).toBe(true)
+  })
+
+  it('lets go of a reader that was aborted, and only of that one', async () => {
+    const { transfer, arrive } = begin()
+    const stop = new AbortController()
+    const aborted = collect(transfer.read(0, blob.bytes.length, stop.signal))
+    const other = collect(transfer.read(0, blob.bytes.length))
+    stop.abort(new Error('gone'))
+    await expect(aborted).rejects.toThrow('gone')
+    for (const index of [0, 1, 2, 3]) await arrive(index)
+    expect((await other).equals(blob.bytes)).toBe(true)
+  })
+
+  it('is complete at once with a blob of no bytes', async () => {
+    const empty = testBlob(0, 1)
+    const transfer = new Transfer({ blob: MemoryPieces.none(empty), swarm: new QuietSwarm() })
+    await transfer.whenComplete()
+    expect(await collect(transfer.read(0, 0))).toHaveLength(0)
+  })
+})
