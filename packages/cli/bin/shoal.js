@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+// Only syntax that an old Node can read as well: what it would say of the rest helps nobody.
 const [major] = process.versions.node.split('.').map(Number)
 if (major < 22) {
   console.error(
@@ -6,4 +7,8 @@ if (major < 22) {
   )
   process.exit(1)
 }
-await import('../dist/main.js')
+import('../dist/main.js').catch((error) => {
+  const isUnbuilt = error.code === 'ERR_MODULE_NOT_FOUND' && error.message.includes('/dist/')
+  console.error(isUnbuilt ? 'shoal is not built yet: run `npm run build` first.' : error)
+  process.exit(1)
+})

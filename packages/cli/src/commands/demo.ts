@@ -1,33 +1,38 @@
 /** `shoal demo`: a seeder, agents and a real image on this machine, in one command. */
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { type DemoOptions, runDemo } from '../demo/demo.ts'
 import { DemoInterruptedError } from '../demo/errors.ts'
-import { parseBytes } from '../settings/bytes-text.ts'
+import { formatBytes, parseBytes } from '../settings/bytes-text.ts'
 
 const AGENTS_MAX = 64
+const IMAGE_BYTES = 160e6
 const IMAGE_BYTES_MAX = 20e9
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 interface Flags {
   readonly agents: number
   readonly imageSize: number
-  readonly json: boolean
-  readonly keep: boolean
+  readonly json?: boolean
+  readonly keep?: boolean
 }
 
 export function demoCommand(): Command {
   return new Command('demo')
     .description('Starts a seeder and agents here, pushes a real image, and has all agents pull it at once.')
     .option('--agents <N>', `agents, from 1 to ${AGENTS_MAX}`, agentCount, 8)
-    .option('--image-size <SIZE>', 'bytes of the image at least, such as 160MB or 1GiB', imageBytes, 160e6)
-    .option('--json', 'print the result as JSON, as the last line of standard output', false)
-    .option('--keep', 'leave everything running until Ctrl-C, and print what to type', false)
+    .addOption(
+      new Option('--image-size <SIZE>', 'bytes of the image at least, such as 160MB or 1GiB')
+        .argParser(imageBytes)
+        .default(IMAGE_BYTES, formatBytes(IMAGE_BYTES)),
+    )
+    .option('--json', 'print the result as JSON, as the last line of standard output')
+    .option('--keep', 'leave everything running until Ctrl-C, and print what to type')
     .action(run)
 }
 
-async function run({ agents, imageSize, json, keep }: Flags): Promise<void> {
+async function run({ agents, imageSize, json = false, keep = false }: Flags): Promise<void> {
   const bin = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
   const options: DemoOptions = { agents, imageBytes: imageSize, json, keep, shoal: [process.execPath, bin] }
   const interruption = interruptions()

@@ -2,7 +2,7 @@
  * Runs a service as a command: settings, logs, one ready line, and an orderly end. Exit status 0 after SIGTERM or SIGINT,
  * 1 when it could not start or stop, 2 when its settings are wrong.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { type Logger, pino } from 'pino'
 import type { Static, TObject } from 'typebox'
@@ -28,6 +28,11 @@ export interface ServiceCommandInit<T extends TObject> {
 
 const STOP_TIMEOUT_MS = 10_000
 const PARENT_LOOK_MS = 500
+const CONFIG_BYTES_MAX = 1024 ** 2
+const HELP_FOOTER = `
+Every setting can be given as a flag, as the variable in brackets, or in the YAML file under the flag's name in camelCase
+(--peer-listen is peerListen). A flag wins over a variable, a variable over the file, the file over the default; an empty
+variable counts as not set. Port 0 lets the system choose: the "ready" line on standard output has the real addresses.`
 
 export function serviceCommand<T extends TObject>(init: ServiceCommandInit<T>): Command {
   const command = new Command(init.name).description(init.description)
@@ -35,12 +40,16 @@ export function serviceCommand<T extends TObject>(init: ServiceCommandInit<T>): 
     '--config <FILE>',
     'YAML file with settings by their camelCase names. Flags win over variables, these over the file. [SHOAL_CONFIG]',
   )
-  for (const { flag, placeholder, description, variable, default: value } of settingsOf(init.schema)) {
-    const shown = value === '' ? 'empty' : String(value)
+  for (const { flag, placeholder, description, variable, defaultText, choices } of settingsOf(init.schema)) {
+    const words = choices === undefined ? '' : ` One of ${choices.join(', ')}.`
     command.addOption(
-      new Option(`--${flag} <${placeholder}>`, `${description} (default: ${shown}) [${variable}]`),
+      new Option(
+        `--${flag} <${placeholder}>`,
+        `${description}${words} (default: ${defaultText}) [${variable}]`,
+      ),
     )
   }
+  command.addHelpText('after', HELP_FOOTER)
   return command.action(async (options: Record<string, string | undefined>) => {
     await runService(init, options)
   })
@@ -79,6 +88,13 @@ async function serve<T extends TObject>(
   settings: Static<T>,
   log: Logger,
 ): Promise<void> {
+  process.once('uncaughtException', (error) => {
+    log.fatal(
+      { event: 'crashed', err: error },
+      `the ${init.name} met an error that nobody handled: ${messageOf(error)}`,
+    )
+    process.exit(1)
+  })
   const service = init.create({ settings, log })
   const asked = untilAskedToStop(log)
   try {
@@ -100,7 +116,12 @@ async function serve<T extends TObject>(
     log.error({ event: 'stop-overdue' }, `the ${init.name} did not stop within ${STOP_TIMEOUT_MS} ms`)
     process.exit(1)
   }, STOP_TIMEOUT_MS)
-  await service.stop()
+  try {
+    await service.stop()
+  } catch (error) {
+    log.error({ event: 'stop-failed', err: error }, `the ${init.name} could not stop: ${messageOf(error)}`)
+    process.exit(1)
+  }
   clearTimeout(overdue)
   log.info({ event: 'stopped' }, 'stopped')
   process.exit(0)
@@ -139,10 +160,12 @@ function onParentGone(then: () => void): void {
 
 function readConfig(path: string): string {
   try {
-    return readFileSync(path, 'utf8')
+    // Not read before it is known to be short: somebody may have named an image.
+    if (statSync(path).size <= CONFIG_BYTES_MAX) return readFileSync(path, 'utf8')
   } catch (cause) {
     throw new ConfigFileError(path, 'it cannot be read; check the path and its permissions', { cause })
   }
+  throw new ConfigFileError(path, `it is longer than ${CONFIG_BYTES_MAX} bytes`)
 }
 
 function messageOf(error: unknown): string {

@@ -14,7 +14,7 @@ import { tryDocker } from './docker-engine.ts'
 import { DemoImageError } from './errors.ts'
 import { type MetricsPage, readMetrics } from './metrics-page.ts'
 import { showProgress } from './progress.ts'
-import { type AgentReport, type DemoReport, failedReport, megabytes, reportText } from './report.ts'
+import { type AgentReport, type DemoReport, type MeasuredReport, megabytes, reportText } from './report.ts'
 import { withTimeLimit } from './time-limit.ts'
 
 export interface DemoOptions {
@@ -60,7 +60,7 @@ export async function runDemo(
   try {
     report = await demonstrate(demo)
   } catch (error) {
-    report = failedReport(error)
+    report = { ok: false, error: error instanceof Error ? error.message : String(error) }
     if (options.json) streams.out.write(`${JSON.stringify(report)}\n`)
     else streams.err.write(`${reportText(report)}\n`)
   }
@@ -110,7 +110,7 @@ async function demonstrate(demo: Demo): Promise<DemoReport> {
   const seconds = secondsSince(startedAtMs)
   const originAfter = await readMetrics(cluster.seeder.url, { dispatcher, signal })
 
-  const measured: DemoReport = {
+  const measured: MeasuredReport = {
     ok: pulls.every(({ error }) => error === undefined),
     imageBytes: image.contentBytes,
     originReadBytes: grown('shoal_seeder_origin_read_bytes_total', originBefore, originAfter),
@@ -194,10 +194,10 @@ async function pullEverywhere(
 
 async function withDocker(
   demo: Demo,
-  report: DemoReport,
+  report: MeasuredReport,
   { agents }: Cluster,
   { image, greeting, runs }: DemoImage,
-): Promise<DemoReport> {
+): Promise<MeasuredReport> {
   const { cleanup, signal } = demo
   const reference = `${agents[0]!.listen}/${REPOSITORY}:${TAG}`
   const limitMs = transferLimitMs(image.contentBytes)

@@ -2,12 +2,22 @@
 import Table from 'cli-table3'
 
 /** Bytes and seconds as numbers; the JSON line has exactly these names. */
-export interface DemoReport {
+export type DemoReport = MeasuredReport | FailedReport
+
+/** It ended before there was anything to measure. */
+export interface FailedReport {
+  readonly ok: false
+  readonly error: string
+}
+
+export interface MeasuredReport {
+  /** Every agent has the image, every digest was right, and so was Docker where it was there. */
   readonly ok: boolean
   /** Configuration and layers. */
   readonly imageBytes: number
   /** What the seeder read from the origin between the end of the push and the end of the last pull. */
   readonly originReadBytes: number
+  /** All requests to the origin in that time: reads, and looking up what is there. */
   readonly originRequests: number
   /** From the moment at which all agents are asked until the last one is done. */
   readonly seconds: number
@@ -38,13 +48,12 @@ export type DockerReport =
   | { readonly ok: false; readonly engine: string; readonly error: string }
   | { readonly leftOut: string }
 
-export function failedReport(error: unknown): DemoReport {
-  const nothing = { imageBytes: 0, originReadBytes: 0, originRequests: 0, seconds: 0, agents: [] }
-  return { ok: false, ...nothing, error: error instanceof Error ? error.message : String(error) }
-}
-
 /** The table and the lines below it. */
 export function reportText(report: DemoReport): string {
+  return 'agents' in report ? measuredText(report) : `The demo failed: ${report.error}`
+}
+
+function measuredText(report: MeasuredReport): string {
   const { agents, imageBytes, originReadBytes, originRequests, seconds } = report
   const table = new Table({
     head: ['agent', 'seconds', 'from peers', 'from seeder', 'from origin', 'digests'],

@@ -21,3 +21,11 @@ export function parseBytes(text: string): number | undefined {
   const bytes = Math.round(Number(match[1]) * unit)
   return Number.isSafeInteger(bytes) ? bytes : undefined
 }
+
+/** The shortest exact text: `64GiB`, `500MB`, `1234567`. The inverse of {@link parseBytes}. */
+export function formatBytes(bytes: number): string {
+  const names = ['', 'TiB', 'GiB', 'MiB', 'KiB', 'TB', 'GB', 'MB', 'KB']
+  const texts = names.map((name) => `${bytes / UNITS[name.toUpperCase()]!}${name}`)
+  const [first = String(bytes), ...others] = texts.filter((text) => parseBytes(text) === bytes)
+  return others.reduce((best, text) => (text.length < best.length ? text : best), first)
+}

@@ -1,9 +1,10 @@
 /**
  * Puts a service's settings together: a flag wins over a variable, a variable over the file, the file over the default.
+ * Pure: arguments, environment and the file's text are given.
  */
 import type { Static, TObject } from 'typebox'
-import { parseDocument } from 'yaml'
-import { ConfigFileError, type SettingProblem, SettingsInvalidError } from './errors.ts'
+import { type ConfigEntry, readConfigFile } from './config-file.ts'
+import { type SettingProblem, SettingsInvalidError } from './errors.ts'
 import { nearest } from './nearest.ts'
 import { type Setting, type SettingValue, settingsOf } from './setting.ts'
 
@@ -34,7 +35,7 @@ export function loadSettings<T extends TObject>(
 ): LoadedSettings<Static<T>> {
   const settings = settingsOf(schema)
   const problems: SettingProblem[] = []
-  const file = readFile(settings, sources.file, problems)
+  const file = fileEntries(settings, sources.file, problems)
   const values: Record<string, SettingValue> = {}
   for (const setting of settings) {
     const found = firstGiven(setting, sources, file)
@@ -45,8 +46,8 @@ export function loadSettings<T extends TObject>(
     const value = setting.accept(found.value, found.from)
     if (value !== undefined) values[setting.key] = value
     else {
-      const { key, allowed } = setting
-      problems.push({ key, source: found.source, given: JSON.stringify(found.value) ?? 'nothing', allowed })
+      const reason = `${found.shown} was given; allowed: ${setting.allowed}`
+      problems.push({ key: setting.key, source: found.source, reason })
     }
   }
   if (problems.length > 0) throw new SettingsInvalidError(problems)
@@ -56,50 +57,48 @@ export function loadSettings<T extends TObject>(
   return { settings: values as Static<T>, warnings }
 }
 
+interface Given {
+  readonly value: unknown
+  /** The value, for messages. */
+  readonly shown: string
+  readonly source: string
+  readonly from: 'text' | 'file'
+}
+
 function firstGiven(
   { key, flag, variable }: Setting,
   sources: SettingSources,
-  file: ReadonlyMap<string, { value: unknown; source: string }>,
-): { value: unknown; source: string; from: 'text' | 'file' } | undefined {
+  file: ReadonlyMap<string, ConfigEntry>,
+): Given | undefined {
+  const asText = (value: string, source: string): Given => {
+    return { value, shown: JSON.stringify(value), source, from: 'text' }
+  }
   const typed = sources.flags[key]
-  if (typed !== undefined) return { value: typed, source: `--${flag}`, from: 'text' }
+  if (typed !== undefined) return asText(typed, `--${flag}`)
   const inherited = sources.variables[variable]
-  if (inherited !== undefined) return { value: inherited, source: variable, from: 'text' }
-  const written = file.get(key)
-  return written && { ...written, from: 'file' }
+  // An empty variable is what Compose files and manifests leave where nothing was meant.
+  if (inherited !== undefined && inherited !== '') return asText(inherited, variable)
+  const entry = file.get(key)
+  return entry && { value: entry.value, shown: entry.shown, source: entry.place, from: 'file' }
 }
 
-/** The file's values with their lines; what it must not have is a problem. */
-function readFile(
+/** By key; a key that is no setting is a problem. */
+function fileEntries(
   settings: readonly Setting[],
   file: SettingSources['file'],
   problems: SettingProblem[],
-): Map<string, { value: unknown; source: string }> {
-  const values = new Map<string, { value: unknown; source: string }>()
-  if (file === undefined) return values
-  const document = parseDocument(file.text)
-  const [error] = document.errors
-  if (error !== undefined)
-    throw new ConfigFileError(file.path, error.message.split('\n', 1)[0] ?? '', { cause: error })
-  const content: unknown = document.toJS({ maxAliasCount: 0 })
-  if (content === null || content === undefined) return values
-  if (typeof content !== 'object' || Array.isArray(content)) {
-    throw new ConfigFileError(file.path, 'it is not a list of `key: value`')
-  }
+): Map<string, ConfigEntry> {
   const keys = settings.map(({ key }) => key)
-  for (const [key, value] of Object.entries(content)) {
-    const source = `in ${file.path}`
-    if (keys.includes(key)) values.set(key, { value, source })
+  const entries = new Map<string, ConfigEntry>()
+  for (const entry of file === undefined ? [] : readConfigFile(file)) {
+    const { key, place } = entry
+    if (keys.includes(key)) entries.set(key, entry)
     else {
-      problems.push({
-        key,
-        source,
-        given: JSON.stringify(value),
-        allowed: `no such key${suggestion(key, keys)}; the keys are ${keys.join(', ')}`,
-      })
+      const reason = `there is no such key${suggestion(key, keys)}; the keys are ${keys.join(', ')}`
+      problems.push({ key, source: place, reason })
     }
   }
-  return values
+  return entries
 }
 
 function suggestion(name: string, names: readonly string[]): string {

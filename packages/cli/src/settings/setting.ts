@@ -5,7 +5,7 @@
 import { parseHostPort } from '@shoal/core'
 import type { TObject, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { parseBytes } from './bytes-text.ts'
+import { formatBytes, parseBytes } from './bytes-text.ts'
 
 export type SettingValue = string | number | boolean
 
@@ -17,8 +17,12 @@ export interface Setting {
   readonly variable: string
   readonly description: string
   readonly default: SettingValue
+  /** As a person would write it; `empty` for no text. */
+  readonly defaultText: string
   /** In words, for messages. */
   readonly allowed: string
+  /** Where only some words are allowed. */
+  readonly choices?: readonly string[]
   /** What stands for the value in help: `HOST:PORT`. */
   readonly placeholder: string
   /** @returns undefined when the value is not allowed; text is what flags and variables give */
@@ -37,6 +41,7 @@ interface PropertySchema {
   readonly minLength?: number
 }
 
+/** In the order of the schema. */
 export function settingsOf(schema: TObject): Setting[] {
   return Object.entries(schema.properties).map(([key, property]) => settingOf(key, property))
 }
@@ -52,8 +57,10 @@ function settingOf(key: string, schema: TSchema): Setting {
     variable: `SHOAL_${flag.replaceAll('-', '_').toUpperCase()}`,
     description: property.description,
     default: property.default,
+    defaultText: defaultTextOf(property.default, isBytes),
     allowed: allowedBy(property, isBytes),
     placeholder: placeholderFor(property, isBytes),
+    ...(property.enum !== undefined && { choices: property.enum }),
     accept(value, from) {
       const typed = typeof value === 'string' ? fromText(value, property, isBytes, from) : value
       if (!validator.Check(typed) || !hasFormat(typed, property.format)) return undefined
@@ -83,7 +90,8 @@ function allowedBy(property: PropertySchema, isBytes: boolean): string {
   if (property.type === 'integer') {
     const unit = isBytes ? 'a number of bytes, such as 500MB or 64GiB,' : 'a whole number'
     const { minimum, maximum } = property
-    return `${unit}${minimum === undefined ? '' : ` from ${minimum}`}${maximum === undefined ? '' : ` to ${maximum}`}`
+    const shown = (limit: number) => (isBytes ? formatBytes(limit) : String(limit))
+    return `${unit}${minimum === undefined ? '' : ` from ${shown(minimum)}`}${maximum === undefined ? '' : ` to ${shown(maximum)}`}`
   }
   if (property.type === 'boolean') return 'true or false'
   if (property.format === 'host-port') return 'host:port, such as 127.0.0.1:5001, [::1]:5001 or 0.0.0.0:5001'
@@ -91,9 +99,15 @@ function allowedBy(property: PropertySchema, isBytes: boolean): string {
   return property.minLength === undefined ? 'any text' : 'text that is not empty'
 }
 
+function defaultTextOf(value: SettingValue, isBytes: boolean): string {
+  if (isBytes && typeof value === 'number') return formatBytes(value)
+  return value === '' ? 'empty' : String(value)
+}
+
 function placeholderFor(property: PropertySchema, isBytes: boolean): string {
   if (property.enum !== undefined) return 'WORD'
   if (property.type === 'integer') return isBytes ? 'BYTES' : 'NUMBER'
+  if (property.type === 'boolean') return 'true|false'
   if (property.format === 'host-port') return 'HOST:PORT'
   return property.format === 'http-url' ? 'URL' : 'TEXT'
 }
