@@ -1,0 +1,228 @@
+/**
+ * Goal: a reference means what the seeder says, or said, and never what a stranger claims. Method: a real folder for records,
+ * a seeder and contacts that answer what the test tells them to.
+ */
+import { createHash, generateKeyPairSync, sign } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Digest, encodeInfo, type PeerAddress, parseDigest } from '@shoal/core'
+import { FilesystemObjectStore } from '@shoal/storage'
+import { type Resolution, type SignedTag, tagRecordBytes } from '@shoal/wire'
+import { pino } from 'pino'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { BlobSource } from './blob-source.ts'
+import { Contacts } from './contacts.ts'
+import { SourceUnavailableError } from './errors.ts'
+import type { HttpSources, ResolveQuestion } from './http-sources.ts'
+import { ImageDirectory } from './image-directory.ts'
+import { ImageRecords } from './image-records.ts'
+
+const SEEDER = 'http://seeder:7000'
+const TTL_MS = 1_000
+const log = pino({ level: 'silent' })
+const keys = generateKeyPairSync('ed25519')
+const contact = (n: number): PeerAddress => ({
+  peerId: `${n}`.padStart(40, '0'),
+  host: `10.0.0.${n}`,
+  port: 6001,
+  role: 'agent',
+})
+
+const sha256 = (bytes: Uint8Array): Digest =>
+  parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`)
+const layer = sha256(Buffer.from('a layer'))
+
+function imageOf(text: string) {
+  const config = {
+    mediaType: 'application/vnd.oci.image.config.v1+json',
+    digest: sha256(Buffer.from(text)),
+    size: 1,
+  }
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json'
+  const layers = [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: layer, size: 7 }]
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }))
+  return { digest: sha256(bytes), mediaType, bytes, config: config.digest }
+}
+
+function signedTag(digest: Digest, issuedAtMs: number, key = keys.privateKey): SignedTag {
+  const record = { repository: 'team/app', tag: '1', digest, issuedAtMs }
+  return { record, signature: sign(null, tagRecordBytes(record), key) }
+}
+
+const blobOf = (digest: Digest) => ({
+  info: encodeInfo({
+    digest,
+    length: 7,
+    pieceLength: 262_144,
+    piecesSha1: new Uint8Array(20),
+    piecesSha256: new Uint8Array(32),
+  }),
+  peers: [],
+})
+const resolutionOf = (image: ReturnType<typeof imageOf>, tag?: SignedTag): Resolution => ({
+  ...(tag !== undefined && { tag }),
+  manifests: [{ digest: image.digest, mediaType: image.mediaType, bytes: image.bytes }],
+  blobs: [blobOf(layer), blobOf(image.config)],
+})
+
+type Answer = Resolution | undefined | 'away'
+let answers: Map<string, Answer>
+let questions: { baseUrl: string; question: ResolveQuestion }[]
+let wanted: BlobSource[]
+let nowMs: number
+let folder: string
+let contacts: Contacts
+let directory: ImageDirectory
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'shoal-directory-'))
+  const objects = new FilesystemObjectStore({ folder })
+  await objects.start()
+  answers = new Map()
+  questions = []
+  wanted = []
+  nowMs = 0
+  const records = new ImageRecords({ objects })
+  contacts = new Contacts({ records, log })
+  contacts.trust(keys.publicKey.export({ type: 'spki', format: 'der' }))
+  const http: Pick<HttpSources, 'resolve'> = {
+    async resolve(baseUrl, question) {
+      questions.push({ baseUrl, question })
+      const answer = answers.has(baseUrl) ? answers.get(baseUrl) : 'away'
+      if (answer === 'away') throw new SourceUnavailableError(baseUrl, 'away')
+      return answer
+    },
+  }
+  directory = new ImageDirectory(
+    {
+      http: http as HttpSources,
+      records,
+      contacts,
+      log,
+      nowMs: () => nowMs,
+      onWanted: (sources) => wanted.push(...sources),
+      isHere: () => false,
+    },
+    {
+      seederUrl: SEEDER,
+      peerId: 'ab'.repeat(20),
+      platform: { os: 'linux', architecture: 'amd64' },
+      tagTtlMs: TTL_MS,
+    },
+  )
+})
+
+afterEach(async () => {
+  await contacts.stop()
+  await rm(folder, { recursive: true })
+})
+
+const byTag = { kind: 'tag', tag: '1' } as const
+const [old, recent] = [imageOf('old'), imageOf('recent')]
+const digestNow = async () => (await directory.manifest('team/app', byTag, 'look'))?.digest
+
+describe('a tag', () => {
+  it('costs one question for the manifest and all layers, however many clients ask at once', async () => {
+    answers.set(SEEDER, resolutionOf(recent, signedTag(recent.digest, 1)))
+    const manifests = await Promise.all([1, 2, 3].map(() => directory.manifest('team/app', byTag, 'pull')))
+    for (const manifest of manifests) expect(manifest?.digest).toBe(recent.digest)
+    expect(questions).toHaveLength(1)
+    expect(questions[0]?.question.peerId).toBe('ab'.repeat(20))
+    expect(wanted.map(({ metainfo }) => metainfo.digest)).toContain(layer)
+  })
+
+  it('is believed for a short time, then asked for again', async () => {
+    answers.set(SEEDER, resolutionOf(old, signedTag(old.digest, 1)))
+    expect(await digestNow()).toBe(old.digest)
+    answers.set(SEEDER, resolutionOf(recent, signedTag(recent.digest, 2)))
+    nowMs = TTL_MS - 1
+    expect(await digestNow()).toBe(old.digest)
+    nowMs = TTL_MS
+    expect(await digestNow()).toBe(recent.digest)
+  })
+
+  it('is looked at without being taken into swarms', async () => {
+    answers.set(SEEDER, resolutionOf(recent, signedTag(recent.digest, 1)))
+    await digestNow()
+    expect(questions[0]?.question.peerId).toBe('')
+    expect(wanted).toEqual([])
+  })
+
+  it('is unknown when the seeder says so, whatever was known before', async () => {
+    answers.set(SEEDER, resolutionOf(old, signedTag(old.digest, 1)))
+    await digestNow()
+    answers.set(SEEDER, undefined)
+    nowMs = TTL_MS
+    expect(await digestNow()).toBeUndefined()
+  })
+})
+
+describe('while the seeder is away', () => {
+  it('a tag means what it meant last', async () => {
+    answers.set(SEEDER, resolutionOf(old, signedTag(old.digest, 1)))
+    await digestNow()
+    answers.set(SEEDER, 'away')
+    nowMs = 10 * TTL_MS
+    expect(await digestNow()).toBe(old.digest)
+  })
+
+  it('other agents are asked, and the latest signed meaning wins', async () => {
+    contacts.heard([contact(1), contact(2), contact(3)])
+    answers.set('http://10.0.0.1:6001', resolutionOf(old, signedTag(old.digest, 1)))
+    answers.set('http://10.0.0.2:6001', resolutionOf(recent, signedTag(recent.digest, 2)))
+    expect(await digestNow()).toBe(recent.digest)
+  })
+
+  it.each([
+    ['signed by somebody else', signedTag(recent.digest, 9, generateKeyPairSync('ed25519').privateKey)],
+    [
+      'for another tag',
+      { ...signedTag(recent.digest, 9), record: { ...signedTag(recent.digest, 9).record, tag: '2' } },
+    ],
+    ['not signed at all', undefined],
+  ])('a meaning that is %s is refused', async (_what, tag) => {
+    contacts.heard([contact(1)])
+    answers.set('http://10.0.0.1:6001', resolutionOf(recent, tag))
+    expect(await digestNow()).toBeUndefined()
+  })
+
+  it('a manifest with other bytes than its digest is refused', async () => {
+    contacts.heard([contact(1)])
+    const forged = { ...recent, digest: old.digest }
+    answers.set('http://10.0.0.1:6001', resolutionOf(forged, signedTag(old.digest, 9)))
+    expect(await digestNow()).toBeUndefined()
+  })
+
+  it('a digest needs no signature: it proves itself', async () => {
+    contacts.heard([contact(1)])
+    answers.set('http://10.0.0.1:6001', { manifests: [recent], blobs: [blobOf(layer)] })
+    const manifest = await directory.manifest('team/app', { kind: 'digest', digest: recent.digest }, 'look')
+    expect(recent.bytes.equals(manifest!.bytes)).toBe(true)
+  })
+
+  it('nobody knows what nobody knows', async () => {
+    contacts.heard([contact(1)])
+    expect(await digestNow()).toBeUndefined()
+    expect(await directory.source('team/app', layer)).toBeUndefined()
+  })
+})
+
+describe('contacts', () => {
+  it('are there again after a restart, with the key', async () => {
+    contacts.heard([contact(1), contact(2)])
+    await contacts.stop()
+    const objects = new FilesystemObjectStore({ folder })
+    const again = new Contacts({ records: new ImageRecords({ objects }), log })
+    await again.start()
+    expect(again.agents.map(({ host }) => host)).toEqual(['10.0.0.2', '10.0.0.1'])
+    expect(again.isGenuine(signedTag(old.digest, 1))).toBe(true)
+  })
+
+  it('are bounded, the latest kept, one for each address', () => {
+    contacts.heard(Array.from({ length: 50 }, (_, n) => contact(n)))
+    contacts.heard([{ ...contact(49), peerId: 'f'.repeat(40) }])
+    expect(contacts.agents).toHaveLength(32)
+    expect(contacts.agents[0]?.peerId).toBe('f'.repeat(40))
+  })
+})
