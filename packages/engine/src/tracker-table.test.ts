@@ -55,8 +55,19 @@ describe('TrackerTable', () => {
     for (let n = 1; n <= 5; n++) join(n)
     const given = [1, 2, 3, 4, 5].filter((n) => told(announce(n, 'leeching'), n).includes(seeder.peerId))
     expect(given).toEqual([1, 2])
-    expect(told(announce(2, 'seeding'), 3)).toEqual([seeder.peerId])
-    expect(told(step({ kind: 'agent-left', peerId: id(1) }), 4)).toEqual([seeder.peerId])
+    expect(told(step({ kind: 'agent-left', peerId: id(1) }), 3)).toEqual([seeder.peerId])
+    expect(told(announce(2, 'holding'), 4)).toEqual([seeder.peerId])
+  })
+
+  it('gives nobody the place of one that has all: that one is a source itself', () => {
+    for (let n = 1; n <= 4; n++) {
+      join(n)
+      announce(n, 'leeching')
+    }
+    expect(announce(1, 'seeding')).toEqual([])
+    expect(announce(2, 'seeding')).toEqual([])
+    join(5)
+    expect(told(announce(5, 'leeching'), 5)).not.toContain(seeder.peerId)
   })
 
   it('has the newcomer dial: nobody is told twice of the same pair', () => {

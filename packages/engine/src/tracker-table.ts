@@ -3,8 +3,8 @@
  *
  * Agents are members for as long as their announce stream is open; standard BitTorrent clients for as long as they
  * announce. The seeder is a member of every swarm and is given to few leechers at a time: each could draw a whole copy
- * from it. Whoever has too few neighbours is given more when somebody comes; a place at the seeder that falls free goes
- * to the leecher that has waited longest.
+ * from it. Whoever has too few neighbours is given more when somebody comes; a place at the seeder that falls free because
+ * a leecher went goes to the one that has waited longest.
  */
 import {
   assert,
@@ -70,6 +70,9 @@ export const TRACKER_LIMITS: TrackerLimits = {
 
 /** Two of the intervals that standard clients are told, and some. */
 export const STANDARD_TTL_MS = 5 * 60_000
+
+/** A leecher with this many complete neighbours does without the seeder: one of them may fail. */
+const SOURCES_ENOUGH = 2
 
 interface Member {
   readonly address: PeerAddress
@@ -255,7 +258,9 @@ export class TrackerTable {
 
     const told = this.#join(swarm, member)
     if (told.length > 0) effects.push({ kind: 'send-peers', to: peerId, infoHash, peers: told })
-    if (state !== 'leeching') this.#giveSeederOn(infoHash, swarm, member, effects)
+    if (state === 'holding') this.#giveSeederOn(infoHash, swarm, member, effects)
+    // Who has all is a source itself: giving its place on would have the seeder send more than the swarm needs.
+    if (state === 'seeding') member.hasSeeder = false
     if (known === undefined) this.#tellTheLonely(infoHash, swarm, member, effects)
   }
 
@@ -289,8 +294,16 @@ export class TrackerTable {
       this.#seeder !== undefined &&
       !member.hasSeeder &&
       member.state === 'leeching' &&
+      this.#sourcesOf(swarm, member) < SOURCES_ENOUGH &&
       this.#seederDegree(swarm) < this.#rule.seederNeighboursMax
     )
+  }
+
+  /** Neighbours that have everything. */
+  #sourcesOf(swarm: SwarmMembers, member: Member): number {
+    let sources = 0
+    for (const id of member.neighbours) if (swarm.get(id)?.state === 'seeding') sources++
+    return sources
   }
 
   #seederDegree(swarm: SwarmMembers): number {
