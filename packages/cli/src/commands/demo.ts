@@ -34,7 +34,9 @@ export function demoCommand(): Command {
 
 async function run({ agents, imageSize, json = false, keep = false }: Flags): Promise<void> {
   const bin = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
-  const options: DemoOptions = { agents, imageBytes: imageSize, json, keep, shoal: [process.execPath, bin] }
+  // With the flags that this process was started with: those of bin/shoal.js.
+  const shoal = [process.execPath, ...process.execArgv, bin]
+  const options: DemoOptions = { agents, imageBytes: imageSize, json, keep, shoal }
   const interruption = interruptions()
   const report = await runDemo(options, { out: process.stdout, err: process.stderr }, interruption.signal)
   // With --keep, Ctrl-C is how it ends.
