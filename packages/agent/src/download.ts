@@ -11,10 +11,15 @@ import {
   nextStep,
   type Prng,
   pickPieces,
-  pieceBytes,
   type SourceHealth,
 } from '@shoal/core'
-import { PieceMismatchError, type Transfer, TransferFailedError } from '@shoal/swarm'
+import {
+  cutPieces,
+  PieceMismatchError,
+  rangeOfPieces,
+  type Transfer,
+  TransferFailedError,
+} from '@shoal/swarm'
 import type { Logger } from 'pino'
 import type { BlobSource } from './blob-source.ts'
 import { SourceUnavailableError } from './errors.ts'
@@ -140,31 +145,24 @@ export class Download {
     indexes: readonly number[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { transfer, http, onReceived, nowMs } = this.#parts
+    const { transfer, http, onReceived } = this.#parts
     const { metainfo } = transfer.blob
     const url = from === 'seeder' ? this.#seederBlobUrl(metainfo) : this.#source.originUrl!
-    const start = indexes[0]! * metainfo.pieceLength
-    const last = indexes.at(-1)!
-    const end = last * metainfo.pieceLength + pieceBytes(metainfo, last)
+    const bytes = http.bytes(url, rangeOfPieces(metainfo, indexes), `the ${from}`, signal)
+    const counted = this.#counted(bytes, (length) => onReceived(from, length))
+    for await (const piece of cutPieces(metainfo, indexes, counted)) {
+      await transfer.offerPiece(piece.index, piece.bytes, `the ${from}`)
+    }
+  }
 
-    let position = 0
-    let piece = Buffer.allocUnsafe(pieceBytes(metainfo, indexes[0]!))
-    let filled = 0
-    for await (const chunk of http.bytes(url, { start, end }, `the ${from}`, signal)) {
-      this.#anyBytesAtMs = nowMs()
-      onReceived(from, chunk.length)
-      let taken = 0
-      while (taken < chunk.length && position < indexes.length) {
-        const part = chunk.subarray(taken, taken + piece.length - filled)
-        piece.set(part, filled)
-        filled += part.length
-        taken += part.length
-        if (filled < piece.length) continue
-        await transfer.offerPiece(indexes[position]!, piece, `the ${from}`)
-        position++
-        filled = 0
-        if (position < indexes.length) piece = Buffer.allocUnsafe(pieceBytes(metainfo, indexes[position]!))
-      }
+  async *#counted(
+    chunks: AsyncIterable<Uint8Array>,
+    onBytes: (length: number) => void,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of chunks) {
+      this.#anyBytesAtMs = this.#parts.nowMs()
+      onBytes(chunk.length)
+      yield chunk
     }
   }
 

@@ -5,9 +5,9 @@
  * The origin charges by the request, so it is read in windows of many pieces; a piece can be served as soon as it is here.
  */
 import { hash } from 'node:crypto'
-import { Bitfield, bytesEqual, type Metainfo, pieceBytes, pieceCount, pieceSha256 } from '@shoal/core'
+import { Bitfield, bytesEqual, type Metainfo, pieceCount, pieceSha256 } from '@shoal/core'
 import type { ByteRange, ObjectStore, StoredBlob } from '@shoal/storage'
-import type { SwarmPieces } from '@shoal/swarm'
+import { cutPieces, rangeOfPieces, type SwarmPieces } from '@shoal/swarm'
 import { OriginCorruptError, OriginMissingError } from './errors.ts'
 
 const WINDOW_BYTES = 32 * 1024 * 1024
@@ -85,36 +85,17 @@ export class OriginBlob implements SwarmPieces {
   async #readPieces(indexes: readonly number[]): Promise<void> {
     const { objects, contentKey, copy } = this.#parts
     const { metainfo } = this
-    const start = indexes[0]! * metainfo.pieceLength
-    const last = indexes.at(-1)!
-    const end = last * metainfo.pieceLength + pieceBytes(metainfo, last)
-    const object = await objects.read(contentKey, { range: { start, end } })
+    const object = await objects.read(contentKey, { range: rangeOfPieces(metainfo, indexes) })
     if (object === undefined) throw new OriginMissingError(metainfo.digest)
-
-    let position = 0
-    let piece = Buffer.allocUnsafe(pieceBytes(metainfo, indexes[0]!))
-    let filled = 0
-    for await (const chunk of object.body) {
-      for (let taken = 0; taken < chunk.length; ) {
-        const part = chunk.subarray(taken, taken + piece.length - filled)
-        piece.set(part, filled)
-        filled += part.length
-        taken += part.length
-        if (filled < piece.length) continue
-        const index = indexes[position]!
-        if (!bytesEqual(hash('sha256', piece, 'buffer'), pieceSha256(metainfo, index))) {
-          throw new OriginCorruptError(metainfo.digest, index)
-        }
-        await copy.writePiece(index, piece)
-        this.#underWay.get(index)?.resolve()
-        this.#underWay.delete(index)
-        position++
-        filled = 0
-        if (position === indexes.length) break
-        piece = Buffer.allocUnsafe(pieceBytes(metainfo, indexes[position]!))
+    for await (const { index, bytes } of cutPieces(metainfo, indexes, object.body)) {
+      if (!bytesEqual(hash('sha256', bytes, 'buffer'), pieceSha256(metainfo, index))) {
+        throw new OriginCorruptError(metainfo.digest, index)
       }
+      await copy.writePiece(index, bytes)
+      this.#underWay.get(index)?.resolve()
+      this.#underWay.delete(index)
     }
-    if (position < indexes.length) throw new OriginMissingError(metainfo.digest)
+    if (indexes.some((index) => this.#underWay.has(index))) throw new OriginMissingError(metainfo.digest)
     if (copy.have.isFull) await copy.complete()
   }
 

@@ -1,3 +1,4 @@
+export * from './cut-pieces.ts'
 export * from './engine.ts'
 export * from './errors.ts'
 export * from './transfer.ts'
