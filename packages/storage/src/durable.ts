@@ -13,7 +13,7 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Makes the folder and its parents, and their names last. @returns the first folder that was made, if any */
+/** Makes the folder and its parents, and their names last. */
 export async function makeFolder(folder: string): Promise<void> {
   const first = await mkdir(folder, { recursive: true })
   if (first === undefined) return
@@ -38,8 +38,8 @@ export async function publish(
 ): Promise<boolean> {
   // Pruning may take the folder away between making it and using it.
   for (let attempt = 0; ; attempt++) {
-    await makeFolder(dirname(path))
     try {
+      await makeFolder(dirname(path))
       if (ifAbsent) await link(staged, path)
       else await rename(staged, path)
       break

@@ -14,7 +14,7 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import { StorageUnavailableError } from './errors.ts'
+import { StorageError, StorageUnavailableError } from './errors.ts'
 import { checkKey } from './object-key.ts'
 import type {
   ByteRange,
@@ -126,12 +126,7 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome> {
-    const condition =
-      precondition === undefined
-        ? {}
-        : 'ifAbsent' in precondition
-          ? { IfNoneMatch: '*' }
-          : { IfMatch: precondition.ifMatch }
+    let condition = conditionOf(precondition)
     return this.#guard(`write ${key}`, async () => {
       for (let attempt = 1; ; attempt++) {
         try {
@@ -145,7 +140,12 @@ export class S3ObjectStore implements ObjectStore {
           )
           return { kind: 'stored', etag: answer.ETag ?? '' }
         } catch (error) {
-          if (statusOf(error) === 412) return { kind: 'precondition-failed' }
+          if (statusOf(error) === 412) {
+            const bare = await this.#bareTag(key, condition.IfMatch)
+            if (bare === undefined) return { kind: 'precondition-failed' }
+            condition = { IfMatch: bare }
+            continue
+          }
           // The object that the tag was of is gone.
           if (statusOf(error) === 404 && precondition !== undefined) return { kind: 'precondition-failed' }
           // Two writers met: S3 asks the loser to look again.
@@ -201,6 +201,12 @@ export class S3ObjectStore implements ObjectStore {
     )
   }
 
+  /** Ceph compares tags without their quotation marks: tried again where the quoted tag is the object's own. */
+  async #bareTag(key: string, tag: string | undefined): Promise<string | undefined> {
+    if (!tag?.startsWith('"') || (await this.stat(key))?.etag !== tag) return undefined
+    return tag.slice(1, -1)
+  }
+
   get #root(): string {
     return this.#init.prefix === '' ? '' : `${this.#init.prefix}/`
   }
@@ -227,13 +233,19 @@ export class S3ObjectStore implements ObjectStore {
     try {
       return await work()
     } catch (cause) {
-      if (cause instanceof Error && cause.name === 'AbortError') throw cause
+      if (cause instanceof StorageError || (cause instanceof Error && cause.name === 'AbortError'))
+        throw cause
       throw new StorageUnavailableError(this.description, doing, { cause })
     }
   }
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+function conditionOf(precondition: Precondition | undefined): { IfNoneMatch?: string; IfMatch?: string } {
+  if (precondition === undefined) return {}
+  return 'ifAbsent' in precondition ? { IfNoneMatch: '*' } : { IfMatch: precondition.ifMatch }
+}
 
 function abortable(signal: AbortSignal | undefined) {
   return signal === undefined ? {} : { abortSignal: signal }

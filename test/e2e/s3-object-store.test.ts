@@ -1,0 +1,67 @@
+/** Goal: S3 does what a folder does. Method: the one contract of object stores, on a real Ceph. */
+import { S3ObjectStore } from '@shoal/storage'
+import { request } from 'undici'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { objectStoreContract } from '../../packages/storage/src/testing/object-store-contract.ts'
+import { type CephRgw, startCephRgw } from '../support/ceph-rgw.ts'
+import { describeWith } from '../support/describe-with.ts'
+
+describeWith(['ceph-rgw'], 'S3', () => {
+  let ceph: CephRgw
+  const before = new Map<string, string | undefined>()
+  beforeAll(async () => {
+    ceph = await startCephRgw()
+    // The SDK's default chain of credentials begins with these.
+    for (const [name, value] of Object.entries(ceph.environment)) {
+      before.set(name, process.env[name])
+      process.env[name] = value
+    }
+  })
+  afterAll(async () => {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+    await ceph.stop()
+  })
+
+  async function open(bucket: string) {
+    await ceph.createBucket(bucket)
+    const store = new S3ObjectStore({
+      bucket,
+      prefix: 'some/prefix',
+      endpoint: ceph.endpoint,
+      region: ceph.region,
+      forcePathStyle: true,
+    })
+    await store.start()
+    return { store, close: () => store.stop() }
+  }
+
+  objectStoreContract('Ceph', () => open('contract'), { modelRuns: 10 })
+
+  it('gives URLs that let their bearer read, ranges too, and nobody else', async () => {
+    const { store, close } = await open('presigned')
+    await store.put('a/b', Buffer.from('abcdef'))
+    const url = await store.presign('a/b', 60)
+    const answer = await request(url, { headers: { range: 'bytes=2-3' } })
+    expect(answer.statusCode).toBe(206)
+    expect(await answer.body.text()).toBe('cd')
+    const without = await request(url.split('?')[0]!)
+    await without.body.dump()
+    expect(without.statusCode).toBe(403)
+    await close()
+  })
+
+  it('says which bucket cannot be used', async () => {
+    const store = new S3ObjectStore({
+      bucket: 'missing',
+      prefix: '',
+      endpoint: ceph.endpoint,
+      region: ceph.region,
+      forcePathStyle: true,
+    })
+    await expect(store.start()).rejects.toThrow(/s3:\/\/missing\//)
+    await store.stop()
+  })
+})
