@@ -12,10 +12,9 @@ import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { assert, createPrng, formatHostPort, parseHostPort } from '@shoal/core'
-import { registryFrameworkErrors, registryPlugin } from '@shoal/registry'
+import { createHttpServer, registryPlugin } from '@shoal/registry'
 import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
 import { WebTorrentEngine } from '@shoal/swarm'
-import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
 import { createBackend } from './backend.ts'
@@ -176,7 +175,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     undo.push(() => announcer.stop())
 
     const tagLists = new TagLists({ http, objects }, { seederUrl })
-    const server = createServer(log.child({ component: 'http' }))
+    const server = createHttpServer(log.child({ component: 'http' }))
     await server.register(registryPlugin, {
       backend: createBackend({ directory, downloads, tagLists, metrics }),
     })
@@ -191,24 +190,4 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     await stop()
     throw error
   }
-}
-
-function createServer(log: Logger): FastifyInstance {
-  const server = fastify({
-    loggerInstance: log as FastifyBaseLogger,
-    logController: new LogController({ disableRequestLogging: true }),
-    forceCloseConnections: true,
-    frameworkErrors: registryFrameworkErrors,
-  })
-  server.addHook('onResponse', async (request, reply) => {
-    const { method, url } = request
-    request.log.debug(
-      { event: 'request', method, url, status: reply.statusCode, ms: reply.elapsedTime },
-      'request',
-    )
-  })
-  server.get('/healthz', async () => ({ status: 'alive' }))
-  // Listening starts when everything else has: whoever gets an answer gets a ready agent.
-  server.get('/readyz', async () => ({ status: 'ready' }))
-  return server
 }

@@ -11,12 +11,12 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { assert, createPrng, encodeTorrent, formatHostPort, parseHostPort, tryParseDigest } from '@shoal/core'
-import { ImageStore, registryFrameworkErrors, registryPlugin } from '@shoal/registry'
+import { createHttpServer, ImageStore, registryPlugin } from '@shoal/registry'
 import { FilePieceStore, MeteredObjectStore, openObjectStore, parseOrigin } from '@shoal/storage'
 import { WebTorrentEngine } from '@shoal/swarm'
 import { Tracker } from '@shoal/tracker'
 import { encodeResolution, RESOLUTION_MEDIA_TYPE, RESOLVE_PATH } from '@shoal/wire'
-import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import Type from 'typebox'
 import { createMetrics } from './metrics.ts'
@@ -140,7 +140,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     tracker.on('swarm-began', (infoHash) => report(seeding.seed(infoHash)))
     tracker.on('swarm-ended', (infoHash) => report(seeding.rest(infoHash)))
 
-    const server = createServer(log.child({ component: 'http' }))
+    const server = createHttpServer(log.child({ component: 'http' }))
     await server.register(registryPlugin, { backend: images })
     tracker.register(server)
     serveResolutions(server, new Resolver({ images, objects, seeding, tracker, signer, nowMs }))
@@ -156,26 +156,6 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     await stop()
     throw error
   }
-}
-
-function createServer(log: Logger): FastifyInstance {
-  const server = fastify({
-    loggerInstance: log as FastifyBaseLogger,
-    logController: new LogController({ disableRequestLogging: true }),
-    forceCloseConnections: true,
-    frameworkErrors: registryFrameworkErrors,
-  })
-  server.addHook('onResponse', async (request, reply) => {
-    const { method, url } = request
-    request.log.debug(
-      { event: 'request', method, url, status: reply.statusCode, ms: reply.elapsedTime },
-      'request',
-    )
-  })
-  server.get('/healthz', async () => ({ status: 'alive' }))
-  // Listening starts when everything else has: whoever gets an answer gets a ready seeder.
-  server.get('/readyz', async () => ({ status: 'ready' }))
-  return server
 }
 
 const Query = Type.Object({

@@ -1,0 +1,25 @@
+/** The HTTP server that a service of Shoal shows: requests in the log, alive and ready, OCI bodies for what fastify refuses. */
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import type { Logger } from 'pino'
+import { registryFrameworkErrors } from './plugin.ts'
+
+/**
+ * Listens when its owner says so; by then everything behind it runs, so whoever gets an answer from `/readyz` gets a ready
+ * service. Closing it cuts the bodies that are under way: clients ask again.
+ */
+export function createHttpServer(log: Logger): FastifyInstance {
+  const server = fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    forceCloseConnections: true,
+    frameworkErrors: registryFrameworkErrors,
+  })
+  server.addHook('onResponse', async (request, reply) => {
+    const { method, url } = request
+    const status = reply.statusCode
+    request.log.debug({ event: 'request', method, url, status, ms: reply.elapsedTime }, 'request')
+  })
+  server.get('/healthz', async () => ({ status: 'alive' }))
+  server.get('/readyz', async () => ({ status: 'ready' }))
+  return server
+}
