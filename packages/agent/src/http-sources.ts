@@ -19,9 +19,9 @@ export interface ResolveQuestion {
   readonly peerId: string
 }
 
-/** A miss must be fast for clients to fall back; a seeder that needs longer counts as away. */
-const RESOLVE_TIMEOUT_MS = 2_500
-const CONTACT_TIMEOUT_MS = 1_500
+/** A miss must take less than 3 s for clients to fall back: a seeder that needs longer counts as away, then contacts are asked. */
+const RESOLVE_TIMEOUT_MS = 2_000
+const CONTACT_TIMEOUT_MS = 900
 const BLOB_IDLE_TIMEOUT_MS = 5_000
 const CONNECTIONS_PER_HOST_MAX = 8
 const TAG_LIST_BYTES_MAX = 4 * 1024 * 1024

@@ -20,7 +20,7 @@ export interface LadderRule {
 export const LADDER_RULE: LadderRule = {
   // A loaded node may pause for seconds between two pieces without anything being wrong.
   stallMs: 5_000,
-  lonelyMs: 1_500,
+  lonelyMs: 2_500,
   restMs: 500,
   restMaxMs: 15_000,
   giveUpMs: 90_000,
