@@ -19,7 +19,7 @@ import {
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { type WebSocket, WebSocketServer } from 'ws'
-import type { TrackerDriver } from './tracker.ts'
+import type { TrackerDriver } from './driver.ts'
 
 const HEARTBEAT_MS = 10_000
 /** What a slow agent may leave unread before its stream is closed. */

@@ -5,7 +5,7 @@
 import type { TrackerTable } from '@shoal/engine'
 import Server, { type StandardSwarm } from 'bittorrent-tracker/server'
 import type { FastifyInstance } from 'fastify'
-import type { TrackerDriver } from './tracker.ts'
+import type { TrackerDriver } from './driver.ts'
 
 const ANNOUNCE_INTERVAL_MS = 2 * 60_000
 

@@ -3,14 +3,12 @@
  */
 import { EventEmitter } from 'node:events'
 import type { InfoHash, PeerAddress, PeerId, Prng } from '@shoal/core'
-import { type TrackerEffect, type TrackerEvent, TrackerTable } from '@shoal/engine'
+import { type TrackerEffect, TrackerTable } from '@shoal/engine'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { AnnounceServer } from './announce-server.ts'
+import type { TrackerDriver } from './driver.ts'
 import { serveStandardAnnounces } from './standard-announces.ts'
-
-/** Hands an event to the table and performs what follows. */
-export type TrackerDriver = (event: TrackerEvent) => void
 
 export interface TrackerEvents {
   'swarm-began': [infoHash: InfoHash]
