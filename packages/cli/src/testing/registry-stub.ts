@@ -1,0 +1,90 @@
+/**
+ * A registry in memory, small enough to be seen through: what the command line's clients are tested against. Takes pushes
+ * in one PUT, gives manifests and blobs, and can be told to spoil what it gives.
+ */
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+export interface RegistryStub extends AsyncDisposable {
+  readonly url: string
+  /** `METHOD path` in order of arrival, and the Accept header of each. */
+  readonly requests: { readonly line: string; readonly accept: string | undefined }[]
+  readonly blobs: Map<string, Buffer>
+  readonly manifests: Map<string, { mediaType: string; bytes: Buffer }>
+  /** Most requests for blobs that were being answered at one time. */
+  blobsAtOnceMax: number
+  /** Changes what is given for a blob. */
+  spoil: (bytes: Buffer) => Buffer
+}
+
+export async function startRegistryStub(): Promise<RegistryStub> {
+  const server = createServer((request, response) => {
+    answer(stub, request, response).catch((error) => response.writeHead(500).end(String(error)))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const stub: RegistryStub = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests: [],
+    blobs: new Map(),
+    manifests: new Map(),
+    blobsAtOnceMax: 0,
+    spoil: (bytes) => bytes,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+  return stub
+}
+
+let blobsAtOnce = 0
+
+async function answer(stub: RegistryStub, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { pathname, searchParams } = new URL(request.url ?? '', stub.url)
+  stub.requests.push({ line: `${request.method} ${pathname}`, accept: request.headers.accept })
+  const [, kind, reference = ''] = /\/(manifests|blobs)\/(.+)$/.exec(pathname) ?? []
+  const body = await bodyOf(request)
+  const refuse = () => response.writeHead(404).end('{"errors":[]}')
+  if (kind === 'manifests' && request.method === 'PUT') {
+    const stored = { mediaType: request.headers['content-type'] ?? '', bytes: body }
+    for (const name of [reference, digestOf(body)]) stub.manifests.set(name, stored)
+    response.writeHead(201, { 'docker-content-digest': digestOf(body) }).end()
+  } else if (kind === 'manifests') {
+    const stored = stub.manifests.get(reference)
+    if (stored === undefined) return void refuse()
+    const headers = { 'content-type': stored.mediaType, 'docker-content-digest': digestOf(stored.bytes) }
+    response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : stored.bytes)
+  } else if (request.method === 'POST') {
+    response.writeHead(202, { location: '/v2/upload?state=1' }).end()
+  } else if (request.method === 'PUT') {
+    const digest = searchParams.get('digest') ?? ''
+    if (digest !== digestOf(body) || searchParams.get('state') !== '1')
+      return void response.writeHead(400).end('{}')
+    stub.blobs.set(digest, body)
+    response.writeHead(201).end()
+  } else {
+    const blob = stub.blobs.get(reference)
+    if (blob === undefined) return void refuse()
+    if (request.method === 'HEAD') return void response.writeHead(200).end()
+    blobsAtOnce++
+    stub.blobsAtOnceMax = Math.max(stub.blobsAtOnceMax, blobsAtOnce)
+    response.on('close', () => {
+      blobsAtOnce--
+    })
+    // Long enough for whoever asks for several at once to have done so, connections included.
+    setTimeout(() => response.writeHead(200).end(stub.spoil(blob)), 30)
+  }
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+function digestOf(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+}
