@@ -17,7 +17,12 @@ export function createHttpServer(log: Logger): FastifyInstance {
   server.addHook('onResponse', async (request, reply) => {
     const { method, url } = request
     const status = reply.statusCode
-    request.log.debug({ event: 'request', method, url, status, ms: reply.elapsedTime }, 'request')
+    // Clients' requests tell an operator what happened; those of agents and of Prometheus are too many.
+    const level = url.startsWith('/v2/') ? 'info' : 'debug'
+    request.log[level](
+      { event: 'request', method, url, status, ms: Math.round(reply.elapsedTime) },
+      'request',
+    )
   })
   server.get('/healthz', async () => ({ status: 'alive' }))
   server.get('/readyz', async () => ({ status: 'ready' }))
