@@ -1,7 +1,7 @@
 /** Files that are there after a power failure: written aside, flushed, then given their name. */
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, link, mkdir, open, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 /** Flushes a folder, so that the names in it last. */
 export async function syncFolder(folder: string): Promise<void> {
@@ -15,9 +15,10 @@ export async function syncFolder(folder: string): Promise<void> {
 
 /** Makes the folder and its parents, and their names last. */
 export async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true })
+  const whole = resolve(folder)
+  const first = await mkdir(whole, { recursive: true })
   if (first === undefined) return
-  for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
+  for (let made = whole; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
 }
 
 /** Opens a new file in the staging folder. */
