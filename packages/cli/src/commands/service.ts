@@ -29,13 +29,16 @@ export interface ServiceCommandInit<T extends TObject> {
 const STOP_TIMEOUT_MS = 10_000
 const PARENT_LOOK_MS = 500
 const CONFIG_BYTES_MAX = 1024 ** 2
+const CAUSES_SHOWN_MAX = 4
 const HELP_FOOTER = `
 Every setting can be given as a flag, as the variable in brackets, or in the YAML file under the flag's name in camelCase
 (--peer-listen is peerListen). A flag wins over a variable, a variable over the file, the file over the default; an empty
 variable counts as not set. Port 0 lets the system choose: the "ready" line on standard output has the real addresses.`
 
 export function serviceCommand<T extends TObject>(init: ServiceCommandInit<T>): Command {
-  const command = new Command(init.name).description(init.description)
+  const command = new Command(init.name)
+    .description(init.description)
+    .showHelpAfterError(`See shoal ${init.name} --help.`)
   command.option(
     '--config <FILE>',
     'YAML file with settings by their camelCase names. Flags win over variables, these over the file. [SHOAL_CONFIG]',
@@ -168,6 +171,19 @@ function readConfig(path: string): string {
   throw new ConfigFileError(path, `it is longer than ${CONFIG_BYTES_MAX} bytes`)
 }
 
+/** What happened and what caused it: the outer error often knows only where. */
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  const messages: string[] = []
+  for (let at = error; at !== undefined && messages.length < CAUSES_SHOWN_MAX; at = causeOf(at)) {
+    const message = (at instanceof Error ? at.message : String(at)).replaceAll('\n', ' ')
+    // Errors of a kind that only gathers others have no message of their own.
+    if (message !== '') messages.push(message)
+  }
+  const [first = 'an error without a message', ...causes] = messages
+  return causes.length === 0 ? first : `${first} (${causes.join(': ')})`
+}
+
+function causeOf(error: unknown): unknown {
+  if (error instanceof AggregateError) return error.errors[0]
+  return error instanceof Error ? error.cause : undefined
 }
