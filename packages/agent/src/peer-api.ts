@@ -5,7 +5,7 @@
  */
 import { createServer, type Server } from 'node:http'
 import type { Socket } from 'node:net'
-import { encodeInfo, type PeerAddress, tryParseDigest } from '@shoal/core'
+import { encodeInfo, type PeerAddress, reachableHost, tryParseDigest } from '@shoal/core'
 import { isRepositoryName, isTag, requiredBlobs } from '@shoal/oci'
 import { type Manifest, readManifest } from '@shoal/registry'
 import type { PieceStore, StoredBlob } from '@shoal/storage'
@@ -106,11 +106,7 @@ export class PeerApi {
 
   #blobs(stored: readonly StoredBlob[], dialledHost: string | undefined): ResolvedBlob[] {
     const self = this.#self()
-    const host = isWildcard(self.host) ? (dialledHost ?? self.host).replace(/^::ffff:/, '') : self.host
+    const host = reachableHost(self.host, dialledHost)
     return stored.map(({ metainfo }) => ({ info: encodeInfo(metainfo), peers: [{ ...self, host }] }))
   }
-}
-
-export function isWildcard(host: string): boolean {
-  return host === '0.0.0.0' || host === '::'
 }

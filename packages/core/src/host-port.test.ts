@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { formatHostPort, parseHostPort } from './host-port.ts'
+import { formatHostPort, parseHostPort, reachableHost } from './host-port.ts'
 
 describe('host:port', () => {
   it.each([
@@ -17,4 +17,13 @@ describe('host:port', () => {
       expect(parseHostPort(text)).toBeUndefined()
     },
   )
+
+  it.each([
+    ['10.0.0.1', '10.0.0.2', '10.0.0.1'],
+    ['0.0.0.0', '10.0.0.2', '10.0.0.2'],
+    ['::', '::ffff:10.0.0.2', '10.0.0.2'],
+    ['0.0.0.0', undefined, '0.0.0.0'],
+  ])('of %s, dialled as %s, tells %s', (listen, dialled, told) => {
+    expect(reachableHost(listen, dialled)).toBe(told)
+  })
 })

@@ -20,3 +20,16 @@ export function parseHostPort(text: string): HostPort | undefined {
 export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
+
+/** Whether a service that listens there listens on every address of its machine. */
+export function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::'
+}
+
+/**
+ * The address to tell somebody else: of a service that listens on every address, the one that has worked.
+ * @param dialledHost the own address of a connection that the other side has opened, if known
+ */
+export function reachableHost(listenHost: string, dialledHost: string | undefined): string {
+  return isWildcard(listenHost) ? (dialledHost ?? listenHost).replace(/^::ffff:/, '') : listenHost
+}

@@ -48,8 +48,13 @@ export function toOciError(error: unknown): OciError {
 
 export function sendOciError(request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
   const error = toOciError(thrown)
-  if (error.status >= 500) request.log.error({ err: thrown, code: error.code }, 'registry request failed')
-  else request.log.debug({ code: error.code, detail: error.detail }, 'registry request refused')
+  if (error.status >= 500)
+    request.log.error({ event: 'request-failed', err: thrown, code: error.code }, 'registry request failed')
+  else
+    request.log.debug(
+      { event: 'request-refused', code: error.code, detail: error.detail },
+      'registry request refused',
+    )
   return reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.body()))
 }
 

@@ -62,8 +62,9 @@ async function sendChunks(
   } catch (err) {
     raw.destroy()
     // Clients close early as a matter of course: containerd reads one chunk of an open-ended range and leaves.
-    if (init.signal.aborted) reply.log.debug({ sent, bytes: init.bytes }, 'client left before the body ended')
-    else reply.log.warn({ err, sent, bytes: init.bytes }, 'body cut')
+    if (init.signal.aborted)
+      reply.log.debug({ event: 'client-left', sent, bytes: init.bytes }, 'client left before the body ended')
+    else reply.log.warn({ event: 'body-cut', err, sent, bytes: init.bytes }, 'body cut')
   }
 }
 

@@ -119,18 +119,20 @@ export class Resolver {
 
   /** The bytes of the short blobs, as many as fit into one answer. */
   async #inline(blobs: readonly BlobMetainfo[]): Promise<Map<BlobMetainfo, Uint8Array>> {
-    const inlined = new Map<BlobMetainfo, Uint8Array>()
     let room = INLINE_BYTES_MAX
-    for (const blob of blobs) {
-      const { digest, length } = blob.metainfo
-      if (length > INLINE_BLOB_BYTES_MAX || length > room) continue
-      room -= length
-      const parts: Uint8Array[] = []
-      const whole = this.#parts.seeding.read(digest, { start: 0, end: length }, NEVER)
-      for await (const part of whole) parts.push(part)
-      inlined.set(blob, Buffer.concat(parts))
-    }
-    return inlined
+    const short = blobs.filter(({ metainfo: { length } }) => {
+      const fits = length <= INLINE_BLOB_BYTES_MAX && length <= room
+      if (fits) room -= length
+      return fits
+    })
+    return new Map(await Promise.all(short.map(async (blob) => [blob, await this.#whole(blob)] as const)))
+  }
+
+  async #whole({ metainfo: { digest, length } }: BlobMetainfo): Promise<Uint8Array> {
+    const parts: Uint8Array[] = []
+    for await (const part of this.#parts.seeding.read(digest, { start: 0, end: length }, NEVER))
+      parts.push(part)
+    return Buffer.concat(parts)
   }
 
   async #originUrl(digest: Digest): Promise<string | undefined> {

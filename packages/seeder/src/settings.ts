@@ -30,7 +30,7 @@ export const SeederSettings = Type.Object(
     }),
     origin: Type.String({
       default: './shoal-origin',
-      minLength: 1,
+      format: 'origin',
       description:
         'Where images are kept: a folder, or s3://bucket/prefix?endpoint=…&region=…&forcePathStyle=true.',
     }),

@@ -42,7 +42,7 @@ export class FilesystemObjectStore implements ObjectStore {
   }
 
   async start(): Promise<void> {
-    await this.#guard('use the folder', async () => {
+    await this.#guard('be set up', async () => {
       await makeFolder(this.#folder)
       // What a process that died left half written.
       await rm(this.#staging, { recursive: true, force: true })
@@ -135,7 +135,7 @@ export class FilesystemObjectStore implements ObjectStore {
     prefix: string,
     options: { readonly after?: string; readonly keysMax: number },
   ): Promise<ListPage> {
-    return this.#guard(`list ${prefix}`, async () => {
+    return this.#guard(`list ${prefix === '' ? 'its keys' : prefix}`, async () => {
       const keys: string[] = []
       for await (const key of walkKeys(this.#folder, prefix, options.after ?? '')) {
         if (keys.length === options.keysMax) return { keys, next: keys.at(-1) ?? '' }

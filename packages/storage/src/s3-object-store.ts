@@ -172,7 +172,7 @@ export class S3ObjectStore implements ObjectStore {
     options: { readonly after?: string; readonly keysMax: number },
   ): Promise<ListPage> {
     const root = this.#root
-    return this.#guard(`list ${prefix}`, async () => {
+    return this.#guard(`list ${prefix === '' ? 'its keys' : prefix}`, async () => {
       const keys: string[] = []
       let after = options.after
       for (;;) {

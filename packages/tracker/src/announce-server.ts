@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { PeerId } from '@shoal/core'
+import { type PeerAddress, type PeerId, reachableHost } from '@shoal/core'
 import type { TrackerTable } from '@shoal/engine'
 import {
   type AgentMessage,
@@ -45,6 +45,8 @@ export class AnnounceServer {
     perMessageDeflate: false,
   })
   readonly #streams = new Map<PeerId, WebSocket>()
+  /** The seeder's own address on each stream: the one that works for that agent. */
+  readonly #dialledHosts = new WeakMap<WebSocket, string>()
 
   constructor(parts: AnnounceServerParts) {
     this.#parts = parts
@@ -62,10 +64,18 @@ export class AnnounceServer {
         return
       }
       this.#sockets.handleUpgrade(request, socket, head, (stream) => {
+        this.#dialledHosts.set(stream, request.socket.localAddress ?? '')
         this.#accept(stream, (request.socket.remoteAddress ?? '').replace(/^::ffff:/, ''))
       })
     })
     http.addHook('preClose', () => this.#close())
+  }
+
+  /** Peers as the agent can reach them: a seeder that listens everywhere is told by the address that the agent dialled. */
+  asDialled(to: PeerId, peers: readonly PeerAddress[]): PeerAddress[] {
+    const stream = this.#streams.get(to)
+    const dialledHost = stream && this.#dialledHosts.get(stream)
+    return peers.map((peer) => ({ ...peer, host: reachableHost(peer.host, dialledHost) }))
   }
 
   send(to: PeerId, message: TrackerMessage): void {

@@ -10,6 +10,7 @@ declare module 'bittorrent-tracker/server' {
     readonly port: number
     readonly left: number
     readonly numwant: number
+    readonly httpReq: IncomingMessage
     readonly event: 'started' | 'stopped' | 'completed' | 'update' | 'paused'
   }
 

@@ -2,6 +2,7 @@
  * Announces and scrapes of standard BitTorrent clients over HTTP (BEP 3, BEP 23, BEP 48), answered from the tracker's
  * table. `bittorrent-tracker` parses and encodes; it keeps no swarms of its own, so none can be forgotten or pile up.
  */
+import { reachableHost } from '@shoal/core'
 import type { TrackerTable } from '@shoal/engine'
 import Server, { type StandardSwarm } from 'bittorrent-tracker/server'
 import type { FastifyInstance } from 'fastify'
@@ -72,7 +73,11 @@ function swarmView(infoHash: string, { table, drive }: StandardAnnouncesParts): 
       const peers = params.event === 'stopped' ? [] : table.sample(infoHash, params.peer_id, params.numwant)
       callback(null, {
         ...table.counts(infoHash),
-        peers: peers.map(({ peerId, host, port }) => ({ peerId, ip: host, port })),
+        peers: peers.map(({ peerId, host, port }) => ({
+          peerId,
+          ip: reachableHost(host, params.httpReq.socket.localAddress),
+          port,
+        })),
       })
     },
     scrape(_params, callback) {

@@ -17,25 +17,29 @@ const KNOWN = 'aa'.repeat(20)
 const id = (n: number) => n.toString(16).padStart(40, '0')
 
 let http: FastifyInstance
+let seederHost: string
 let tracker: Tracker
 let port: number
 let nowMs: number
 
-beforeEach(async () => {
+beforeEach(() => serve('127.0.0.1'))
+
+async function serve(listenHost: string): Promise<void> {
   nowMs = 0
+  seederHost = listenHost
   http = fastify({ forceCloseConnections: true })
   tracker = new Tracker({
     log: pino({ level: 'silent' }),
     nowMs: () => nowMs,
     prng: createPrng(1),
-    seeder,
+    seeder: { ...seeder, host: seederHost },
     signingKey: Uint8Array.of(1, 2, 3),
     isKnown: async (infoHash) => infoHash === KNOWN,
   })
   tracker.register(http)
   await http.listen({ port: 0, host: '127.0.0.1' })
   port = (http.server.address() as AddressInfo).port
-})
+}
 afterEach(() => http.close())
 
 interface AgentEnd {
@@ -77,6 +81,17 @@ describe('announce streams', () => {
     await expect.poll(first.peers).toEqual([seeder.peerId, id(2)])
     const told = first.heard.flatMap((m) => (m.type === 'peers' ? m.swarms.flatMap((s) => s.peers) : []))
     expect(told.at(-1)).toEqual({ peerId: id(2), host: '127.0.0.1', port: 6002, role: 'agent' })
+  })
+
+  it('tell of a seeder that listens everywhere by the address that the agent dialled', async () => {
+    await http.close()
+    await serve('0.0.0.0')
+    const one = await agent(1)
+    one.say(announce('leeching'))
+    await expect.poll(one.peers).toEqual([seeder.peerId])
+    const told = one.heard.flatMap((m) => (m.type === 'peers' ? m.swarms.flatMap((s) => s.peers) : []))
+    expect(told).toEqual([seeder])
+    expect(tracker.admit(id(1), [KNOWN])).toEqual([[seeder]])
   })
 
   it('introduce agents to each other, the earlier ones too', async () => {

@@ -75,7 +75,9 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     this.#answering = peerId
     this.#drive({ kind: 'announced', peerId, swarms })
     this.#answering = undefined
-    return infoHashes.map((infoHash) => this.#table.neighbours(infoHash, peerId))
+    return infoHashes.map((infoHash) =>
+      this.#announces.asDialled(peerId, this.#table.neighbours(infoHash, peerId)),
+    )
   }
 
   readonly #drive: TrackerDriver = (event) => {
@@ -89,7 +91,7 @@ export class Tracker extends EventEmitter<TrackerEvents> {
       this.emit(effect.kind, effect.infoHash)
     } else if (effect.to !== this.#answering) {
       const swarms = toSend.get(effect.to) ?? []
-      swarms.push({ infoHash: effect.infoHash, peers: [...effect.peers] })
+      swarms.push({ infoHash: effect.infoHash, peers: this.#announces.asDialled(effect.to, effect.peers) })
       toSend.set(effect.to, swarms)
     }
   }

@@ -56,7 +56,8 @@ export const Resolution = Type.Object({
   tag: Type.Optional(SignedTag),
   /** The manifest asked for first, then the one for the asker's platform where that was an index. */
   manifests: Type.Array(ResolvedManifest, { maxItems: 2 }),
-  blobs: Type.Array(ResolvedBlob, { maxItems: 1024 }),
+  /** As many as the longest manifest that can be pushed names. */
+  blobs: Type.Array(ResolvedBlob, { maxItems: 2048 }),
 })
 export type Resolution = Static<typeof Resolution>
 

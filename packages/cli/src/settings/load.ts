@@ -46,7 +46,9 @@ export function loadSettings<T extends TObject>(
     const value = setting.accept(found.value, found.from)
     if (value !== undefined) values[setting.key] = value
     else {
-      const reason = `${found.shown} was given; allowed: ${setting.allowed}`
+      // Credentials that somebody put into a URL must not reach a log.
+      const shown = found.shown.replace(/\/\/[^/@\s]*@/, '//…@')
+      const reason = `${shown} was given; allowed: ${setting.allowed}`
       problems.push({ key: setting.key, source: found.source, reason })
     }
   }

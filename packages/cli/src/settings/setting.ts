@@ -3,6 +3,7 @@
  * derived here from the one schema, so that help, messages and documentation cannot differ. Pure.
  */
 import { parseHostPort } from '@shoal/core'
+import { OriginInvalidError, parseOrigin } from '@shoal/storage'
 import type { TObject, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { formatBytes, parseBytes } from './bytes-text.ts'
@@ -82,7 +83,18 @@ function hasFormat(value: unknown, format: string | undefined): boolean {
   if (format === undefined) return true
   if (typeof value !== 'string') return false
   if (format === 'host-port') return parseHostPort(value) !== undefined
+  if (format === 'origin') return isOrigin(value)
   return URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
+}
+
+function isOrigin(text: string): boolean {
+  try {
+    parseOrigin(text)
+    return true
+  } catch (error) {
+    if (error instanceof OriginInvalidError) return false
+    throw error
+  }
 }
 
 function allowedBy(property: PropertySchema, isBytes: boolean): string {
@@ -96,6 +108,9 @@ function allowedBy(property: PropertySchema, isBytes: boolean): string {
   if (property.type === 'boolean') return 'true or false'
   if (property.format === 'host-port') return 'host:port, such as 127.0.0.1:5001, [::1]:5001 or 0.0.0.0:5001'
   if (property.format === 'http-url') return 'an http or https URL, such as http://seeder:7000'
+  if (property.format === 'origin') {
+    return 'a folder, or s3://bucket/prefix with endpoint=URL, region=NAME, forcePathStyle=true or false behind a ?'
+  }
   return property.minLength === undefined ? 'any text' : 'text that is not empty'
 }
 

@@ -213,7 +213,7 @@ export class ImageStore implements RegistryBackend, RegistryPush {
     await this.#repositories.putManifest(repository, manifest)
     if (reference.kind === 'tag') await this.#repositories.putTag(repository, reference.tag, manifest.digest)
     this.parts.log.info(
-      { repository, digest: manifest.digest, reference: labelOf(reference) },
+      { event: 'manifest-stored', repository, digest: manifest.digest, reference: labelOf(reference) },
       'manifest stored',
     )
     return { digest: manifest.digest, length: manifest.length, mediaType: manifest.mediaType }
@@ -231,7 +231,7 @@ export class ImageStore implements RegistryBackend, RegistryPush {
     await this.#repositories.linkBlob(repository, digest)
     const blob = await this.#blobs.metainfo(digest)
     if (blob !== undefined) this.parts.onBlobStored?.(stat, blob)
-    this.parts.log.info({ repository, digest, length: stat.length }, 'blob stored')
+    this.parts.log.info({ event: 'blob-stored', repository, digest, bytes: stat.length }, 'blob stored')
     return stat
   }
 

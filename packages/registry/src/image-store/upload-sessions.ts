@@ -78,7 +78,7 @@ export class UploadSessions {
     this.forget(session)
     await session.abort().catch((err: unknown) => {
       this.parts.log.warn(
-        { err, uploadId: session.init.id },
+        { event: 'upload-not-aborted', err, uploadId: session.init.id },
         'upload could not be aborted; its content may stay',
       )
     })
@@ -96,7 +96,10 @@ export class UploadSessions {
       ({ isBusy, lastActiveAtMs }) => !isBusy && lastActiveAtMs < before,
     )
     for (const session of idle) {
-      this.parts.log.info({ uploadId: session.init.id, received: session.received }, 'idle upload dropped')
+      this.parts.log.info(
+        { event: 'upload-dropped', uploadId: session.init.id, received: session.received },
+        'idle upload dropped',
+      )
       await this.drop(session)
     }
   }
