@@ -39,7 +39,9 @@ afterAll(() => folder?.remove())
 type Environment = Readonly<Record<string, string>>
 
 function start(args: readonly string[], env: Environment = {}): RunningProcess {
-  return startProcess(process.execPath, [BIN, ...args], { cwd: folder.path, env })
+  // The tests' own variable, which a service would warn of.
+  const surroundings = { SHOAL_REQUIRE_COMPONENTS: undefined, ...env }
+  return startProcess(process.execPath, [BIN, ...args], { cwd: folder.path, env: surroundings })
 }
 
 /** Runs it to its end, which must not be a good one. */
