@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
 import { createHttpServer, registryPlugin } from '@shoal/registry'
 import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
-import { WebTorrentEngine } from '@shoal/swarm'
+import { createEngine, type SwarmEngine } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
 import { createBackend } from './backend.ts'
@@ -108,7 +108,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     })
     await peerApi.start()
     undo.push(() => peerApi.stop())
-    const engine = new WebTorrentEngine({
+    const engine: SwarmEngine = await createEngine(settings.engine, {
       ...peerListen,
       peerId,
       prng,

@@ -2,6 +2,7 @@
  * What can be set on an agent. The one place of every default: flags, `SHOAL_*` variables, the YAML file, `--help` and
  * the documentation are derived from this schema.
  */
+import { ENGINE_NAMES } from '@shoal/swarm'
 import Type, { type Static } from 'typebox'
 
 export const AgentSettings = Type.Object(
@@ -44,6 +45,10 @@ export const AgentSettings = Type.Object(
       minimum: 0,
       maximum: 86_400_000,
       description: 'Milliseconds for which a tag is believed without asking the seeder again.',
+    }),
+    engine: Type.Enum([...ENGINE_NAMES], {
+      default: 'webtorrent',
+      description: 'What moves pieces between peers: Shoal’s own engine, or webtorrent for comparison.',
     }),
     logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
       default: 'info',

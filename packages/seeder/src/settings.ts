@@ -2,6 +2,7 @@
  * What can be set on a seeder. The one place of every default: flags, `SHOAL_*` variables, the YAML file, `--help` and
  * the documentation are derived from this schema.
  */
+import { ENGINE_NAMES } from '@shoal/swarm'
 import Type, { type Static } from 'typebox'
 
 export const SeederSettings = Type.Object(
@@ -33,6 +34,10 @@ export const SeederSettings = Type.Object(
       format: 'origin',
       description:
         'Where images are kept: a folder, or s3://bucket/prefix?endpoint=…&region=…&forcePathStyle=true.',
+    }),
+    engine: Type.Enum([...ENGINE_NAMES], {
+      default: 'webtorrent',
+      description: 'What moves pieces between peers: Shoal’s own engine, or webtorrent for comparison.',
     }),
     logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
       default: 'info',

@@ -1,5 +1,5 @@
 export * from './cut-pieces.ts'
 export * from './engine.ts'
+export * from './engines.ts'
 export * from './errors.ts'
 export * from './transfer.ts'
-export * from './webtorrent-engine.ts'
