@@ -1,1 +1,3 @@
+export * from './node/node-engine.ts'
+export * from './node/protocol.ts'
 export * from './tracker-table.ts'

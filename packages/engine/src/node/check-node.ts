@@ -1,0 +1,66 @@
+/** What must hold between any two steps of a node's engine. Expensive: for tests and the simulator. */
+import { assert } from '@shoal/core'
+import type { Downloading } from './downloading.ts'
+import type { NodeState } from './node-state.ts'
+import type { Peer } from './peer.ts'
+import type { Swarm } from './swarm.ts'
+import type { Uploading } from './uploading.ts'
+
+export function checkNode(state: NodeState, downloading: Downloading, uploading: Uploading): void {
+  const { limits } = state
+  assert(state.peers.size <= limits.connectionsMax, 'connections are within their limit')
+  for (const swarm of state.swarms.values()) checkSwarm(swarm, state)
+  let peersInSwarms = 0
+  for (const { peers } of state.swarms.values()) peersInSwarms += peers.size
+  assert(peersInSwarms === state.peers.size, 'every peer is in a swarm')
+
+  let receiveBytes = 0
+  for (const fetch of downloading.fetches.values()) {
+    receiveBytes += fetch.bytes
+    assert(fetch.swarm.fetchesOf(fetch.index).includes(fetch), 'a swarm knows its fetches')
+    assert(!fetch.swarm.have.has(fetch.index), 'nothing that is here is fetched')
+    assert(fetch.arrivedBytes <= fetch.askedBytes, 'nothing arrives that was not asked for')
+    assert(fetch.askedBytes <= fetch.bytes, 'nothing is asked for twice')
+    const isFetching = fetch.state === 'fetching'
+    assert(fetch.peer.fetches.includes(fetch) === isFetching, 'a peer knows the fetches that it works for')
+    if (isFetching) assert(state.peers.get(fetch.peer.connection) === fetch.peer, 'its peer is connected')
+  }
+  assert(receiveBytes === downloading.receiveBytes, 'buffers are counted right')
+  assert(
+    receiveBytes <= limits.receiveBytesMax || downloading.fetches.size === 1,
+    'buffers are within their limit',
+  )
+  for (const peer of uploading.busy)
+    assert(state.peers.get(peer.connection) === peer, 'who is served is connected')
+}
+
+function checkSwarm(swarm: Swarm, { peers, limits }: NodeState): void {
+  assert(swarm.peers.size <= limits.connectionsPerSwarmMax, 'a swarm’s connections are within their limit')
+  const availability = new Uint16Array(swarm.have.length)
+  for (const peer of swarm.peers) {
+    assert(peers.get(peer.connection) === peer, 'a peer of a swarm is connected')
+    checkPeer(peer, limits.queuedRequestsPerPeerMax)
+    for (let index = 0; index < peer.have.length; index++) if (peer.have.has(index)) availability[index]!++
+  }
+  for (const [index, count] of availability.entries())
+    assert(swarm.availability[index] === count, 'availability counts the peers that have a piece')
+  for (const index of swarm.fetchedIndexes)
+    assert(swarm.fetchesOf(index).length <= 2, 'a piece is fetched twice at most')
+}
+
+function checkPeer(peer: Peer, queuedRequestsMax: number): void {
+  const { swarm } = peer
+  let wanted = 0
+  for (let index = 0; index < peer.have.length; index++)
+    if (peer.have.has(index) && !swarm.have.has(index)) wanted++
+  assert(wanted === peer.wantedCount, 'what a peer has and this node lacks is counted')
+  let outstandingBytes = 0
+  for (const { block, fetch } of peer.requests) {
+    outstandingBytes += block.length
+    assert(fetch.state === 'fetching', 'requests belong to fetches under way')
+  }
+  assert(outstandingBytes === peer.pipeline.outstandingBytes, 'what was asked for is counted')
+  assert(peer.requests.length <= peer.requestsMax, 'requests are within what the peer takes')
+  assert(peer.queue.length <= queuedRequestsMax, 'queues are within their limit')
+  for (const { index } of peer.queue) assert(swarm.have.has(index), 'only what is here is served')
+}

@@ -1,0 +1,122 @@
+/** Whom to dial, whom to keep: one connection per peer, within the limits, and none with those that lied. */
+import type { PeerAddress, PeerId } from '@shoal/core'
+import type { NodeState } from './node-state.ts'
+import type { Peer } from './peer.ts'
+import type { CloseReason } from './protocol.ts'
+import type { KnownAddress, Swarm } from './swarm.ts'
+
+/** Waits before an address is dialled again; after the last it is forgotten until it is told of anew. */
+const RETRY_MS = [1_000, 5_000, 15_000]
+/** Addresses of one swarm that are remembered. */
+const ADDRESSES_MAX = 256
+/** Peers that lied, remembered by the node; a new id costs them a new connection and one bad piece. */
+const BANNED_MAX = 1_024
+
+export class Connecting {
+  readonly #state: NodeState
+  readonly #banned = new Set<PeerId>()
+
+  constructor(state: NodeState) {
+    this.#state = state
+  }
+
+  found(nowMs: number, swarm: Swarm, addresses: readonly PeerAddress[]): void {
+    for (const address of addresses) {
+      if (address.peerId === this.#state.peerId) continue
+      const known = swarm.addresses.get(keyOf(address))
+      if (known !== undefined) {
+        // Told of again: it may have come back.
+        known.failures = 0
+        known.retryAtMs = nowMs
+      } else if (swarm.addresses.size < ADDRESSES_MAX) {
+        swarm.addresses.set(keyOf(address), { address, state: 'idle', failures: 0, retryAtMs: nowMs })
+      }
+    }
+    this.dial(nowMs, swarm)
+  }
+
+  /** Dials the addresses whose time has come, as far as there is room. */
+  dial(nowMs: number, swarm: Swarm): void {
+    const { limits } = this.#state
+    let dialling = 0
+    for (const { state } of swarm.addresses.values()) if (state === 'dialling') dialling++
+    for (const known of swarm.addresses.values()) {
+      if (known.state !== 'idle' || this.#isKnownPeer(swarm, known.address)) continue
+      if (known.retryAtMs > nowMs) {
+        this.#state.wakeAt(known.retryAtMs)
+        continue
+      }
+      if (swarm.peers.size + dialling >= limits.connectionsPerSwarmMax) return
+      if (this.#state.peers.size + dialling >= limits.connectionsMax) return
+      known.state = 'dialling'
+      dialling++
+      this.#state.effect({ kind: 'dial', infoHash: swarm.infoHash, address: known.address })
+    }
+  }
+
+  dialFailed(nowMs: number, swarm: Swarm, address: PeerAddress): void {
+    const known = swarm.addresses.get(keyOf(address))
+    if (known !== undefined) this.#retryLater(nowMs, swarm, known)
+  }
+
+  /** @returns why the connection may not stay, or the one that it replaces, if any */
+  admit(
+    swarm: Swarm,
+    peerId: PeerId,
+    dialled: PeerAddress | undefined,
+  ): { refusal: CloseReason } | { replaces: Peer | undefined } {
+    const { limits, peers } = this.#state
+    const known = dialled && swarm.addresses.get(keyOf(dialled))
+    if (known !== undefined) known.state = 'connected'
+    if (peerId === this.#state.peerId) {
+      if (dialled !== undefined) swarm.addresses.delete(keyOf(dialled))
+      return { refusal: 'own-connection' }
+    }
+    if (this.#banned.has(peerId)) return { refusal: 'banned' }
+    const twin = [...swarm.peers].find((peer) => peer.peerId === peerId)
+    if (twin !== undefined) {
+      // Both dialled at once: both keep the connection that the one with the lower id dialled.
+      const isOurs = dialled !== undefined
+      const wasOurs = twin.dialled !== undefined
+      const keepsOurs = this.#state.peerId < peerId
+      return isOurs !== wasOurs && isOurs === keepsOurs ? { replaces: twin } : { refusal: 'duplicate' }
+    }
+    if (swarm.peers.size >= limits.connectionsPerSwarmMax || peers.size >= limits.connectionsMax)
+      return { refusal: 'too-many-connections' }
+    return { replaces: undefined }
+  }
+
+  /** A connection to `dialled`, admitted or refused, is over. */
+  gone(nowMs: number, swarm: Swarm, peerId: PeerId, dialled: PeerAddress | undefined): void {
+    const known = dialled && swarm.addresses.get(keyOf(dialled))
+    if (known === undefined) return
+    if (this.#banned.has(peerId)) swarm.addresses.delete(keyOf(known.address))
+    else this.#retryLater(nowMs, swarm, known)
+  }
+
+  ban(peer: Peer): void {
+    if (this.#banned.size >= BANNED_MAX) this.#banned.delete(this.#banned.values().next().value!)
+    this.#banned.add(peer.peerId)
+  }
+
+  #retryLater(nowMs: number, swarm: Swarm, known: KnownAddress): void {
+    known.state = 'idle'
+    const waitMs = RETRY_MS[known.failures++]
+    if (waitMs === undefined || !swarm.isDownloading) {
+      swarm.addresses.delete(keyOf(known.address))
+      return
+    }
+    known.retryAtMs = nowMs + waitMs
+    this.#state.wakeAt(known.retryAtMs)
+  }
+
+  #isKnownPeer(swarm: Swarm, { peerId }: PeerAddress): boolean {
+    if (this.#banned.has(peerId)) return true
+    for (const peer of swarm.peers) if (peer.peerId === peerId) return true
+    return false
+  }
+}
+
+function keyOf({ host, port }: PeerAddress): string {
+  return `${host} ${port}`
+}

@@ -1,0 +1,328 @@
+/**
+ * Keeps the peers busy with the right pieces: which piece from whom, how deep, when a peer is too slow, when two are asked
+ * for one piece. A piece comes whole from one peer, into a buffer of its own.
+ */
+import { TokenBucket } from '@shoal/core'
+import { choosePiece } from './choose-piece.ts'
+import type { NodeState } from './node-state.ts'
+import type { Fetch, Peer, Request } from './peer.ts'
+import type { FetchId } from './protocol.ts'
+import type { Swarm } from './swarm.ts'
+
+/** How often peers that keep others waiting are looked for while something is on its way. */
+export const CHECK_MS = 50
+/** A peer that was silent too long rests so long, twice as long each time. */
+const REST_MS = 1_000
+const REST_MS_MAX = 30_000
+/** Rests without a block between them after which the connection is given up. */
+const RESTS_MAX = 4
+/** A second fetch of a piece is begun when the first one will take so many times as long, and this much more. */
+const DUPLICATE_FACTOR = 3
+const DUPLICATE_EXTRA_MS = 30
+/** Half of the buffers are kept for peers at least so fast, measured by the fastest. */
+const SLOW_FRACTION = 1 / 4
+
+export class Downloading {
+  readonly #state: NodeState
+  readonly #bucket: TokenBucket
+  readonly #fetches = new Map<FetchId, Fetch>()
+  #nextFetch: FetchId = 1
+  /** Bytes of the pieces that have a buffer or may get one any time. */
+  #receiveBytes = 0
+  /** Somebody wanted a piece and there was no room for it. */
+  #isStarved = false
+
+  constructor(state: NodeState) {
+    this.#state = state
+    this.#bucket = new TokenBucket(state.limits.downloadBytesPerSecond, 0)
+  }
+
+  get receiveBytes(): number {
+    return this.#receiveBytes
+  }
+
+  get fetches(): ReadonlyMap<FetchId, Fetch> {
+    return this.#fetches
+  }
+
+  fillAll(nowMs: number): void {
+    for (const swarm of this.#state.swarms.values()) this.fillSwarm(nowMs, swarm)
+  }
+
+  fillSwarm(nowMs: number, swarm: Swarm): void {
+    if (swarm.isDownloading) for (const peer of swarm.peers) this.fill(nowMs, peer)
+  }
+
+  /** Asks the peer for as much as keeps it busy. */
+  fill(nowMs: number, peer: Peer): void {
+    this.#showInterest(peer)
+    if (!peer.swarm.isDownloading || peer.isChoking || nowMs < peer.restsUntilMs) return
+    while (peer.pipeline.hasRoom && this.#mayAsk(peer)) {
+      if (!this.#bucket.hasAny(nowMs)) {
+        this.#state.wakeAt(this.#bucket.nextAtMs(nowMs))
+        return
+      }
+      const fetch =
+        peer.fetches.find(({ askedBytes, bytes }) => askedBytes < bytes) ?? this.#begin(nowMs, peer)
+      if (fetch === undefined) return
+      this.#ask(nowMs, fetch)
+    }
+  }
+
+  /** @returns false when nobody waited for it */
+  blockArrived(nowMs: number, peer: Peer, id: FetchId, begin: number): boolean {
+    const position = peer.requests.findIndex((asked) => asked.fetch.id === id && asked.block.begin === begin)
+    if (position < 0) return false
+    const [request] = peer.requests.splice(position, 1)
+    const { fetch, block, stamp } = request!
+    peer.pipeline.arrived(nowMs, block.length, stamp)
+    peer.lastBlockAtMs = nowMs
+    peer.rests = 0
+    fetch.arrivedBytes += block.length
+    if (fetch.arrivedBytes === fetch.bytes) {
+      peer.fetches.splice(peer.fetches.indexOf(fetch), 1)
+      fetch.state = 'verifying'
+      this.#state.effect({ kind: 'verify', infoHash: fetch.swarm.infoHash, fetch: id, index: fetch.index })
+    }
+    this.fill(nowMs, peer)
+    return true
+  }
+
+  /** @returns the fetch if its piece was bad: its peer is to blame */
+  verified(nowMs: number, id: FetchId, isRight: boolean): Fetch | undefined {
+    const fetch = this.#fetches.get(id)
+    if (fetch === undefined) return undefined
+    if (!isRight) {
+      this.#end(fetch)
+      return fetch
+    }
+    // Of two fetches of one piece, the first that is right is written.
+    for (const other of [...fetch.swarm.fetchesOf(fetch.index)])
+      if (other !== fetch) {
+        this.abandon(other)
+        this.fill(nowMs, other.peer)
+      }
+    fetch.state = 'writing'
+    this.#state.effect({ kind: 'write', infoHash: fetch.swarm.infoHash, fetch: id, index: fetch.index })
+    return undefined
+  }
+
+  /** @returns the fetch whose piece is on disk now, unless it was given up meanwhile */
+  written(id: FetchId): Fetch | undefined {
+    const fetch = this.#fetches.get(id)
+    if (fetch !== undefined) this.#end(fetch)
+    return fetch
+  }
+
+  /** A piece is here and its buffer free: who has nothing more to give is told so, and who waited for room gets it. */
+  pieceDone(nowMs: number, swarm: Swarm): void {
+    for (const peer of swarm.peers) if (peer.wantedCount === 0) this.#showInterest(peer)
+    this.#feedStarved(nowMs)
+  }
+
+  /** Whether anything that was asked for may be late. */
+  get isWaiting(): boolean {
+    return this.#fetches.size > 0
+  }
+
+  /** The piece came from elsewhere: nobody needs to send it. */
+  pieceHere(swarm: Swarm, index: number): void {
+    for (const fetch of [...swarm.fetchesOf(index)]) this.abandon(fetch)
+  }
+
+  /** Stops waiting for the fetch; its piece may be asked of anybody again. */
+  abandon(fetch: Fetch): void {
+    const { peer } = fetch
+    for (const request of peer.requests.filter((asked) => asked.fetch === fetch)) {
+      this.#forgetRequest(peer, request)
+      // Whoever has sent it already cannot take it back.
+      peer.cancelledBytes += request.block.length
+      this.#state.effect({
+        kind: 'cancel',
+        connection: peer.connection,
+        fetch: fetch.id,
+        block: request.block,
+      })
+    }
+    const position = peer.fetches.indexOf(fetch)
+    if (position >= 0) peer.fetches.splice(position, 1)
+    this.#end(fetch)
+  }
+
+  abandonSwarm(swarm: Swarm): void {
+    for (const fetch of this.#fetches.values()) if (fetch.swarm === swarm) this.abandon(fetch)
+  }
+
+  /** The peer will answer none of what was asked so far. */
+  choked(peer: Peer): void {
+    for (const fetch of [...peer.fetches]) this.abandon(fetch)
+  }
+
+  /** The peer refuses a block (BEP 6): its piece is asked of others. */
+  rejected(nowMs: number, peer: Peer, index: number, begin: number): void {
+    const request = peer.requests.find(({ block }) => block.index === index && block.begin === begin)
+    if (request === undefined) return
+    this.#forgetRequest(peer, request)
+    this.abandon(request.fetch)
+    this.#rest(nowMs, peer, REST_MS)
+  }
+
+  peerGone(nowMs: number, peer: Peer): void {
+    for (const fetch of [...peer.fetches]) {
+      for (const request of peer.requests.filter((asked) => asked.fetch === fetch))
+        this.#forgetRequest(peer, request)
+      this.#end(fetch)
+    }
+    peer.fetches.length = 0
+    this.fillSwarm(nowMs, peer.swarm)
+    this.#feedStarved(nowMs)
+  }
+
+  /** Finds peers that keep silent, and gives their work to others. @returns those that are not worth a connection */
+  checkSilence(nowMs: number): Peer[] {
+    const hopeless: Peer[] = []
+    for (const peer of this.#state.peers.values()) {
+      const [oldest] = peer.requests
+      if (oldest === undefined) continue
+      if (nowMs - Math.max(oldest.stamp.atMs, peer.lastBlockAtMs) < peer.pipeline.timeoutMs) continue
+      for (const fetch of [...peer.fetches]) this.abandon(fetch)
+      peer.pipeline.reset()
+      this.#rest(nowMs, peer, Math.min(REST_MS_MAX, REST_MS * 2 ** peer.rests++))
+      if (peer.rests >= RESTS_MAX) hopeless.push(peer)
+    }
+    return hopeless
+  }
+
+  #begin(nowMs: number, peer: Peer): Fetch | undefined {
+    const index = choosePiece(peer)
+    const urgent = this.#slowPieceOfReader(nowMs, peer)
+    const chosen = urgent ?? index ?? this.#slowPiece(nowMs, peer)
+    if (chosen === undefined) return undefined
+    const { swarm } = peer
+    const bytes = swarm.pieceBytes(chosen)
+    if (!this.#hasRoomFor(peer, bytes)) {
+      this.#isStarved = true
+      return undefined
+    }
+    const fetch: Fetch = {
+      id: this.#nextFetch++,
+      swarm,
+      peer,
+      index: chosen,
+      bytes,
+      startedAtMs: nowMs,
+      state: 'fetching',
+      askedBytes: 0,
+      arrivedBytes: 0,
+    }
+    this.#receiveBytes += bytes
+    this.#fetches.set(fetch.id, fetch)
+    swarm.addFetch(fetch)
+    peer.fetches.push(fetch)
+    return fetch
+  }
+
+  #ask(nowMs: number, fetch: Fetch): void {
+    const { peer } = fetch
+    const length = Math.min(peer.pipeline.blockBytes, fetch.bytes - fetch.askedBytes)
+    const block = { index: fetch.index, begin: fetch.askedBytes, length }
+    fetch.askedBytes += length
+    this.#bucket.spend(length)
+    peer.requests.push({ fetch, block, stamp: peer.pipeline.requested(nowMs, length) })
+    this.#state.effect({ kind: 'request', connection: peer.connection, fetch: fetch.id, block })
+    this.#state.wakeAt(nowMs + CHECK_MS)
+  }
+
+  #mayAsk(peer: Peer): boolean {
+    return peer.requests.length < peer.requestsMax
+  }
+
+  /**
+   * Room for every piece that is asked for is certain, so that no connection ever waits for a buffer. The last half is kept
+   * for peers that will soon give it back.
+   */
+  #hasRoomFor(peer: Peer, bytes: number): boolean {
+    const { receiveBytesMax } = this.#state.limits
+    const after = this.#receiveBytes + bytes
+    // One piece is always possible, however small the buffers are.
+    if (this.#receiveBytes === 0) return true
+    if (after <= receiveBytesMax / 2) return true
+    return after <= receiveBytesMax && (peer.fetches.length === 0 || this.#isFast(peer))
+  }
+
+  #isFast(peer: Peer): boolean {
+    let fastest = 0
+    for (const other of peer.swarm.peers) fastest = Math.max(fastest, other.pipeline.rate)
+    return peer.pipeline.rate > 0 && peer.pipeline.rate >= fastest * SLOW_FRACTION
+  }
+
+  /** The piece that a reader waits for, where another peer keeps it waiting and this one would be much sooner. */
+  #slowPieceOfReader(nowMs: number, peer: Peer): number | undefined {
+    return peer.swarm.readerPositions.find((index) => this.#isWorthAsking(nowMs, peer, index))
+  }
+
+  /** End of the game: a piece that another peer will take long for. */
+  #slowPiece(nowMs: number, peer: Peer): number | undefined {
+    let worst: { index: number; remainingMs: number } | undefined
+    for (const index of peer.swarm.fetchedIndexes) {
+      if (!this.#isWorthAsking(nowMs, peer, index)) continue
+      const remainingMs = this.#remainingMs(nowMs, peer.swarm.fetchesOf(index)[0]!)
+      if (worst === undefined || remainingMs > worst.remainingMs) worst = { index, remainingMs }
+    }
+    return worst?.index
+  }
+
+  #isWorthAsking(nowMs: number, peer: Peer, index: number): boolean {
+    const { swarm } = peer
+    const fetches = swarm.fetchesOf(index)
+    const [fetch] = fetches
+    if (fetch === undefined || fetches.length > 1 || fetch.peer === peer || fetch.state !== 'fetching')
+      return false
+    if (!peer.have.has(index)) return false
+    const ownMs = peer.pipeline.expectedMs(fetch.bytes)
+    if (ownMs === undefined) return false
+    return this.#remainingMs(nowMs, fetch) > DUPLICATE_FACTOR * ownMs + DUPLICATE_EXTRA_MS
+  }
+
+  /** How long a fetch will take yet, as far as can be told: nothing is known of a silent peer but how long it was silent. */
+  #remainingMs(nowMs: number, { peer, bytes, askedBytes, startedAtMs }: Fetch): number {
+    const silentMs = nowMs - Math.max(peer.lastBlockAtMs, peer.requests[0]?.stamp.atMs ?? nowMs)
+    if (silentMs > peer.pipeline.overdueMs) return Number.POSITIVE_INFINITY
+    const { rate, outstandingBytes } = peer.pipeline
+    if (rate === 0) return nowMs - startedAtMs
+    return (outstandingBytes + bytes - askedBytes) / rate + peer.pipeline.delayMs
+  }
+
+  #rest(nowMs: number, peer: Peer, ms: number): void {
+    peer.restsUntilMs = nowMs + ms
+    this.#state.wakeAt(peer.restsUntilMs)
+    this.fillSwarm(nowMs, peer.swarm)
+  }
+
+  #forgetRequest(peer: Peer, request: Request): void {
+    peer.requests.splice(peer.requests.indexOf(request), 1)
+    peer.pipeline.given(request.block.length)
+  }
+
+  /** Gives the fetch's buffer back. */
+  #end(fetch: Fetch): void {
+    this.#fetches.delete(fetch.id)
+    fetch.swarm.removeFetch(fetch)
+    this.#receiveBytes -= fetch.bytes
+    this.#state.effect({ kind: 'release', fetch: fetch.id })
+  }
+
+  #feedStarved(nowMs: number): void {
+    if (!this.#isStarved) return
+    this.#isStarved = false
+    this.fillAll(nowMs)
+  }
+
+  /** Tells the peer whether anything of it is wanted (BEP 3, "interested"). */
+  #showInterest(peer: Peer): void {
+    const isInterested = peer.swarm.isDownloading && peer.wantedCount > 0
+    if (isInterested === peer.amInterested) return
+    peer.amInterested = isInterested
+    this.#state.send(peer, { kind: isInterested ? 'interested' : 'not-interested' })
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * Goal: engines that decide alone bring every piece to every node, soon, whatever some of them do. Method: swarms in memory
+ * on virtual time, with every promise checked after every step; the same seed gives the same run.
+ */
+import { describe, expect, it } from 'vitest'
+import { INFO_HASH, type NodeInit, type VirtualNode, VirtualSwarm } from '../testing/virtual-swarm.ts'
+
+const MIB = 1024 * 1024
+/** 32 pieces of 256 KiB: at 1,000 bytes per ms one uplink needs 8.4 s for all. */
+const SHAPE = { length: 8 * MIB - 1000, pieceLength: 256 * 1024 }
+const BOUND_MS = SHAPE.length / 1000
+
+function swarmOf(inits: readonly Partial<NodeInit>[], latencyMs = 2) {
+  const swarm = new VirtualSwarm({ shape: SHAPE, latencyMs })
+  const nodes = inits.map((init, number) => swarm.add({ name: `n${number}`, have: 'none', ...init }))
+  return { swarm, nodes }
+}
+
+/** Each node is told of some that came before it, as the tracker's handout does. */
+function introduce(swarm: VirtualSwarm, nodes: readonly VirtualNode[], neighbours: number): void {
+  for (const [number, node] of nodes.entries()) {
+    const known = Array.from(
+      { length: Math.min(neighbours, number) },
+      (_, step) => nodes[(number * 7 + step * 3) % number]!,
+    )
+    swarm.introduce(node, [...new Set(known)])
+  }
+}
+
+const isComplete = (nodes: readonly VirtualNode[]) => () =>
+  nodes.every((node) => node.isDead || node.completeAtMs !== undefined)
+const lastAtMs = (nodes: readonly VirtualNode[]) => Math.max(...nodes.map((node) => node.completeAtMs ?? 0))
+
+describe('a swarm of engines', () => {
+  it('brings a blob from one node to another at the rate of the link', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'all' }, {}])
+    introduce(swarm, nodes, 1)
+    expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+    expect(lastAtMs(nodes)).toBeLessThan(BOUND_MS * 1.03)
+    expect(nodes[0]!.sentBytes).toBe(SHAPE.length)
+  })
+
+  it('fills a link of long delay: the window grows with bandwidth × delay', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'all' }, {}], 100)
+    introduce(swarm, nodes, 1)
+    expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+    // Handshakes, and some rounds until the window is found.
+    expect(lastAtMs(nodes)).toBeLessThan(BOUND_MS * 1.03 + 1_500)
+  })
+
+  it('brings it to twenty nodes from one, in little more than the time for one', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'all' }, ...Array(19).fill({})])
+    introduce(swarm, nodes, 5)
+    expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+    expect(lastAtMs(nodes)).toBeLessThan(BOUND_MS * 1.6)
+    // The seeder sends little more than the blob once or twice; the nodes do the rest.
+    expect(nodes[0]!.sentBytes).toBeLessThan(SHAPE.length * 3)
+    const received = nodes.reduce((sum, node) => sum + node.receivedBytes, 0)
+    expect(received).toBeLessThan(19 * SHAPE.length * 1.02)
+  })
+
+  it('is the same run with the same seed', () => {
+    const run = () => {
+      const { swarm, nodes } = swarmOf([{ have: 'all' }, ...Array(9).fill({})])
+      introduce(swarm, nodes, 4)
+      swarm.run(isComplete(nodes), 60_000)
+      return [swarm.steps, swarm.nowMs, ...nodes.map((node) => node.sentBytes)]
+    }
+    expect(run()).toEqual(run())
+  })
+
+  it('is hardly delayed by one slow peer and one black hole among four', () => {
+    const timeWith = (others: readonly Partial<NodeInit>[]) => {
+      const sources = [{ have: 'all' as const }, { have: 'all' as const }, ...others]
+      const { swarm, nodes } = swarmOf([...sources, {}])
+      swarm.introduce(nodes.at(-1)!, nodes.slice(0, -1))
+      expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+      return lastAtMs(nodes)
+    }
+    const alone = timeWith([])
+    const disturbed = timeWith([
+      { have: 'all', bytesPerMs: 100 },
+      { have: 'all', isBlackHole: true },
+    ])
+    expect(disturbed).toBeLessThan(alone * 1.1)
+  })
+
+  it('leaves a reader not waiting for a black hole', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'all', isBlackHole: true }, {}, { have: 'all' }])
+    const [blackHole, reader, source] = nodes as [VirtualNode, VirtualNode, VirtualNode]
+    swarm.tell(reader, { kind: 'readers-moved', infoHash: INFO_HASH, pieceIndexes: [0] })
+    swarm.introduce(reader, [blackHole])
+    swarm.at(20, () => swarm.introduce(reader, [source]))
+    expect(swarm.run(() => reader.have.has(0), 60_000)).toBe(true)
+    expect(swarm.nowMs).toBeLessThan(2_000)
+  })
+
+  it('waits out a source that is silent for a while, and gives up one that stays so', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'all', isBlackHole: true }, {}])
+    introduce(swarm, nodes, 1)
+    expect(swarm.run(isComplete(nodes), 120_000)).toBe(false)
+    expect(nodes[1]!.receivedBytes).toBe(0)
+  })
+
+  it('drops who lies, blames nobody else, and finishes', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'all' }, { have: 'all', isLiar: true }, ...Array(6).fill({})])
+    for (const node of nodes.slice(2)) swarm.introduce(node, nodes)
+    expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+    for (const node of nodes.slice(2)) {
+      // What it had sent when the first bad piece was found may be bad as well.
+      expect(node.badPieces).toBeGreaterThan(0)
+      expect(node.badPieces).toBeLessThanOrEqual(4)
+    }
+  })
+
+  it('survives a fifth of its nodes and the seeder, once every piece is out', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'all' }, ...Array(20).fill({})])
+    introduce(swarm, nodes, 6)
+    swarm.at(BOUND_MS * 0.5, () => {
+      for (const node of nodes.slice(5, 9)) swarm.crash(node)
+    })
+    const isOut = () => {
+      for (let index = 0; index < 32; index++)
+        if (!nodes.slice(1).some((node) => !node.isDead && node.have.has(index))) return false
+      return true
+    }
+    expect(swarm.run(isOut, 60_000)).toBe(true)
+    swarm.crash(nodes[0]!)
+    expect(swarm.run(isComplete(nodes), 120_000)).toBe(true)
+  })
+
+  it('keeps within small buffers', () => {
+    const limits = { receiveBytesMax: 600_000 }
+    const { swarm, nodes } = swarmOf([{ have: 'all' }, { have: 'all' }, { have: 'all' }, { limits }])
+    swarm.introduce(nodes[3]!, nodes)
+    expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+  })
+
+  it('holds its rates', () => {
+    const limits = { downloadBytesPerSecond: 500_000 }
+    const slowed = swarmOf([{ have: 'all' }, { limits }])
+    introduce(slowed.swarm, slowed.nodes, 1)
+    expect(slowed.swarm.run(isComplete(slowed.nodes), 60_000)).toBe(true)
+    expect(lastAtMs(slowed.nodes)).toBeGreaterThan(BOUND_MS * 1.9)
+    const source = swarmOf([{ have: 'all', limits: { uploadBytesPerSecond: 500_000 } }, {}])
+    introduce(source.swarm, source.nodes, 1)
+    expect(source.swarm.run(isComplete(source.nodes), 60_000)).toBe(true)
+    expect(lastAtMs(source.nodes)).toBeGreaterThan(BOUND_MS * 1.9)
+    expect(lastAtMs(source.nodes)).toBeLessThan(BOUND_MS * 2.2)
+  })
+
+  it('asks for nothing while it is paused, and goes on after', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'all' }, {}])
+    introduce(swarm, nodes, 1)
+    swarm.at(2_000, () => swarm.tell(nodes[1]!, { kind: 'download-paused', infoHash: INFO_HASH }))
+    let pausedWith = 0
+    swarm.at(3_000, () => {
+      pausedWith = nodes[1]!.have.setCount
+    })
+    swarm.at(9_000, () => {
+      expect(nodes[1]!.have.setCount).toBe(pausedWith)
+      swarm.tell(nodes[1]!, { kind: 'download-wanted', infoHash: INFO_HASH })
+    })
+    expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+    expect(pausedWith).toBeGreaterThan(0)
+  })
+
+  it('costs microseconds an event', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'all' }, {}])
+    introduce(swarm, nodes, 1)
+    swarm.run(isComplete(nodes), 60_000)
+    // 32 pieces in at most a few blocks each: a handful of events per block, and the timer.
+    expect(swarm.steps).toBeLessThan(2_000)
+  })
+})

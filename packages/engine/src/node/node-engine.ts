@@ -1,0 +1,387 @@
+/**
+ * The engine of one node: decides for all of its swarms whom to connect to, which piece to ask whom for, how much at a time,
+ * whom to serve, when a peer is too slow. Pure: `step(nowMs, event) → effects`; time is an argument, chance a seeded prng.
+ * The agent, the seeder and the simulator run this very code.
+ *
+ * What is not standard BitTorrent (BEP 3, 6, 10), and why: peers are cooperative, so nobody is choked; a piece comes whole
+ * from one peer; between Shoal's peers a block may be as long as a piece.
+ */
+import { assert, Bitfield, type InfoHash, type PeerId, type Prng } from '@shoal/core'
+import {
+  decodeExtensionHandshake,
+  EXTENSION_HANDSHAKE_ID,
+  encodeExtensionHandshake,
+  type PeerMessage,
+  WireError,
+} from '@shoal/wire'
+import { checkNode } from './check-node.ts'
+import { Connecting } from './connecting.ts'
+import { CHECK_MS, Downloading } from './downloading.ts'
+import { NodeState } from './node-state.ts'
+import { createPeer, type Peer } from './peer.ts'
+import {
+  type CloseReason,
+  type ConnectionId,
+  NODE_LIMITS,
+  type NodeEffect,
+  type NodeEvent,
+  type NodeLimits,
+} from './protocol.ts'
+import { Swarm } from './swarm.ts'
+import { Uploading } from './uploading.ts'
+
+/** Longest block that this node serves to Shoal's peers: a piece. */
+export const LONG_BLOCK_BYTES = 4 * 1024 * 1024
+/** Some clients ask for blocks of up to 128 KiB though BEP 3 has 16 KiB. */
+const STANDARD_REQUEST_BYTES_MAX = 128 * 1024
+/** Requests that a client takes at a time unless it says otherwise (libtorrent's and webtorrent's figure). */
+const STANDARD_REQUESTS_MAX = 250
+/** However many a peer says that it takes. */
+const REQUESTS_MAX = 1_024
+/** Connections on which nothing is said are closed by others after two minutes (BEP 3). */
+const KEEP_ALIVE_MS = 90_000
+/** Two peers that have everything have nothing to say to each other. */
+const COMPLETE_LINGER_MS = 10_000
+/** Bytes of blocks that were not asked for, beyond what was cancelled, before the peer is dropped. */
+const UNASKED_BYTES_MAX = 1024 * 1024
+
+export interface NodeEngineInit {
+  readonly peerId: PeerId
+  readonly prng: Prng
+  readonly limits?: Partial<NodeLimits>
+}
+
+export class NodeEngine {
+  readonly #state: NodeState
+  readonly #connecting: Connecting
+  readonly #downloading: Downloading
+  readonly #uploading: Uploading
+  #keepAliveAtMs = Number.POSITIVE_INFINITY
+
+  constructor(init: NodeEngineInit) {
+    this.#state = new NodeState(init.peerId, { ...NODE_LIMITS, ...init.limits }, init.prng)
+    this.#connecting = new Connecting(this.#state)
+    this.#downloading = new Downloading(this.#state)
+    this.#uploading = new Uploading(this.#state)
+  }
+
+  step(nowMs: number, event: NodeEvent): NodeEffect[] {
+    switch (event.kind) {
+      case 'swarm-joined': {
+        assert(!this.#state.swarms.has(event.infoHash), 'a swarm is joined once')
+        const swarm = new Swarm(event.infoHash, event.shape, event.have, this.#state.prng)
+        this.#state.swarms.set(event.infoHash, swarm)
+        break
+      }
+      case 'swarm-left':
+        this.#leave(nowMs, event.infoHash)
+        break
+      case 'connected':
+        this.#connected(nowMs, event)
+        break
+      case 'disconnected':
+        this.#disconnected(nowMs, event.connection)
+        break
+      case 'message':
+        this.#withPeer(event.connection, (peer) => this.#message(nowMs, peer, event.message))
+        break
+      case 'block-arrived':
+        this.#withPeer(event.connection, (peer) => {
+          const { fetch, block } = event
+          if (!this.#downloading.blockArrived(nowMs, peer, fetch, block.begin))
+            this.#unasked(nowMs, peer, block.length)
+        })
+        break
+      case 'block-unasked':
+        this.#withPeer(event.connection, (peer) => this.#unasked(nowMs, peer, event.block.length))
+        break
+      case 'block-sent':
+        this.#withPeer(event.connection, (peer) => this.#uploading.sent(nowMs, peer, event.block))
+        break
+      case 'timer':
+        this.#timer(nowMs)
+        break
+      case 'piece-verified': {
+        const bad = this.#downloading.verified(nowMs, event.fetch, event.isRight)
+        if (bad !== undefined) this.#blame(nowMs, bad.peer, bad.index)
+        break
+      }
+      case 'piece-written': {
+        const fetch = this.#downloading.written(event.fetch)
+        if (fetch !== undefined) this.#pieceHere(nowMs, fetch.swarm, fetch.index)
+        break
+      }
+      case 'write-failed':
+        this.#downloading.written(event.fetch)
+        break
+      default:
+        this.#command(nowMs, event)
+    }
+    return this.#state.takeEffects()
+  }
+
+  /** What the owner of a swarm wants. */
+  #command(
+    nowMs: number,
+    event: Extract<
+      NodeEvent,
+      {
+        kind:
+          | 'download-wanted'
+          | 'download-paused'
+          | 'readers-moved'
+          | 'piece-added'
+          | 'peers-found'
+          | 'dial-failed'
+      }
+    >,
+  ): void {
+    const swarm = this.#state.swarms.get(event.infoHash)
+    if (swarm === undefined) return
+    switch (event.kind) {
+      case 'download-wanted':
+        swarm.isDownloading = true
+        this.#downloading.fillSwarm(nowMs, swarm)
+        this.#connecting.dial(nowMs, swarm)
+        break
+      case 'download-paused':
+        this.#downloading.abandonSwarm(swarm)
+        swarm.isDownloading = false
+        for (const peer of swarm.peers) this.#downloading.fill(nowMs, peer)
+        break
+      case 'readers-moved':
+        swarm.readerPositions = event.pieceIndexes
+        this.#downloading.fillSwarm(nowMs, swarm)
+        break
+      case 'piece-added':
+        this.#downloading.pieceHere(swarm, event.index)
+        this.#pieceHere(nowMs, swarm, event.index)
+        this.#downloading.fillSwarm(nowMs, swarm)
+        break
+      case 'peers-found':
+        this.#connecting.found(nowMs, swarm, event.peers)
+        break
+      case 'dial-failed':
+        this.#connecting.dialFailed(nowMs, swarm, event.address)
+        break
+    }
+  }
+
+  #leave(nowMs: number, infoHash: InfoHash): void {
+    const swarm = this.#state.swarms.get(infoHash)
+    if (swarm === undefined) return
+    this.#downloading.abandonSwarm(swarm)
+    swarm.isDownloading = false
+    this.#state.swarms.delete(infoHash)
+    for (const peer of [...swarm.peers]) {
+      this.#state.close(peer, 'swarm-left')
+      this.#state.peers.delete(peer.connection)
+      this.#uploading.peerGone(nowMs, peer)
+    }
+  }
+
+  #connected(nowMs: number, event: Extract<NodeEvent, { kind: 'connected' }>): void {
+    const { connection, infoHash, peerId, dialled } = event
+    const swarm = this.#state.swarms.get(infoHash)
+    if (swarm === undefined) {
+      this.#state.effect({ kind: 'close', connection, reason: 'swarm-left' })
+      return
+    }
+    const admission = this.#connecting.admit(swarm, peerId, dialled)
+    if ('refusal' in admission) {
+      this.#state.effect({ kind: 'close', connection, reason: admission.refusal })
+      this.#connecting.gone(nowMs, swarm, peerId, dialled)
+      return
+    }
+    if (admission.replaces !== undefined) this.#drop(nowMs, admission.replaces, 'duplicate')
+    const peer = createPeer({
+      connection,
+      swarm,
+      peerId,
+      dialled,
+      hasFast: event.hasFast,
+      blockBytesMax: STANDARD_REQUEST_BYTES_MAX,
+      requestsMax: STANDARD_REQUESTS_MAX,
+      requestedBytesMax: this.#state.limits.requestedBytesPerPeerMax,
+      nowMs,
+    })
+    this.#state.peers.set(connection, peer)
+    swarm.peers.add(peer)
+    this.#greet(peer, event.hasExtensions)
+    if (this.#keepAliveAtMs === Number.POSITIVE_INFINITY) {
+      this.#keepAliveAtMs = nowMs + KEEP_ALIVE_MS
+      this.#state.wakeAt(this.#keepAliveAtMs)
+    }
+  }
+
+  /** What is here comes first (BEP 3); requests are allowed last, when the peer knows how long a block may be. */
+  #greet(peer: Peer, hasExtensions: boolean): void {
+    const { have } = peer.swarm
+    if (peer.hasFast && have.isFull) this.#state.send(peer, { kind: 'have-all' })
+    else if (peer.hasFast && have.setCount === 0) this.#state.send(peer, { kind: 'have-none' })
+    else if (have.setCount > 0) this.#state.send(peer, { kind: 'bitfield', bytes: have.toBytes() })
+    if (hasExtensions) {
+      const payload = encodeExtensionHandshake({
+        requestsMax: this.#state.limits.queuedRequestsPerPeerMax,
+        shoal: { blockBytesMax: LONG_BLOCK_BYTES, ticket: new Uint8Array(0) },
+      })
+      this.#state.send(peer, { kind: 'extended', id: EXTENSION_HANDSHAKE_ID, payload })
+    }
+    this.#state.send(peer, { kind: 'unchoke' })
+  }
+
+  #disconnected(nowMs: number, connection: ConnectionId): void {
+    const peer = this.#state.peers.get(connection)
+    if (peer !== undefined) this.#forget(nowMs, peer)
+  }
+
+  #drop(nowMs: number, peer: Peer, reason: CloseReason): void {
+    this.#state.close(peer, reason)
+    this.#forget(nowMs, peer)
+  }
+
+  #forget(nowMs: number, peer: Peer): void {
+    this.#state.peers.delete(peer.connection)
+    peer.swarm.peerGone(peer)
+    this.#connecting.gone(nowMs, peer.swarm, peer.peerId, peer.dialled)
+    this.#uploading.peerGone(nowMs, peer)
+    this.#downloading.peerGone(nowMs, peer)
+  }
+
+  #message(nowMs: number, peer: Peer, message: PeerMessage): void {
+    switch (message.kind) {
+      case 'have':
+        if (message.index >= peer.have.length) this.#drop(nowMs, peer, 'bad-message')
+        else if (peer.swarm.peerHas(peer, message.index)) this.#peerHasMore(nowMs, peer)
+        break
+      case 'bitfield': {
+        const have = Bitfield.fromBytes(message.bytes, peer.have.length)
+        if (have === undefined) {
+          this.#drop(nowMs, peer, 'bad-message')
+          return
+        }
+        for (let index = 0; index < have.length; index++) if (have.has(index)) peer.swarm.peerHas(peer, index)
+        this.#peerHasMore(nowMs, peer)
+        break
+      }
+      case 'have-all':
+        for (let index = 0; index < peer.have.length; index++) peer.swarm.peerHas(peer, index)
+        this.#peerHasMore(nowMs, peer)
+        break
+      case 'choke':
+        peer.isChoking = true
+        this.#downloading.choked(peer)
+        this.#downloading.fillSwarm(nowMs, peer.swarm)
+        break
+      case 'unchoke':
+        peer.isChoking = false
+        this.#downloading.fill(nowMs, peer)
+        break
+      case 'request':
+        if (!this.#uploading.request(nowMs, peer, blockOf(message))) this.#forget(nowMs, peer)
+        break
+      case 'cancel':
+        this.#uploading.cancel(peer, blockOf(message))
+        break
+      case 'reject':
+        this.#downloading.rejected(nowMs, peer, message.index, message.begin)
+        break
+      case 'extended':
+        if (message.id === EXTENSION_HANDSHAKE_ID) this.#extensionHandshake(nowMs, peer, message.payload)
+        break
+      // Nobody is choked here, so nobody's interest matters; suggestions and what is allowed while choked are not used.
+      case 'interested':
+      case 'not-interested':
+      case 'have-none':
+      case 'suggest':
+      case 'allowed-fast':
+      case 'keep-alive':
+        break
+    }
+  }
+
+  #extensionHandshake(nowMs: number, peer: Peer, payload: Uint8Array): void {
+    try {
+      const { requestsMax, shoal } = decodeExtensionHandshake(payload)
+      if (requestsMax !== undefined) peer.requestsMax = Math.min(requestsMax, REQUESTS_MAX)
+      if (shoal === undefined) return
+      peer.blockBytesMax = LONG_BLOCK_BYTES
+      peer.pipeline.blockBytesMax = Math.min(shoal.blockBytesMax, LONG_BLOCK_BYTES)
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error
+      this.#drop(nowMs, peer, 'bad-message')
+    }
+  }
+
+  #peerHasMore(nowMs: number, peer: Peer): void {
+    if (peer.have.isFull && peer.swarm.have.isFull) this.#state.wakeAt(nowMs + COMPLETE_LINGER_MS)
+    this.#downloading.fill(nowMs, peer)
+  }
+
+  #pieceHere(nowMs: number, swarm: Swarm, index: number): void {
+    if (!swarm.pieceHere(index)) return
+    this.#state.effect({ kind: 'piece-here', infoHash: swarm.infoHash, index })
+    for (const peer of swarm.peers) if (!peer.have.has(index)) this.#state.send(peer, { kind: 'have', index })
+    if (swarm.have.isFull) this.#state.wakeAt(nowMs + COMPLETE_LINGER_MS)
+    this.#downloading.pieceDone(nowMs, swarm)
+  }
+
+  #blame(nowMs: number, peer: Peer, index: number): void {
+    const { infoHash } = peer.swarm
+    this.#state.effect({ kind: 'bad-piece', infoHash, index, peerId: peer.peerId })
+    this.#connecting.ban(peer)
+    if (this.#state.peers.has(peer.connection)) this.#drop(nowMs, peer, 'bad-piece')
+    else this.#downloading.fillSwarm(nowMs, peer.swarm)
+  }
+
+  #unasked(nowMs: number, peer: Peer, bytes: number): void {
+    peer.cancelledBytes -= bytes
+    if (peer.cancelledBytes < -UNASKED_BYTES_MAX) this.#drop(nowMs, peer, 'unasked-blocks')
+  }
+
+  #timer(nowMs: number): void {
+    this.#state.timerCame()
+    for (const peer of this.#downloading.checkSilence(nowMs)) this.#drop(nowMs, peer, 'silent')
+    for (const swarm of this.#state.swarms.values())
+      if (swarm.isDownloading) this.#connecting.dial(nowMs, swarm)
+    this.#downloading.fillAll(nowMs)
+    this.#uploading.serve(nowMs)
+    this.#closeIdle(nowMs)
+    this.#keepAlive(nowMs)
+    if (this.#downloading.isWaiting) this.#state.wakeAt(nowMs + CHECK_MS)
+  }
+
+  #closeIdle(nowMs: number): void {
+    for (const peer of this.#state.peers.values()) {
+      if (!peer.have.isFull || !peer.swarm.have.isFull) continue
+      if (nowMs - Math.max(peer.lastServedAtMs, peer.lastBlockAtMs) < COMPLETE_LINGER_MS) {
+        this.#state.wakeAt(nowMs + COMPLETE_LINGER_MS)
+      } else if (peer.sends.length === 0) this.#drop(nowMs, peer, 'both-complete')
+    }
+  }
+
+  #keepAlive(nowMs: number): void {
+    if (nowMs < this.#keepAliveAtMs) {
+      if (this.#keepAliveAtMs !== Number.POSITIVE_INFINITY) this.#state.wakeAt(this.#keepAliveAtMs)
+      return
+    }
+    for (const peer of this.#state.peers.values()) this.#state.send(peer, { kind: 'keep-alive' })
+    this.#keepAliveAtMs = this.#state.peers.size > 0 ? nowMs + KEEP_ALIVE_MS : Number.POSITIVE_INFINITY
+    this.#state.wakeAt(this.#keepAliveAtMs)
+  }
+
+  #withPeer(connection: ConnectionId, act: (peer: Peer) => void): void {
+    // What was under way when a connection closed may still be told of.
+    const peer = this.#state.peers.get(connection)
+    if (peer !== undefined) act(peer)
+  }
+
+  /** Broken bookkeeping is a bug: checked by tests after every step. */
+  check(): void {
+    checkNode(this.#state, this.#downloading, this.#uploading)
+  }
+}
+
+function blockOf({ index, begin, length }: { index: number; begin: number; length: number }) {
+  return { index, begin, length }
+}

@@ -1,0 +1,48 @@
+/** What the parts of a node's engine share: its swarms, its connections, and the effects of the present step. */
+import type { InfoHash, PeerId, Prng } from '@shoal/core'
+import type { PeerMessage } from '@shoal/wire'
+import type { Peer } from './peer.ts'
+import type { CloseReason, ConnectionId, NodeEffect, NodeLimits } from './protocol.ts'
+import type { Swarm } from './swarm.ts'
+
+export class NodeState {
+  readonly swarms = new Map<InfoHash, Swarm>()
+  readonly peers = new Map<ConnectionId, Peer>()
+  #effects: NodeEffect[] = []
+  #timerAtMs = Number.POSITIVE_INFINITY
+
+  constructor(
+    readonly peerId: PeerId,
+    readonly limits: NodeLimits,
+    readonly prng: Prng,
+  ) {}
+
+  effect(effect: NodeEffect): void {
+    this.#effects.push(effect)
+  }
+
+  send(peer: Peer, message: PeerMessage): void {
+    this.#effects.push({ kind: 'send', connection: peer.connection, message })
+  }
+
+  close(peer: Peer, reason: CloseReason): void {
+    this.#effects.push({ kind: 'close', connection: peer.connection, reason })
+  }
+
+  takeEffects(): NodeEffect[] {
+    const effects = this.#effects
+    this.#effects = []
+    return effects
+  }
+
+  /** Sees to it that a `timer` comes at `atMs` at the latest. */
+  wakeAt(atMs: number): void {
+    if (atMs >= this.#timerAtMs) return
+    this.#timerAtMs = atMs
+    this.#effects.push({ kind: 'set-timer', atMs })
+  }
+
+  timerCame(): void {
+    this.#timerAtMs = Number.POSITIVE_INFINITY
+  }
+}

@@ -1,0 +1,95 @@
+/** One connection of a swarm, as the engine knows it. */
+import { Bitfield, type PeerAddress, type PeerId } from '@shoal/core'
+import type { Block } from '@shoal/wire'
+import { Pipeline, type RequestStamp } from './pipeline.ts'
+import type { ConnectionId, FetchId } from './protocol.ts'
+import type { Swarm } from './swarm.ts'
+import { createUploadPeer, type UploadPeer } from './upload-queue.ts'
+
+/** A block that was asked for and is not here. */
+export interface Request {
+  readonly fetch: Fetch
+  readonly block: Block
+  readonly stamp: RequestStamp
+}
+
+export type FetchState = 'fetching' | 'verifying' | 'writing'
+
+/** One piece from one peer: so a bad piece has one culprit, and no other peer writes into its buffer. */
+export interface Fetch {
+  readonly id: FetchId
+  readonly swarm: Swarm
+  readonly peer: Peer
+  readonly index: number
+  readonly bytes: number
+  readonly startedAtMs: number
+  state: FetchState
+  /** The piece's bytes up to here were asked for. */
+  askedBytes: number
+  arrivedBytes: number
+}
+
+export interface Peer extends UploadPeer {
+  readonly connection: ConnectionId
+  readonly swarm: Swarm
+  readonly peerId: PeerId
+  readonly dialled: PeerAddress | undefined
+  readonly hasFast: boolean
+  readonly have: Bitfield
+  readonly pipeline: Pipeline
+  /** The longest block that it may ask for. */
+  blockBytesMax: number
+  /** Requests that it takes at a time. */
+  requestsMax: number
+  /** It has not allowed requests yet, or no more. */
+  isChoking: boolean
+  amInterested: boolean
+  /** How many pieces it has that are missing here. */
+  wantedCount: number
+  /** Its fetches that are not complete yet, oldest first. */
+  readonly fetches: Fetch[]
+  /** Oldest first. */
+  readonly requests: Request[]
+  /** Bytes of requests that were cancelled and may come all the same. */
+  cancelledBytes: number
+  lastBlockAtMs: number
+  /** It kept requests waiting too long: it is asked for nothing until then. */
+  restsUntilMs: number
+  /** How often in a row. */
+  rests: number
+}
+
+export function createPeer(init: {
+  connection: ConnectionId
+  swarm: Swarm
+  peerId: PeerId
+  dialled: PeerAddress | undefined
+  hasFast: boolean
+  blockBytesMax: number
+  requestsMax: number
+  requestedBytesMax: number
+  nowMs: number
+}): Peer {
+  const { swarm } = init
+  return {
+    ...createUploadPeer((index) => swarm.timesSent[index] ?? 0),
+    connection: init.connection,
+    swarm,
+    peerId: init.peerId,
+    dialled: init.dialled,
+    hasFast: init.hasFast,
+    have: new Bitfield(swarm.have.length),
+    pipeline: new Pipeline(init.requestedBytesMax),
+    blockBytesMax: init.blockBytesMax,
+    requestsMax: init.requestsMax,
+    isChoking: true,
+    amInterested: false,
+    wantedCount: 0,
+    fetches: [],
+    requests: [],
+    cancelledBytes: 0,
+    lastBlockAtMs: init.nowMs,
+    restsUntilMs: 0,
+    rests: 0,
+  }
+}

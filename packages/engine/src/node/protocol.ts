@@ -1,0 +1,122 @@
+/**
+ * What the engine of a node is told and what it answers: the border between deciding and moving. Plain data.
+ *
+ * Events are per message, block and piece, never per network chunk. Who performs the effects (sockets and disks in
+ * `swarm/`, the links of a simulator) decides nothing: it answers each `verify`, `write` and `send-block` with one event,
+ * sooner or later, unless the swarm or the connection is gone by then.
+ */
+import type { Bitfield, InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import type { Block, PeerMessage } from '@shoal/wire'
+
+/** A number for each connection, given by who holds it. */
+export type ConnectionId = number
+/** One piece on its way from one peer, and the buffer it goes to. Numbers are never used twice. */
+export type FetchId = number
+
+export interface BlobShape {
+  readonly length: number
+  readonly pieceLength: number
+}
+
+export type NodeEvent =
+  /** @property have what is here already; copied */
+  | { kind: 'swarm-joined'; infoHash: InfoHash; shape: BlobShape; have: Bitfield }
+  | { kind: 'swarm-left'; infoHash: InfoHash }
+  | { kind: 'download-wanted'; infoHash: InfoHash }
+  | { kind: 'download-paused'; infoHash: InfoHash }
+  /** The piece that each reader waits for or will reach next. */
+  | { kind: 'readers-moved'; infoHash: InfoHash; pieceIndexes: readonly number[] }
+  /** A piece came from outside the swarm, verified and written. */
+  | { kind: 'piece-added'; infoHash: InfoHash; index: number }
+  | { kind: 'peers-found'; infoHash: InfoHash; peers: readonly PeerAddress[] }
+  | { kind: 'dial-failed'; infoHash: InfoHash; address: PeerAddress }
+  /** Handshakes were exchanged. @property dialled whom this node dialled, absent where the peer did */
+  | {
+      kind: 'connected'
+      connection: ConnectionId
+      infoHash: InfoHash
+      peerId: PeerId
+      dialled?: PeerAddress
+      hasFast: boolean
+      hasExtensions: boolean
+    }
+  | { kind: 'disconnected'; connection: ConnectionId }
+  | { kind: 'message'; connection: ConnectionId; message: PeerMessage }
+  /** A block that was asked for is in the buffer of its fetch. */
+  | { kind: 'block-arrived'; connection: ConnectionId; fetch: FetchId; block: Block }
+  /** A block came that nobody waits for; its bytes were dropped. */
+  | { kind: 'block-unasked'; connection: ConnectionId; block: Block }
+  | { kind: 'block-sent'; connection: ConnectionId; block: Block }
+  | { kind: 'piece-verified'; infoHash: InfoHash; fetch: FetchId; isRight: boolean }
+  | { kind: 'piece-written'; infoHash: InfoHash; fetch: FetchId }
+  | { kind: 'write-failed'; infoHash: InfoHash; fetch: FetchId }
+  | { kind: 'timer' }
+
+export type CloseReason =
+  | 'duplicate'
+  | 'own-connection'
+  | 'too-many-connections'
+  | 'banned'
+  | 'bad-piece'
+  | 'bad-message'
+  | 'too-many-requests'
+  | 'unasked-blocks'
+  | 'silent'
+  | 'both-complete'
+  | 'swarm-left'
+
+export type NodeEffect =
+  | { kind: 'dial'; infoHash: InfoHash; address: PeerAddress }
+  | { kind: 'close'; connection: ConnectionId; reason: CloseReason }
+  | { kind: 'send'; connection: ConnectionId; message: PeerMessage }
+  /** Ask for a block, which goes to the buffer of its fetch. */
+  | { kind: 'request'; connection: ConnectionId; fetch: FetchId; block: Block }
+  /** Do not wait for it any more; drop it when it comes. */
+  | { kind: 'cancel'; connection: ConnectionId; fetch: FetchId; block: Block }
+  /** Read a block and send it; answered by `block-sent`. */
+  | { kind: 'send-block'; connection: ConnectionId; infoHash: InfoHash; block: Block }
+  /** The piece is in its fetch's buffer: check its hash. Answered by `piece-verified`. */
+  | { kind: 'verify'; infoHash: InfoHash; fetch: FetchId; index: number }
+  /** Answered by `piece-written` or `write-failed`. */
+  | { kind: 'write'; infoHash: InfoHash; fetch: FetchId; index: number }
+  /** The fetch is over: nothing may be put into its buffer any more. */
+  | { kind: 'release'; fetch: FetchId }
+  /** News for the owner: the piece is here. */
+  | { kind: 'piece-here'; infoHash: InfoHash; index: number }
+  /** News for the owner: a peer sent a bad piece and was dropped. */
+  | { kind: 'bad-piece'; infoHash: InfoHash; index: number; peerId: PeerId }
+  /** Send `timer` at this time; replaces what was set before. */
+  | { kind: 'set-timer'; atMs: number }
+
+export interface NodeLimits {
+  /** Connections of all swarms together. */
+  readonly connectionsMax: number
+  /** Connections of one swarm. */
+  readonly connectionsPerSwarmMax: number
+  /** Bytes of the pieces that are on their way, from the first request until they are written. */
+  readonly receiveBytesMax: number
+  /** Bytes asked of one peer at a time. */
+  readonly requestedBytesPerPeerMax: number
+  /** Requests of one peer that wait to be served. */
+  readonly queuedRequestsPerPeerMax: number
+  /** Blocks that are being sent at a time. */
+  readonly uploadSlots: number
+  /** Infinity for no limit. */
+  readonly uploadBytesPerSecond: number
+  readonly downloadBytesPerSecond: number
+}
+
+const MIB = 1024 * 1024
+
+export const NODE_LIMITS: NodeLimits = {
+  connectionsMax: 512,
+  connectionsPerSwarmMax: 64,
+  receiveBytesMax: 48 * MIB,
+  requestedBytesPerPeerMax: 16 * MIB,
+  // libtorrent asks for up to 500 blocks of 16 KiB at a time unless told less.
+  queuedRequestsPerPeerMax: 512,
+  // Few at a time, so that each peer soon has a whole piece to pass on; more than one, so that a slow one holds nobody up.
+  uploadSlots: 4,
+  uploadBytesPerSecond: Number.POSITIVE_INFINITY,
+  downloadBytesPerSecond: Number.POSITIVE_INFINITY,
+}

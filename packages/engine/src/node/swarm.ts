@@ -1,0 +1,106 @@
+/** One blob's swarm, as the engine of one node knows it: what is here, what the peers have, what is on its way. */
+import {
+  assert,
+  Bitfield,
+  type InfoHash,
+  type PeerAddress,
+  type Prng,
+  pieceBytes,
+  pieceCount,
+} from '@shoal/core'
+import type { Fetch, Peer } from './peer.ts'
+import type { BlobShape } from './protocol.ts'
+
+/** An address that was told of, and how it went. */
+export interface KnownAddress {
+  readonly address: PeerAddress
+  state: 'idle' | 'dialling' | 'connected'
+  failures: number
+  retryAtMs: number
+}
+
+export class Swarm {
+  readonly have: Bitfield
+  /** How many peers have each piece. */
+  readonly availability: Uint16Array
+  /** This node's own order of pieces that are equally rare: two nodes rarely ask for the same one. */
+  readonly rank: Uint32Array
+  /** How often this node has begun to send each piece. */
+  readonly timesSent: Uint32Array
+  readonly peers = new Set<Peer>()
+  readonly addresses = new Map<string, KnownAddress>()
+  isDownloading = false
+  readerPositions: readonly number[] = []
+  readonly #fetches = new Map<number, Fetch[]>()
+
+  constructor(
+    readonly infoHash: InfoHash,
+    readonly shape: BlobShape,
+    have: Bitfield,
+    prng: Prng,
+  ) {
+    const count = pieceCount(shape)
+    assert(have.length === count, 'a bitfield has a bit for every piece')
+    this.have = Bitfield.fromBytes(have.toBytes(), count)!
+    this.availability = new Uint16Array(count)
+    this.timesSent = new Uint32Array(count)
+    this.rank = Uint32Array.from(prng.shuffled([...Array(count).keys()]))
+  }
+
+  pieceBytes(index: number): number {
+    return pieceBytes(this.shape, index)
+  }
+
+  /** Fetches of piece `index` that are under way; two at most. */
+  fetchesOf(index: number): readonly Fetch[] {
+    return this.#fetches.get(index) ?? NONE
+  }
+
+  /** Pieces that are being fetched. */
+  get fetchedIndexes(): Iterable<number> {
+    return this.#fetches.keys()
+  }
+
+  addFetch(fetch: Fetch): void {
+    const others = this.#fetches.get(fetch.index)
+    if (others === undefined) this.#fetches.set(fetch.index, [fetch])
+    else others.push(fetch)
+  }
+
+  removeFetch(fetch: Fetch): void {
+    const others = this.#fetches.get(fetch.index)
+    const position = others?.indexOf(fetch) ?? -1
+    assert(others !== undefined && position >= 0, 'a fetch that ends was under way')
+    others.splice(position, 1)
+    if (others.length === 0) this.#fetches.delete(fetch.index)
+  }
+
+  /** Whether every peer has everything: nobody needs rare pieces from here. */
+  get areAllPeersComplete(): boolean {
+    for (const peer of this.peers) if (!peer.have.isFull) return false
+    return true
+  }
+
+  /** @returns whether the peer was not known to have it */
+  peerHas(peer: Peer, index: number): boolean {
+    if (!peer.have.set(index)) return false
+    this.availability[index]!++
+    if (!this.have.has(index)) peer.wantedCount++
+    return true
+  }
+
+  peerGone(peer: Peer): void {
+    this.peers.delete(peer)
+    for (let index = 0; index < peer.have.length; index++)
+      if (peer.have.has(index)) this.availability[index]!--
+  }
+
+  /** @returns whether it was missing */
+  pieceHere(index: number): boolean {
+    if (!this.have.set(index)) return false
+    for (const peer of this.peers) if (peer.have.has(index)) peer.wantedCount--
+    return true
+  }
+}
+
+const NONE: readonly Fetch[] = []

@@ -1,0 +1,73 @@
+/**
+ * Whom to serve next. Pure.
+ *
+ * Peers are cooperative, so nobody is choked and there is no tit-for-tat; what is scarce is the order. A piece that was
+ * begun is finished first, because only a whole piece can be passed on; then comes the piece that this node has sent least
+ * often, so that a lone seeder sends every piece once before it sends any twice; then who has waited longest. Only a few
+ * blocks are sent at a time, at most two to one peer.
+ */
+import type { Block } from '@shoal/wire'
+
+/** A second one keeps the connection busy while the first one's end is being told. */
+const SENDS_PER_PEER_MAX = 2
+/** A send that takes longer is held up by its receiver, and does not keep others from the link. */
+export const SLOW_SEND_MS = 500
+/** Requests that are looked at per peer; the rest wait their turn in the order in which they came. */
+const LOOK_AHEAD = 32
+
+export interface UploadPeer {
+  /** Requests that wait, oldest first. */
+  readonly queue: Block[]
+  readonly sends: { readonly block: Block; readonly sinceMs: number }[]
+  /** The piece of which the last block was sent. */
+  lastPiece: number
+  lastServedAtMs: number
+  /** How often this node has begun to send piece `index` of the peer's swarm. */
+  readonly timesSent: (index: number) => number
+}
+
+export function createUploadPeer(timesSent: (index: number) => number): UploadPeer {
+  return { queue: [], sends: [], lastPiece: -1, lastServedAtMs: 0, timesSent }
+}
+
+/** Takes the best request out of its queue; undefined while every slot is in use or nobody waits. */
+export function takeUpload<P extends UploadPeer>(
+  nowMs: number,
+  peers: Iterable<P>,
+  slots: number,
+): { peer: P; block: Block } | undefined {
+  let best: { peer: P; position: number; score: number } | undefined
+  let busy = 0
+  for (const peer of peers) {
+    for (const { sinceMs } of peer.sends) if (nowMs - sinceMs < SLOW_SEND_MS) busy++
+    if (busy >= slots) return undefined
+    if (peer.queue.length === 0 || peer.sends.length >= SENDS_PER_PEER_MAX) continue
+    const position = bestRequest(peer)
+    const score = scoreOf(peer, peer.queue[position]!.index)
+    const isBetter =
+      best === undefined ||
+      score < best.score ||
+      (score === best.score && peer.lastServedAtMs < best.peer.lastServedAtMs)
+    if (isBetter) best = { peer, position, score }
+  }
+  if (best === undefined) return undefined
+  const [block] = best.peer.queue.splice(best.position, 1)
+  return { peer: best.peer, block: block! }
+}
+
+function bestRequest(peer: UploadPeer): number {
+  let best = 0
+  let bestScore = Number.POSITIVE_INFINITY
+  for (let position = 0; position < peer.queue.length && position < LOOK_AHEAD; position++) {
+    const score = scoreOf(peer, peer.queue[position]!.index)
+    if (score < bestScore) {
+      best = position
+      bestScore = score
+    }
+  }
+  return best
+}
+
+function scoreOf(peer: UploadPeer, index: number): number {
+  return index === peer.lastPiece ? -1 : peer.timesSent(index)
+}

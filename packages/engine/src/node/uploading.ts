@@ -1,0 +1,113 @@
+/** Takes requests, bounds them, and has them served in the order of `upload-queue.ts`. */
+import { TokenBucket } from '@shoal/core'
+import type { Block } from '@shoal/wire'
+import type { NodeState } from './node-state.ts'
+import type { Peer } from './peer.ts'
+import { SLOW_SEND_MS, takeUpload } from './upload-queue.ts'
+
+export class Uploading {
+  readonly #state: NodeState
+  readonly #bucket: TokenBucket
+  /** Peers with requests that wait or blocks that are being sent. */
+  readonly #busy = new Set<Peer>()
+
+  constructor(state: NodeState) {
+    this.#state = state
+    this.#bucket = new TokenBucket(state.limits.uploadBytesPerSecond, 0)
+  }
+
+  /** @returns whether the peer may stay */
+  request(nowMs: number, peer: Peer, block: Block): boolean {
+    const { swarm } = peer
+    const isBlock =
+      block.index < swarm.have.length &&
+      block.length > 0 &&
+      block.length <= peer.blockBytesMax &&
+      block.begin + block.length <= swarm.pieceBytes(block.index)
+    if (!isBlock) {
+      this.#state.close(peer, 'bad-message')
+      return false
+    }
+    if (!swarm.have.has(block.index)) {
+      this.#refuse(peer, block)
+      return true
+    }
+    if (peer.queue.length >= this.#state.limits.queuedRequestsPerPeerMax) {
+      if (peer.hasFast) this.#refuse(peer, block)
+      else this.#state.close(peer, 'too-many-requests')
+      return peer.hasFast
+    }
+    peer.queue.push(block)
+    this.#busy.add(peer)
+    this.serve(nowMs)
+    return true
+  }
+
+  cancel(peer: Peer, block: Block): void {
+    const position = peer.queue.findIndex((queued) => isSame(queued, block))
+    if (position < 0) return
+    peer.queue.splice(position, 1)
+    // BEP 6: every request is answered, by its block or by a reject.
+    this.#refuse(peer, block)
+    this.#settle(peer)
+  }
+
+  sent(nowMs: number, peer: Peer, block: Block): void {
+    const position = peer.sends.findIndex((send) => isSame(send.block, block))
+    if (position >= 0) peer.sends.splice(position, 1)
+    this.#settle(peer)
+    this.serve(nowMs)
+  }
+
+  peerGone(nowMs: number, peer: Peer): void {
+    this.#busy.delete(peer)
+    this.serve(nowMs)
+  }
+
+  /** Has blocks sent as long as there are slots, requests, and room under the rate limit. */
+  serve(nowMs: number): void {
+    const { limits } = this.#state
+    while (this.#busy.size > 0) {
+      if (!this.#bucket.hasAny(nowMs)) {
+        this.#state.wakeAt(this.#bucket.nextAtMs(nowMs))
+        return
+      }
+      const next = takeUpload(nowMs, this.#busy, limits.uploadSlots)
+      if (next === undefined) return
+      this.#begin(nowMs, next.peer, next.block)
+    }
+  }
+
+  #begin(nowMs: number, peer: Peer, block: Block): void {
+    const { swarm } = peer
+    this.#bucket.spend(block.length)
+    if (block.begin === 0) swarm.timesSent[block.index]!++
+    peer.lastPiece = block.index
+    peer.lastServedAtMs = nowMs
+    peer.sends.push({ block, sinceMs: nowMs })
+    this.#state.effect({
+      kind: 'send-block',
+      connection: peer.connection,
+      infoHash: swarm.infoHash,
+      block,
+    })
+    // A send that turns out slow frees its slot; nothing else would tell of it.
+    this.#state.wakeAt(nowMs + SLOW_SEND_MS)
+  }
+
+  #refuse(peer: Peer, block: Block): void {
+    if (peer.hasFast) this.#state.send(peer, { kind: 'reject', ...block })
+  }
+
+  #settle(peer: Peer): void {
+    if (peer.queue.length === 0 && peer.sends.length === 0) this.#busy.delete(peer)
+  }
+
+  get busy(): ReadonlySet<Peer> {
+    return this.#busy
+  }
+}
+
+function isSame(a: Block, b: Block): boolean {
+  return a.index === b.index && a.begin === b.begin && a.length === b.length
+}
