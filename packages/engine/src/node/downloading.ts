@@ -3,6 +3,7 @@
  * for one piece. A piece comes whole from one peer, into a buffer of its own.
  */
 import { TokenBucket } from '@shoal/core'
+import { type Block, isSameBlock } from '@shoal/wire'
 import { choosePiece } from './choose-piece.ts'
 import type { NodeState } from './node-state.ts'
 import type { Fetch, Peer, Request } from './peer.ts'
@@ -70,8 +71,10 @@ export class Downloading {
   }
 
   /** @returns false when nobody waited for it */
-  blockArrived(nowMs: number, peer: Peer, id: FetchId, begin: number): boolean {
-    const position = peer.requests.findIndex((asked) => asked.fetch.id === id && asked.block.begin === begin)
+  blockArrived(nowMs: number, peer: Peer, id: FetchId, arrived: Block): boolean {
+    const position = peer.requests.findIndex(
+      (asked) => asked.fetch.id === id && isSameBlock(asked.block, arrived),
+    )
     if (position < 0) return false
     const [request] = peer.requests.splice(position, 1)
     const { fetch, block, stamp } = request!
@@ -159,8 +162,8 @@ export class Downloading {
   }
 
   /** The peer refuses a block (BEP 6): its piece is asked of others. */
-  rejected(nowMs: number, peer: Peer, index: number, begin: number): void {
-    const request = peer.requests.find(({ block }) => block.index === index && block.begin === begin)
+  rejected(nowMs: number, peer: Peer, block: Block): void {
+    const request = peer.requests.find((asked) => isSameBlock(asked.block, block))
     if (request === undefined) return
     this.#forgetRequest(peer, request)
     this.abandon(request.fetch)

@@ -88,7 +88,7 @@ export class NodeEngine {
       case 'block-arrived':
         this.#withPeer(event.connection, (peer) => {
           const { fetch, block } = event
-          if (!this.#downloading.blockArrived(nowMs, peer, fetch, block.begin))
+          if (!this.#downloading.blockArrived(nowMs, peer, fetch, block))
             this.#unasked(nowMs, peer, block.length)
         })
         break
@@ -284,7 +284,7 @@ export class NodeEngine {
         this.#uploading.cancel(peer, blockOf(message))
         break
       case 'reject':
-        this.#downloading.rejected(nowMs, peer, message.index, message.begin)
+        this.#downloading.rejected(nowMs, peer, blockOf(message))
         break
       case 'extended':
         if (message.id === EXTENSION_HANDSHAKE_ID) this.#extensionHandshake(nowMs, peer, message.payload)

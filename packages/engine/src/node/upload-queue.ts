@@ -22,12 +22,14 @@ export interface UploadPeer {
   /** The piece of which the last block was sent. */
   lastPiece: number
   lastServedAtMs: number
+  /** Its last send was held up: it takes no slot from the others. */
+  isSlow: boolean
   /** How often this node has begun to send piece `index` of the peer's swarm. */
   readonly timesSent: (index: number) => number
 }
 
 export function createUploadPeer(timesSent: (index: number) => number): UploadPeer {
-  return { queue: [], sends: [], lastPiece: -1, lastServedAtMs: 0, timesSent }
+  return { queue: [], sends: [], lastPiece: -1, lastServedAtMs: 0, isSlow: false, timesSent }
 }
 
 /** Takes the best request out of its queue; undefined while every slot is in use or nobody waits. */
@@ -39,9 +41,11 @@ export function takeUpload<P extends UploadPeer>(
   let best: { peer: P; position: number; score: number } | undefined
   let busy = 0
   for (const peer of peers) {
-    for (const { sinceMs } of peer.sends) if (nowMs - sinceMs < SLOW_SEND_MS) busy++
-    if (busy >= slots) return undefined
-    if (peer.queue.length === 0 || peer.sends.length >= SENDS_PER_PEER_MAX) continue
+    for (const { sinceMs } of peer.sends) {
+      if (nowMs - sinceMs >= SLOW_SEND_MS) peer.isSlow = true
+      else if (!peer.isSlow) busy++
+    }
+    if (peer.queue.length === 0 || peer.sends.length >= (peer.isSlow ? 1 : SENDS_PER_PEER_MAX)) continue
     const position = bestRequest(peer)
     const score = scoreOf(peer, peer.queue[position]!.index)
     const isBetter =
@@ -50,7 +54,7 @@ export function takeUpload<P extends UploadPeer>(
       (score === best.score && peer.lastServedAtMs < best.peer.lastServedAtMs)
     if (isBetter) best = { peer, position, score }
   }
-  if (best === undefined) return undefined
+  if (best === undefined || (busy >= slots && !best.peer.isSlow)) return undefined
   const [block] = best.peer.queue.splice(best.position, 1)
   return { peer: best.peer, block: block! }
 }

@@ -1,6 +1,6 @@
 /** Takes requests, bounds them, and has them served in the order of `upload-queue.ts`. */
 import { TokenBucket } from '@shoal/core'
-import type { Block } from '@shoal/wire'
+import { type Block, isSameBlock } from '@shoal/wire'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
 import { SLOW_SEND_MS, takeUpload } from './upload-queue.ts'
@@ -44,7 +44,7 @@ export class Uploading {
   }
 
   cancel(peer: Peer, block: Block): void {
-    const position = peer.queue.findIndex((queued) => isSame(queued, block))
+    const position = peer.queue.findIndex((queued) => isSameBlock(queued, block))
     if (position < 0) return
     peer.queue.splice(position, 1)
     // BEP 6: every request is answered, by its block or by a reject.
@@ -53,8 +53,9 @@ export class Uploading {
   }
 
   sent(nowMs: number, peer: Peer, block: Block): void {
-    const position = peer.sends.findIndex((send) => isSame(send.block, block))
-    if (position >= 0) peer.sends.splice(position, 1)
+    const position = peer.sends.findIndex((send) => isSameBlock(send.block, block))
+    const [send] = position >= 0 ? peer.sends.splice(position, 1) : []
+    if (send !== undefined) peer.isSlow = nowMs - send.sinceMs >= SLOW_SEND_MS
     this.#settle(peer)
     this.serve(nowMs)
   }
@@ -106,8 +107,4 @@ export class Uploading {
   get busy(): ReadonlySet<Peer> {
     return this.#busy
   }
-}
-
-function isSame(a: Block, b: Block): boolean {
-  return a.index === b.index && a.begin === b.begin && a.length === b.length
 }

@@ -3,7 +3,7 @@
  * one block after the other, one latency for all, and the faults that tests ask for. After every step it checks every promise.
  */
 import { assert, Bitfield, createPrng, type PeerAddress, pieceBytes, pieceCount } from '@shoal/core'
-import type { PeerMessage } from '@shoal/wire'
+import type { Block, PeerMessage } from '@shoal/wire'
 import { NodeEngine } from '../node/node-engine.ts'
 import type { BlobShape, FetchId, NodeEffect, NodeEvent, NodeLimits } from '../node/protocol.ts'
 
@@ -319,6 +319,6 @@ export class VirtualSwarm {
   }
 }
 
-function keyOf(connection: number, { index, begin }: { index: number; begin: number }): string {
-  return `${connection} ${index} ${begin}`
+function keyOf(connection: number, { index, begin, length }: Block): string {
+  return `${connection} ${index} ${begin} ${length}`
 }

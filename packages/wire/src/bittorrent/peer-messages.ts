@@ -31,6 +31,10 @@ export interface Block {
   readonly length: number
 }
 
+export function isSameBlock(a: Block, b: Block): boolean {
+  return a.index === b.index && a.begin === b.begin && a.length === b.length
+}
+
 export const MESSAGE_IDS = {
   choke: 0,
   unchoke: 1,
