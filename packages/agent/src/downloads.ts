@@ -138,10 +138,10 @@ export class Downloads {
       entry.download?.heardFromPeer()
     })
     swarm.on('sent', onSent)
-    swarm.on('mismatch', (index) => {
+    swarm.on('mismatch', (index, peer) => {
       onMismatch()
       log.warn(
-        { event: 'piece-mismatch', digest: metainfo.digest, pieceIndex: index },
+        { event: 'piece-mismatch', digest: metainfo.digest, pieceIndex: index, peer },
         'a peer sent a bad piece',
       )
     })

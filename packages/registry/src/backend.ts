@@ -52,7 +52,7 @@ export interface RegistryBackend {
   blobStat(repository: string, digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined>
   /**
    * The bytes [start, end) of a blob, streamed under back-pressure. Once it has given a byte it gives all of them or throws,
-   * and the connection is cut. `signal` aborts when the client goes away, which is normal.
+   * and the connection is cut. A chunk may be overwritten when the next is asked for. `signal` aborts when the client goes away, which is normal.
    */
   readBlob(
     repository: string,

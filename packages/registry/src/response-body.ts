@@ -71,26 +71,25 @@ async function sendChunks(
 async function writeAll(raw: ServerResponse, chunk: Uint8Array, idleTimeoutMs: number): Promise<void> {
   for (let offset = 0; offset < chunk.length; offset += WRITE_BYTES_MAX) {
     if (raw.destroyed) throw new Error('the connection is closed')
-    const isRoomLeft = raw.write(chunk.subarray(offset, offset + WRITE_BYTES_MAX))
-    if (!isRoomLeft) await drained(raw, idleTimeoutMs)
+    await write(raw, chunk.subarray(offset, offset + WRITE_BYTES_MAX), idleTimeoutMs)
   }
 }
 
-function drained(raw: ServerResponse, idleTimeoutMs: number): Promise<void> {
+/** Resolves when the system has taken the bytes, so that their memory may be used again. */
+function write(raw: ServerResponse, bytes: Uint8Array, idleTimeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const settle = (error?: Error) => {
+    const settle = (error?: Error | null) => {
       clearTimeout(timer)
-      raw.off('drain', onDrain).off('close', onClose)
-      if (error === undefined) resolve()
-      else reject(error)
+      raw.off('close', onClose)
+      if (error) reject(error)
+      else resolve()
     }
-    const onDrain = () => settle()
     const onClose = () => settle(new Error('the client closed the connection'))
     const timer = setTimeout(
       () => settle(new Error(`the client took nothing for ${idleTimeoutMs} ms`)),
       idleTimeoutMs,
     )
-    raw.on('drain', onDrain).on('close', onClose)
-    if (raw.destroyed) onClose()
+    raw.on('close', onClose)
+    raw.write(bytes, settle)
   })
 }

@@ -7,7 +7,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Metainfo, parseDigest, pieceLengthFor } from '@shoal/core'
-import { FilePieceStore, FilesystemObjectStore, MeteredObjectStore } from '@shoal/storage'
+import {
+  readBytes as bytesOf,
+  FilePieceStore,
+  FilesystemObjectStore,
+  MeteredObjectStore,
+} from '@shoal/storage'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { OriginCorruptError, OriginMissingError } from './errors.ts'
 import { Gate } from './gate.ts'
@@ -68,11 +73,11 @@ describe('OriginBlob', () => {
   it('reads a blob once for any number of readers, and in one request where it fits a window', async () => {
     const bytes = randomBytes(3_000_000)
     const blob = await open(bytes)
-    const whole = await Promise.all(Array.from({ length: 8 }, () => blob.readRange(0, bytes.length)))
+    const whole = await Promise.all(Array.from({ length: 8 }, () => bytesOf(blob, 0, bytes.length)))
     for (const part of whole) expect(bytes.equals(part)).toBe(true)
     expect(readBytes).toBe(bytes.length)
     expect(reads).toBe(1)
-    await blob.readRange(5, 10)
+    await bytesOf(blob, 5, 10)
     expect(reads).toBe(1)
   })
 
@@ -80,22 +85,22 @@ describe('OriginBlob', () => {
     const bytes = randomBytes(3_000_000)
     const blob = await open(bytes)
     const starts = [2_900_000, 0, 1_500_000, 1_400_000, 700_000]
-    const parts = await Promise.all(starts.map((start) => blob.readRange(start, start + 90_000)))
+    const parts = await Promise.all(starts.map((start) => bytesOf(blob, start, start + 90_000)))
     for (const [i, part] of parts.entries()) {
       expect(bytes.subarray(starts[i]!, starts[i]! + 90_000).equals(part)).toBe(true)
     }
-    await blob.readRange(0, bytes.length)
+    await bytesOf(blob, 0, bytes.length)
     expect(readBytes).toBe(bytes.length)
   })
 
   it('keeps the copy for the next start', async () => {
     const bytes = randomBytes(600_000)
-    await (await open(bytes)).readRange(0, bytes.length)
+    await bytesOf(await open(bytes), 0, bytes.length)
     await expect.poll(() => copies.get(metainfoOf(bytes).digest)?.isComplete).toBe(true)
     await copies.stop()
     await copies.start()
     const again = await open(bytes)
-    expect(bytes.equals(await again.readRange(0, bytes.length))).toBe(true)
+    expect(bytes.equals(await bytesOf(again, 0, bytes.length))).toBe(true)
     expect(readBytes).toBe(bytes.length)
   })
 
@@ -104,18 +109,18 @@ describe('OriginBlob', () => {
     const spoilt = Buffer.from(bytes)
     spoilt[300_000]! ^= 1
     const blob = await open(bytes, spoilt)
-    await expect(blob.readRange(262_144, 262_150)).rejects.toThrow(OriginCorruptError)
-    expect(bytes.subarray(0, 10).equals(await blob.readRange(0, 10))).toBe(true)
+    await expect(bytesOf(blob, 262_144, 262_150)).rejects.toThrow(OriginCorruptError)
+    expect(bytes.subarray(0, 10).equals(await bytesOf(blob, 0, 10))).toBe(true)
   })
 
   it('says when the origin has lost the content, or a part, and tries again when asked again', async () => {
     const bytes = randomBytes(600_000)
     const blob = await open(bytes, bytes.subarray(0, 500_000))
-    await expect(blob.readRange(599_000, 600_000)).rejects.toThrow()
+    await expect(bytesOf(blob, 599_000, 600_000)).rejects.toThrow()
     await objects.delete(KEY)
-    await expect(blob.readRange(599_000, 600_000)).rejects.toThrow(OriginMissingError)
+    await expect(bytesOf(blob, 599_000, 600_000)).rejects.toThrow(OriginMissingError)
     await objects.put(KEY, bytes)
-    expect(bytes.subarray(599_000).equals(await blob.readRange(599_000, 600_000))).toBe(true)
+    expect(bytes.subarray(599_000).equals(await bytesOf(blob, 599_000, 600_000))).toBe(true)
   })
 
   it('streams under back-pressure and stops with its reader', async () => {

@@ -41,19 +41,23 @@ export class OriginBlob implements SwarmPieces {
   }
 
   /** @throws OriginMissingError · OriginCorruptError · StorageError */
-  async readRange(start: number, end: number): Promise<Uint8Array> {
+  async readInto(start: number, parts: readonly Uint8Array[]): Promise<void> {
     const { pieceLength } = this.metainfo
+    const end = parts.reduce((offset, part) => offset + part.length, start)
     const first = Math.floor(start / pieceLength)
     const last = Math.floor((end - 1) / pieceLength)
     for (let index = first; index <= last; index++) await this.#ensure(index)
-    return this.#parts.copy.readRange(start, end)
+    await this.#parts.copy.readInto(start, parts)
   }
 
-  /** The same, streamed. */
+  /** The same, streamed; what is yielded is overwritten when the next is asked for. */
   async *stream({ start, end }: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
-    for (let offset = start; offset < end; offset += READ_CHUNK_BYTES) {
+    const buffer = Buffer.allocUnsafe(Math.min(READ_CHUNK_BYTES, end - start))
+    for (let offset = start; offset < end; offset += buffer.length) {
       signal.throwIfAborted()
-      yield await this.readRange(offset, Math.min(end, offset + READ_CHUNK_BYTES))
+      const chunk = buffer.subarray(0, Math.min(buffer.length, end - offset))
+      await this.readInto(offset, [chunk])
+      yield chunk
     }
   }
 
@@ -91,7 +95,7 @@ export class OriginBlob implements SwarmPieces {
       if (!bytesEqual(hash('sha256', bytes, 'buffer'), pieceSha256(metainfo, index))) {
         throw new OriginCorruptError(metainfo.digest, index)
       }
-      await copy.writePiece(index, bytes)
+      await copy.writePiece(index, [bytes])
       this.#underWay.get(index)?.resolve()
       this.#underWay.delete(index)
     }

@@ -131,7 +131,7 @@ export class Resolver {
   async #whole({ metainfo: { digest, length } }: BlobMetainfo): Promise<Uint8Array> {
     const parts: Uint8Array[] = []
     for await (const part of this.#parts.seeding.read(digest, { start: 0, end: length }, NEVER))
-      parts.push(part)
+      parts.push(Buffer.from(part))
     return Buffer.concat(parts)
   }
 

@@ -74,30 +74,32 @@ export class FileBlob implements StoredBlob {
     })
   }
 
-  async writePiece(index: number, bytes: Uint8Array): Promise<void> {
-    assert(bytes.length === pieceBytes(this.metainfo, index), 'a piece is written whole')
+  async writePiece(index: number, parts: readonly Uint8Array[]): Promise<void> {
+    assert(bytesOf(parts) === pieceBytes(this.metainfo, index), 'a piece is written whole')
     // What is there is right, and its file may be about to get its final name.
     if (this.have.has(index)) return
     await this.#withHandle(async (handle) => {
-      const start = index * this.metainfo.pieceLength
-      for (let written = 0; written < bytes.length; ) {
-        written += (await handle.write(bytes, written, bytes.length - written, start + written)).bytesWritten
+      let position = index * this.metainfo.pieceLength
+      for (let rest = parts; rest.length > 0; ) {
+        const { bytesWritten } = await handle.writev(rest, position)
+        position += bytesWritten
+        rest = withoutFirst(rest, bytesWritten)
       }
     })
     this.have.set(index)
   }
 
-  async readRange(start: number, end: number): Promise<Uint8Array> {
-    assert(start >= 0 && start <= end && end <= this.metainfo.length, 'a range lies within the blob')
-    const buffer = Buffer.allocUnsafe(end - start)
+  async readInto(start: number, parts: readonly Uint8Array[]): Promise<void> {
+    assert(start >= 0 && start + bytesOf(parts) <= this.metainfo.length, 'a range lies within the blob')
     await this.#withHandle(async (handle) => {
-      for (let read = 0; read < buffer.length; ) {
-        const { bytesRead } = await handle.read(buffer, read, buffer.length - read, start + read)
+      let position = start
+      for (let rest = withoutFirst(parts, 0); rest.length > 0; ) {
+        const { bytesRead } = await handle.readv(rest, position)
         assert(bytesRead > 0, 'a file keeps its length')
-        read += bytesRead
+        position += bytesRead
+        rest = withoutFirst(rest, bytesRead)
       }
     })
-    return buffer
   }
 
   complete(): Promise<void> {
@@ -169,4 +171,20 @@ export class FileBlob implements StoredBlob {
       // It could not be opened: whoever opened it has heard of it.
     }
   }
+}
+
+function bytesOf(parts: readonly Uint8Array[]): number {
+  let bytes = 0
+  for (const part of parts) bytes += part.length
+  return bytes
+}
+
+/** What is left of `parts` after their first `count` bytes. */
+function withoutFirst(parts: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  let skipped = 0
+  for (const [position, part] of parts.entries()) {
+    if (skipped + part.length > count) return [part.subarray(count - skipped), ...parts.slice(position + 1)]
+    skipped += part.length
+  }
+  return []
 }

@@ -11,7 +11,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BlobDigestMismatchError, BlobRemovedError } from './errors.ts'
 import { FilePieceStore } from './file-piece-store.ts'
-import type { StoredBlob } from './piece-store.ts'
+import { readBytes, type StoredBlob } from './piece-store.ts'
 
 let folder: string
 const opened: FilePieceStore[] = []
@@ -53,7 +53,7 @@ const pieceOf = (index: number) =>
   bytes.subarray(index * metainfo.pieceLength, index * metainfo.pieceLength + pieceBytes(metainfo, index))
 
 async function write(blob: StoredBlob, indexes: readonly number[]): Promise<void> {
-  await Promise.all(indexes.map((index) => blob.writePiece(index, pieceOf(index))))
+  await Promise.all(indexes.map((index) => blob.writePiece(index, [pieceOf(index)])))
 }
 
 const partialFile = () => join(folder, 'partial', `sha256-${digestHex(metainfo.digest)}`)
@@ -68,11 +68,11 @@ describe('FilePieceStore', () => {
         async (order, a, b) => {
           const store = await start()
           const blob = await store.open(metainfo)
-          for (const index of order) await blob.writePiece(index, pieceOf(index))
+          for (const index of order) await blob.writePiece(index, [pieceOf(index)])
           const [from, to] = a < b ? [a, b] : [b, a]
-          expect(bytes.subarray(from, to).equals(await blob.readRange(from, to))).toBe(true)
+          expect(bytes.subarray(from, to).equals(await readBytes(blob, from, to))).toBe(true)
           await blob.complete()
-          expect(bytes.subarray(from, to).equals(await blob.readRange(from, to))).toBe(true)
+          expect(bytes.subarray(from, to).equals(await readBytes(blob, from, to))).toBe(true)
           await store.remove(metainfo.digest)
         },
       ),
@@ -113,7 +113,7 @@ describe('FilePieceStore', () => {
     const found = (await start()).get(metainfo.digest)
     expect(found?.isComplete).toBe(true)
     expect(found?.have.isFull).toBe(true)
-    expect(bytes.equals(await found!.readRange(0, bytes.length))).toBe(true)
+    expect(bytes.equals(await readBytes(found!, 0, bytes.length))).toBe(true)
     expect(await readdir(join(folder, 'partial'))).toEqual([])
   })
 
@@ -139,7 +139,7 @@ describe('FilePieceStore', () => {
     const blob = await (await start()).open(empty)
     expect(blob.have.isFull).toBe(true)
     await blob.complete()
-    expect(await blob.readRange(0, 0)).toHaveLength(0)
+    expect(await readBytes(blob, 0, 0)).toHaveLength(0)
     expect((await start()).get(empty.digest)?.isComplete).toBe(true)
   })
 
@@ -148,12 +148,12 @@ describe('FilePieceStore', () => {
     const blob = await store.open(metainfo)
     await write(blob, [0, 1])
     const reads = Array.from({ length: 10 }, () =>
-      blob.readRange(0, 500_000).catch((error: unknown) => error),
+      readBytes(blob, 0, 500_000).catch((error: unknown) => error),
     )
     await store.remove(metainfo.digest)
     await Promise.all(reads)
     expect(store.get(metainfo.digest)).toBeUndefined()
-    await expect(blob.readRange(0, 1)).rejects.toThrow(BlobRemovedError)
+    await expect(readBytes(blob, 0, 1)).rejects.toThrow(BlobRemovedError)
     expect((await start()).blobs()).toEqual([])
     const again = await store.open(metainfo)
     expect(again.have.setCount).toBe(0)
@@ -178,7 +178,7 @@ describe('FilePieceStore', () => {
     for (let n = 0; n < 200; n++) {
       const small = randomBytes(100)
       const blob = await store.open(metainfoOf(small))
-      await blob.writePiece(0, small)
+      await blob.writePiece(0, [small])
       await blob.complete()
     }
     await store.stop()

@@ -16,17 +16,28 @@ export interface StoredBlob {
   readonly isComplete: boolean
   /**
    * Keeps piece `index`, in place; `have` has it when the promise resolves.
-   * @param bytes exactly the piece, verified by the caller
+   * @param parts exactly the piece, one part after the other, verified by the caller
    */
-  writePiece(index: number, bytes: Uint8Array): Promise<void>
-  /** Bytes [start, end) of the blob; every piece that they touch must be in `have`. */
-  readRange(start: number, end: number): Promise<Uint8Array>
+  writePiece(index: number, parts: readonly Uint8Array[]): Promise<void>
+  /** Fills `parts`, one after the other, with the blob's bytes from `start` on; all of pieces that are in `have`. */
+  readInto(start: number, parts: readonly Uint8Array[]): Promise<void>
   /**
    * Checks the digest of the whole blob, makes it durable and keeps it as complete. All pieces must be there. Called
    * twice, it does the work once.
    * @throws BlobDigestMismatchError when the bytes are not the blob; every piece is forgotten then
    */
   complete(): Promise<void>
+}
+
+/** Bytes [start, end) in memory of their own; for what is short. */
+export async function readBytes(
+  from: Pick<StoredBlob, 'readInto'>,
+  start: number,
+  end: number,
+): Promise<Uint8Array> {
+  const bytes = Buffer.allocUnsafe(end - start)
+  await from.readInto(start, [bytes])
+  return bytes
 }
 
 export interface PieceStore {

@@ -12,9 +12,10 @@ import type { Bitfield, InfoHash, Metainfo, PeerAddress, PeerId, Prng } from '@s
 export interface SwarmPieces {
   /** Grows when pieces are written. */
   readonly have: Bitfield
-  writePiece(index: number, bytes: Uint8Array): Promise<void>
-  /** Bytes [start, end) of the blob, all of pieces in `have`. */
-  readRange(start: number, end: number): Promise<Uint8Array>
+  /** @param parts exactly the piece, one part after the other */
+  writePiece(index: number, parts: readonly Uint8Array[]): Promise<void>
+  /** Fills `parts`, one after the other, with the blob's bytes from `start` on; all of pieces in `have`. */
+  readInto(start: number, parts: readonly Uint8Array[]): Promise<void>
 }
 
 export interface SwarmInit {
@@ -29,8 +30,8 @@ export interface SwarmEvents {
   /** Payload bytes came from a peer; `connectedAs` is what it was dialled as, if it was. */
   received: [bytes: number, from: PeerId]
   sent: [bytes: number]
-  /** A peer sent a piece that was not what the metainfo says. Nothing was kept. */
-  mismatch: [index: number]
+  /** A peer sent a piece that was not what the metainfo says, and was dropped. Nothing was kept. */
+  mismatch: [index: number, from: PeerId | undefined]
   /** The engine gave the swarm up, as when the disk is full. */
   failed: [error: Error]
 }

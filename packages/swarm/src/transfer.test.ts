@@ -35,7 +35,7 @@ function begin(indexes: readonly number[] = []) {
   const swarm = new QuietSwarm()
   const transfer = new Transfer({ blob: pieces, swarm })
   const arrive = async (index: number) => {
-    await pieces.writePiece(index, piece(index))
+    await pieces.writePiece(index, [piece(index)])
     swarm.emit('piece', index)
   }
   return { pieces, swarm, transfer, arrive }
@@ -43,7 +43,7 @@ function begin(indexes: readonly number[] = []) {
 
 async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const parts: Uint8Array[] = []
-  for await (const chunk of chunks) parts.push(chunk)
+  for await (const chunk of chunks) parts.push(Buffer.from(chunk))
   return Buffer.concat(parts)
 }
 

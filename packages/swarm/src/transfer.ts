@@ -64,18 +64,20 @@ export class Transfer extends EventEmitter<TransferEvents> {
     ) {
       throw new PieceMismatchError(metainfo.digest, index, source)
     }
-    await this.blob.writePiece(index, bytes)
+    await this.blob.writePiece(index, [bytes])
     this.swarm.addPiece(index)
     this.#advance()
   }
 
   /**
-   * The bytes [start, end) in order, each as soon as it is here. Stop iterating, or abort, to cancel.
+   * The bytes [start, end) in order, each as soon as it is here. Stop iterating, or abort, to cancel. What is yielded is
+   * overwritten when the next is asked for.
    * @throws TransferFailedError when the transfer failed before the last byte
    */
   async *read(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const { metainfo, have } = this.blob
     const reader = { pieceIndex: Math.floor(start / metainfo.pieceLength) }
+    const buffer = Buffer.allocUnsafe(Math.min(READ_CHUNK_BYTES, end - start))
     this.#readers.add(reader)
     this.#tellPositions()
     try {
@@ -88,9 +90,9 @@ export class Transfer extends EventEmitter<TransferEvents> {
         }
         await this.#until(() => have.has(pieceIndex), signal)
         const pieceEnd = pieceIndex * metainfo.pieceLength + pieceBytes(metainfo, pieceIndex)
-        const chunkEnd = Math.min(end, pieceEnd, offset + READ_CHUNK_BYTES)
-        const chunk = await this.blob.readRange(offset, chunkEnd)
-        offset = chunkEnd
+        const chunk = buffer.subarray(0, Math.min(end, pieceEnd, offset + buffer.length) - offset)
+        await this.blob.readInto(offset, [chunk])
+        offset += chunk.length
         // The last byte is held back until the digest of the whole is known to be right.
         if (offset === metainfo.length) await this.whenComplete(signal)
         yield chunk

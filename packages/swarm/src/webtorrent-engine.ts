@@ -18,6 +18,7 @@ import {
   pieceSha256,
   READER_WINDOW_PIECES,
 } from '@shoal/core'
+import { readBytes } from '@shoal/storage'
 import WebTorrent, { type ChunkStore, type Torrent, type Wire } from 'webtorrent'
 import type { Swarm, SwarmEngine, SwarmEngineInit, SwarmEvents, SwarmInit } from './engine.ts'
 import { PeerListenError, PieceMismatchError } from './errors.ts'
@@ -246,7 +247,8 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
       this.#banned.add(wire.peerId)
       wire.destroy()
     }
-    this.emit('mismatch', index)
+    const [only, ...others] = wires
+    this.emit('mismatch', index, others.length === 0 ? only?.peerId : undefined)
   }
 
   #unwant(indexes: readonly number[]): void {
@@ -275,7 +277,7 @@ function chunkStoreOf({ metainfo, pieces }: SwarmInit, onMismatch: (index: numbe
         callback(new PieceMismatchError(metainfo.digest, index, 'a peer'))
         return
       }
-      pieces.writePiece(index, bytes).then(() => callback(null), callback)
+      pieces.writePiece(index, [bytes]).then(() => callback(null), callback)
     }
 
     get(
@@ -290,7 +292,7 @@ function chunkStoreOf({ metainfo, pieces }: SwarmInit, onMismatch: (index: numbe
         callback(new RangeError(`bytes beyond the end of piece ${index} were asked for`))
         return
       }
-      pieces.readRange(pieceStart + offset, pieceStart + offset + length).then(
+      readBytes(pieces, pieceStart + offset, pieceStart + offset + length).then(
         (bytes) => callback(null, bytes),
         (error) => callback(error),
       )

@@ -120,7 +120,7 @@ export function engineContract(name: string, create: (init: SwarmEngineInit) => 
       await expect.poll(() => swarm.peersConnected).toBe(1)
       for (let index = 0; index < held.have.length; index++) {
         const start = index * blob.metainfo.pieceLength
-        await held.writePiece(index, blob.bytes.subarray(start, start + blob.metainfo.pieceLength))
+        await held.writePiece(index, [blob.bytes.subarray(start, start + blob.metainfo.pieceLength)])
         relay.addPiece(index)
       }
       await fetched(swarm, pieces)
@@ -137,7 +137,7 @@ export function engineContract(name: string, create: (init: SwarmEngineInit) => 
       const mismatch = once(swarm, 'mismatch')
       swarm.download()
       swarm.connect([addressOf(liar)])
-      expect(await mismatch).toEqual([0])
+      expect(await mismatch).toEqual([0, liar.peerId])
       expect(pieces.have.has(0)).toBe(false)
       await join(honest, MemoryPieces.all(blob))
       swarm.connect([addressOf(honest)])

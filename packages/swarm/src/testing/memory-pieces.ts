@@ -54,14 +54,18 @@ export class MemoryPieces implements StoredBlob {
     return new MemoryPieces(blob, [])
   }
 
-  async writePiece(index: number, bytes: Uint8Array): Promise<void> {
+  async writePiece(index: number, parts: readonly Uint8Array[]): Promise<void> {
     this.writes.push(index)
-    this.bytes.set(bytes, index * this.metainfo.pieceLength)
+    Buffer.concat(parts).copy(this.bytes, index * this.metainfo.pieceLength)
     this.have.set(index)
   }
 
-  async readRange(start: number, end: number): Promise<Uint8Array> {
-    return this.bytes.subarray(start, end)
+  async readInto(start: number, parts: readonly Uint8Array[]): Promise<void> {
+    let offset = start
+    for (const part of parts) {
+      part.set(this.bytes.subarray(offset, offset + part.length))
+      offset += part.length
+    }
   }
 
   async complete(): Promise<void> {
