@@ -7,6 +7,7 @@
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Bitfield, InfoHash, Metainfo, PeerAddress, PeerId, Prng } from '@shoal/core'
+import { NODE_LIMITS } from '@shoal/engine'
 
 /** Where an engine keeps and finds verified pieces: a `StoredBlob`, or the seeder's view of its origin. */
 export interface SwarmPieces {
@@ -25,7 +26,7 @@ export interface SwarmInit {
 }
 
 export interface SwarmEvents {
-  /** Piece `index` was verified and written by the engine. */
+  /** Piece `index` is in `pieces` now. */
   piece: [index: number]
   /** Payload bytes came from a peer; `connectedAs` is what it was dialled as, if it was. */
   received: [bytes: number, from: PeerId]
@@ -75,4 +76,39 @@ export interface SwarmEngineInit {
   readonly prng: Prng
   /** A connection on the peer port that does not open with BitTorrent's handshake; refused where absent. */
   readonly onOtherProtocol?: (socket: Socket) => void
+  /** What is not given has its default; the webtorrent engine has limits of its own. */
+  readonly limits?: Partial<SwarmLimits>
+}
+
+/** What strangers and neighbours can make an engine spend. */
+export interface SwarmLimits {
+  readonly connectionsMax: number
+  readonly connectionsPerSwarmMax: number
+  /** Connections on which no handshake is finished yet. */
+  readonly unfinishedHandshakesMax: number
+  /** The longest block that is asked for, served or taken, in bytes: the longest frame. */
+  readonly blockBytesMax: number
+  /** Requests of one peer that wait to be served. */
+  readonly queuedRequestsPerPeerMax: number
+  /** Blocks that are being sent at a time. */
+  readonly uploadSlots: number
+  /** Memory for pieces that arrive and are sent. */
+  readonly bufferBytes: number
+  /** Infinity for no limit. */
+  readonly uploadBytesPerSecond: number
+  readonly downloadBytesPerSecond: number
+}
+
+const MIB = 1024 * 1024
+
+export const DEFAULT_SWARM_LIMITS: SwarmLimits = {
+  connectionsMax: NODE_LIMITS.connectionsMax,
+  connectionsPerSwarmMax: NODE_LIMITS.connectionsPerSwarmMax,
+  unfinishedHandshakesMax: 128,
+  blockBytesMax: NODE_LIMITS.blockBytesMax,
+  queuedRequestsPerPeerMax: NODE_LIMITS.queuedRequestsPerPeerMax,
+  uploadSlots: NODE_LIMITS.uploadSlots,
+  bufferBytes: 64 * MIB,
+  uploadBytesPerSecond: NODE_LIMITS.uploadBytesPerSecond,
+  downloadBytesPerSecond: NODE_LIMITS.downloadBytesPerSecond,
 }

@@ -10,5 +10,6 @@ export async function createEngine(name: EngineName, init: SwarmEngineInit): Pro
     const { WebTorrentEngine } = await import('./webtorrent-engine.ts')
     return new WebTorrentEngine(init)
   }
-  throw new Error('the native engine is not built yet')
+  const { NativeEngine } = await import('./native/native-engine.ts')
+  return new NativeEngine(init)
 }

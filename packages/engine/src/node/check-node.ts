@@ -1,6 +1,6 @@
 /** What must hold between any two steps of a node's engine. Expensive: for tests and the simulator. */
 import { assert } from '@shoal/core'
-import type { Downloading } from './downloading.ts'
+import { bufferBytes, type Downloading } from './downloading.ts'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
 import type { Swarm } from './swarm.ts'
@@ -16,7 +16,7 @@ export function checkNode(state: NodeState, downloading: Downloading, uploading:
 
   let receiveBytes = 0
   for (const fetch of downloading.fetches.values()) {
-    receiveBytes += fetch.bytes
+    receiveBytes += bufferBytes(fetch.bytes)
     assert(fetch.swarm.fetchesOf(fetch.index).includes(fetch), 'a swarm knows its fetches')
     assert(!fetch.swarm.have.has(fetch.index), 'nothing that is here is fetched')
     assert(fetch.arrivedBytes <= fetch.askedBytes, 'nothing arrives that was not asked for')

@@ -7,7 +7,7 @@ import { type Block, isSameBlock } from '@shoal/wire'
 import { choosePiece } from './choose-piece.ts'
 import type { NodeState } from './node-state.ts'
 import type { Fetch, Peer, Request } from './peer.ts'
-import type { FetchId } from './protocol.ts'
+import { BUFFER_PAGE_BYTES, type FetchId } from './protocol.ts'
 import type { Swarm } from './swarm.ts'
 
 /** How often peers that keep others waiting are looked for while something is on its way. */
@@ -203,7 +203,7 @@ export class Downloading {
     if (chosen === undefined) return undefined
     const { swarm } = peer
     const bytes = swarm.pieceBytes(chosen)
-    if (!this.#hasRoomFor(peer, bytes)) {
+    if (!this.#hasRoomFor(peer, bufferBytes(bytes))) {
       this.#isStarved = true
       return undefined
     }
@@ -218,7 +218,7 @@ export class Downloading {
       askedBytes: 0,
       arrivedBytes: 0,
     }
-    this.#receiveBytes += bytes
+    this.#receiveBytes += bufferBytes(bytes)
     this.#fetches.set(fetch.id, fetch)
     swarm.addFetch(fetch)
     peer.fetches.push(fetch)
@@ -311,7 +311,7 @@ export class Downloading {
   #end(fetch: Fetch): void {
     this.#fetches.delete(fetch.id)
     fetch.swarm.removeFetch(fetch)
-    this.#receiveBytes -= fetch.bytes
+    this.#receiveBytes -= bufferBytes(fetch.bytes)
     this.#state.effect({ kind: 'release', fetch: fetch.id })
   }
 
@@ -328,4 +328,9 @@ export class Downloading {
     peer.amInterested = isInterested
     this.#state.send(peer, { kind: isInterested ? 'interested' : 'not-interested' })
   }
+}
+
+/** What a piece takes of the buffers. */
+export function bufferBytes(pieceBytes: number): number {
+  return Math.ceil(pieceBytes / BUFFER_PAGE_BYTES) * BUFFER_PAGE_BYTES
 }

@@ -30,8 +30,6 @@ import {
 import { Swarm } from './swarm.ts'
 import { Uploading } from './uploading.ts'
 
-/** Longest block that this node serves to Shoal's peers: a piece. */
-export const LONG_BLOCK_BYTES = 4 * 1024 * 1024
 /** Some clients ask for blocks of up to 128 KiB though BEP 3 has 16 KiB. */
 const STANDARD_REQUEST_BYTES_MAX = 128 * 1024
 /** Requests that a client takes at a time unless it says otherwise (libtorrent's and webtorrent's figure). */
@@ -223,7 +221,7 @@ export class NodeEngine {
     if (hasExtensions) {
       const payload = encodeExtensionHandshake({
         requestsMax: this.#state.limits.queuedRequestsPerPeerMax,
-        shoal: { blockBytesMax: LONG_BLOCK_BYTES, ticket: new Uint8Array(0) },
+        shoal: { blockBytesMax: this.#state.limits.blockBytesMax, ticket: new Uint8Array(0) },
       })
       this.#state.send(peer, { kind: 'extended', id: EXTENSION_HANDSHAKE_ID, payload })
     }
@@ -305,8 +303,9 @@ export class NodeEngine {
       const { requestsMax, shoal } = decodeExtensionHandshake(payload)
       if (requestsMax !== undefined) peer.requestsMax = Math.min(requestsMax, REQUESTS_MAX)
       if (shoal === undefined) return
-      peer.blockBytesMax = LONG_BLOCK_BYTES
-      peer.pipeline.blockBytesMax = Math.min(shoal.blockBytesMax, LONG_BLOCK_BYTES)
+      const { blockBytesMax } = this.#state.limits
+      peer.blockBytesMax = blockBytesMax
+      peer.pipeline.blockBytesMax = Math.min(shoal.blockBytesMax, blockBytesMax)
     } catch (error) {
       if (!(error instanceof WireError)) throw error
       this.#drop(nowMs, peer, 'bad-message')

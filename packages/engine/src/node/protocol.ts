@@ -88,6 +88,9 @@ export type NodeEffect =
   /** Send `timer` at this time; replaces what was set before. */
   | { kind: 'set-timer'; atMs: number }
 
+/** Buffers come in pages of this size: a shorter piece takes a whole one. */
+export const BUFFER_PAGE_BYTES = 256 * 1024
+
 export interface NodeLimits {
   /** Connections of all swarms together. */
   readonly connectionsMax: number
@@ -97,6 +100,8 @@ export interface NodeLimits {
   readonly receiveBytesMax: number
   /** Bytes asked of one peer at a time. */
   readonly requestedBytesPerPeerMax: number
+  /** The longest block that is asked for or served, in bytes. */
+  readonly blockBytesMax: number
   /** Requests of one peer that wait to be served. */
   readonly queuedRequestsPerPeerMax: number
   /** Blocks that are being sent at a time. */
@@ -113,6 +118,7 @@ export const NODE_LIMITS: NodeLimits = {
   connectionsPerSwarmMax: 64,
   receiveBytesMax: 48 * MIB,
   requestedBytesPerPeerMax: 16 * MIB,
+  blockBytesMax: 4 * MIB,
   // libtorrent asks for up to 500 blocks of 16 KiB at a time unless told less.
   queuedRequestsPerPeerMax: 512,
   // Few at a time, so that each peer soon has a whole piece to pass on; twenty nodes, one seeder, 128 pieces: the last

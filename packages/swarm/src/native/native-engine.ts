@@ -1,0 +1,382 @@
+/**
+ * Shoal's own engine: performs on sockets and disks what `NodeEngine` decides.
+ *
+ *   peers ──▶ peer connections ──events──▶ NodeEngine ──effects──▶ here
+ *                  │ ▲                                              │
+ *                  ▼ │                                              ▼
+ *                 pages ◀── page cache ◀── pieces on disk ◀── hasher, writes
+ *
+ * A byte that arrives is touched three times: the kernel puts it into a page, the hashing thread reads it there, the kernel
+ * takes it to the file. One that leaves goes from its page to the kernel.
+ */
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { bytesEqual, type InfoHash, type PeerAddress, pieceSha256 } from '@shoal/core'
+import { type ConnectionId, type FetchId, type NodeEffect, NodeEngine, type NodeEvent } from '@shoal/engine'
+import { sharedHasher } from '@shoal/storage'
+import type { Handshake } from '@shoal/wire'
+import {
+  DEFAULT_SWARM_LIMITS,
+  type Swarm,
+  type SwarmEngine,
+  type SwarmEngineInit,
+  type SwarmInit,
+  type SwarmLimits,
+} from '../engine.ts'
+import { PeerListenError } from '../errors.ts'
+import { routeByFirstByte } from '../peer-port.ts'
+import { FetchBuffer } from './fetch-buffer.ts'
+import { NativeSwarm } from './native-swarm.ts'
+import { PageCache } from './page-cache.ts'
+import { PagePool } from './page-pool.ts'
+import { PeerConnection } from './peer-connection.ts'
+import { type ShakenHands, shakeHands } from './shake-hands.ts'
+
+const DIAL_TIMEOUT_MS = 3_000
+const HANDSHAKE_TIMEOUT_MS = 5_000
+/** Of the buffers, what sending may hold; the rest is for what arrives. */
+const READ_SHARE = 1 / 4
+/** Pieces that were given up while they were being hashed or written hold their pages for a moment. */
+const SLACK_BYTES = 8 * 1024 * 1024
+
+interface Joined {
+  readonly init: SwarmInit
+  readonly swarm: NativeSwarm
+  readonly connections: Set<ConnectionId>
+  /** Writes under way. */
+  readonly writing: Set<Promise<void>>
+}
+
+interface Connected {
+  readonly connection: PeerConnection
+  readonly infoHash: InfoHash
+  readonly peerId: string
+}
+
+export class NativeEngine implements SwarmEngine {
+  readonly #init: SwarmEngineInit
+  readonly #limits: SwarmLimits
+  readonly #decider: NodeEngine
+  readonly #cache: PageCache
+  readonly #pool: PagePool
+  readonly #swarms = new Map<InfoHash, Joined>()
+  readonly #connections = new Map<ConnectionId, Connected>()
+  readonly #buffers = new Map<FetchId, FetchBuffer>()
+  readonly #connectionOfFetch = new Map<FetchId, ConnectionId>()
+  /** Sockets on which no handshake is finished yet. */
+  readonly #unfinished = new Set<Socket>()
+  readonly #events: NodeEvent[] = []
+  #isStepping = false
+  #nextConnection: ConnectionId = 1
+  #timer: NodeJS.Timeout | undefined
+  #server: Server | undefined
+  #port = 0
+
+  constructor(init: SwarmEngineInit) {
+    this.#init = init
+    this.#limits = { ...DEFAULT_SWARM_LIMITS, ...init.limits }
+    const { bufferBytes, unfinishedHandshakesMax: _, ...limits } = this.#limits
+    const readBytesMax = bufferBytes * READ_SHARE
+    this.#decider = new NodeEngine({
+      peerId: init.peerId,
+      prng: init.prng,
+      limits: { ...limits, receiveBytesMax: bufferBytes - readBytesMax },
+    })
+    this.#pool = new PagePool({ bytesMax: bufferBytes + SLACK_BYTES })
+    this.#cache = new PageCache(this.#pool, { readBytesMax })
+  }
+
+  get peerId() {
+    return this.#init.peerId
+  }
+
+  get address() {
+    return { host: this.#init.host, port: this.#port }
+  }
+
+  async start(): Promise<void> {
+    const { host, port } = this.#init
+    const server = createServer((socket) => this.#accepted(socket))
+    server.listen(port, host)
+    try {
+      await once(server, 'listening')
+    } catch (cause) {
+      throw new PeerListenError(host, port, { cause })
+    }
+    this.#server = server
+    this.#port = (server.address() as AddressInfo).port
+  }
+
+  async stop(): Promise<void> {
+    const server = this.#server
+    if (server === undefined) return
+    this.#server = undefined
+    server.close()
+    await Promise.all([...this.#swarms.values()].map(({ swarm }) => swarm.leave()))
+    for (const socket of this.#unfinished) socket.destroy()
+    for (const { connection } of this.#connections.values()) connection.close()
+    clearTimeout(this.#timer)
+    this.#cache.stop()
+    this.#pool.stop()
+  }
+
+  async join(init: SwarmInit): Promise<Swarm> {
+    if (this.#server === undefined) throw new Error('the engine is not started')
+    const { infoHash, metainfo, pieces } = init
+    const joined: Joined = {
+      init,
+      connections: new Set(),
+      writing: new Set(),
+      swarm: new NativeSwarm({
+        infoHash,
+        step: (event) => this.#step(event),
+        peersConnected: () => joined.connections.size,
+        leave: () => this.#leave(joined),
+      }),
+    }
+    this.#swarms.set(infoHash, joined)
+    this.#step({
+      kind: 'swarm-joined',
+      infoHash,
+      shape: { length: metainfo.length, pieceLength: metainfo.pieceLength },
+      have: pieces.have,
+    })
+    return joined.swarm
+  }
+
+  async #leave(joined: Joined): Promise<void> {
+    const { infoHash, pieces } = joined.init
+    if (this.#swarms.get(infoHash) !== joined) return
+    this.#step({ kind: 'swarm-left', infoHash })
+    this.#swarms.delete(infoHash)
+    await Promise.all(joined.writing)
+    this.#cache.forget(pieces)
+  }
+
+  /** Events that come up while effects are performed wait for their turn. */
+  #step(event: NodeEvent): void {
+    this.#events.push(event)
+    if (this.#isStepping) return
+    this.#isStepping = true
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        for (const effect of this.#decider.step(nowMs(), next)) this.#perform(effect)
+      }
+    } finally {
+      this.#isStepping = false
+    }
+  }
+
+  #perform(effect: NodeEffect): void {
+    switch (effect.kind) {
+      case 'dial':
+        void this.#dial(effect.infoHash, effect.address)
+        break
+      case 'close':
+        this.#connections.get(effect.connection)?.connection.close()
+        break
+      case 'send':
+        this.#connections.get(effect.connection)?.connection.send(effect.message)
+        break
+      case 'request':
+        this.#connectionOfFetch.set(effect.fetch, effect.connection)
+        this.#connections.get(effect.connection)?.connection.request(effect.fetch, effect.block)
+        break
+      case 'cancel':
+        this.#connections.get(effect.connection)?.connection.cancel(effect.fetch, effect.block)
+        break
+      case 'send-block':
+        this.#connections.get(effect.connection)?.connection.sendBlock(effect.block)
+        break
+      case 'verify':
+        void this.#verify(effect)
+        break
+      case 'write':
+        this.#write(effect)
+        break
+      case 'release':
+        this.#release(effect.fetch)
+        break
+      case 'piece-here':
+        this.#swarms.get(effect.infoHash)?.swarm.emit('piece', effect.index)
+        break
+      case 'bad-piece':
+        this.#swarms.get(effect.infoHash)?.swarm.emit('mismatch', effect.index, effect.peerId)
+        break
+      case 'set-timer':
+        clearTimeout(this.#timer)
+        this.#timer = setTimeout(() => this.#step({ kind: 'timer' }), Math.max(0, effect.atMs - nowMs()))
+        this.#timer.unref()
+        break
+    }
+  }
+
+  // Connections
+
+  #accepted(socket: Socket): void {
+    if (this.#unfinished.size >= this.#limits.unfinishedHandshakesMax) {
+      socket.destroy()
+      return
+    }
+    this.#isUnfinished(socket)
+    const { onOtherProtocol } = this.#init
+    routeByFirstByte(socket, {
+      bittorrent: (routed) => {
+        void this.#shaken(
+          routed,
+          shakeHands(routed, (theirs) => this.#answer(theirs), HANDSHAKE_TIMEOUT_MS),
+          undefined,
+        )
+      },
+      other:
+        onOtherProtocol &&
+        ((routed) => {
+          this.#unfinished.delete(routed)
+          onOtherProtocol(routed)
+        }),
+    })
+  }
+
+  async #dial(infoHash: InfoHash, address: PeerAddress): Promise<void> {
+    const { peerId } = this.#init
+    const socket = connect({ host: address.host, port: address.port, timeout: DIAL_TIMEOUT_MS })
+    this.#isUnfinished(socket)
+    // Its end is heard of through `close`.
+    socket.on('error', () => {})
+    socket.once('timeout', () => socket.destroy())
+    await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve))
+    socket.setTimeout(0)
+    const ours = { infoHash, peerId, hasFast: true, hasExtensions: true }
+    const isConnected =
+      !socket.destroyed &&
+      (await this.#shaken(socket, shakeHands(socket, ours, HANDSHAKE_TIMEOUT_MS), address))
+    if (!isConnected) this.#step({ kind: 'dial-failed', infoHash, address })
+  }
+
+  #answer({ infoHash }: Handshake): Handshake | undefined {
+    if (!this.#swarms.has(infoHash)) return undefined
+    return { infoHash, peerId: this.#init.peerId, hasFast: true, hasExtensions: true }
+  }
+
+  #isUnfinished(socket: Socket): void {
+    this.#unfinished.add(socket)
+    socket.once('close', () => this.#unfinished.delete(socket))
+  }
+
+  async #shaken(
+    socket: Socket,
+    shaking: Promise<ShakenHands | undefined>,
+    dialled: PeerAddress | undefined,
+  ): Promise<boolean> {
+    socket.on('error', () => socket.destroy())
+    const shaken = await shaking
+    this.#unfinished.delete(socket)
+    const joined = shaken && this.#swarms.get(shaken.theirs.infoHash)
+    if (shaken === undefined || joined === undefined || socket.destroyed) {
+      socket.destroy()
+      return false
+    }
+    const { theirs, rest } = shaken
+    const id = this.#nextConnection++
+    const { metainfo, pieces } = joined.init
+    const connection = new PeerConnection(
+      {
+        pageOf: (fetch, bytes, offset) => this.#bufferOf(fetch, bytes).pageAt(offset),
+        readPage: (number) => this.#cache.read(pieces, number, metainfo.length),
+        donePage: (page) => this.#cache.done(page),
+      },
+      { socket, rest, shape: metainfo, blockBytesMax: this.#limits.blockBytesMax },
+    )
+    this.#connections.set(id, { connection, infoHash: theirs.infoHash, peerId: theirs.peerId })
+    joined.connections.add(id)
+    connection.on('message', (message) => this.#step({ kind: 'message', connection: id, message }))
+    connection.on('arrived', (fetch, block) => {
+      joined.swarm.emit('received', block.length, theirs.peerId)
+      this.#step({ kind: 'block-arrived', connection: id, fetch, block })
+    })
+    connection.on('unasked', (block) => this.#step({ kind: 'block-unasked', connection: id, block }))
+    connection.on('sent', (block) => {
+      joined.swarm.emit('sent', block.length)
+      this.#step({ kind: 'block-sent', connection: id, block })
+    })
+    connection.on('closed', () => {
+      this.#connections.delete(id)
+      joined.connections.delete(id)
+      this.#step({ kind: 'disconnected', connection: id })
+    })
+    this.#step({
+      kind: 'connected',
+      connection: id,
+      infoHash: theirs.infoHash,
+      peerId: theirs.peerId,
+      ...(dialled !== undefined && { dialled }),
+      hasFast: theirs.hasFast,
+      hasExtensions: theirs.hasExtensions,
+    })
+    if (!connection.isClosed) connection.start()
+    return true
+  }
+
+  // Pieces
+
+  #bufferOf(fetch: FetchId, bytes: number): FetchBuffer {
+    let buffer = this.#buffers.get(fetch)
+    if (buffer === undefined) {
+      buffer = new FetchBuffer(this.#cache, bytes)
+      this.#buffers.set(fetch, buffer)
+    }
+    return buffer
+  }
+
+  async #verify({ infoHash, fetch, index }: Extract<NodeEffect, { kind: 'verify' }>): Promise<void> {
+    const joined = this.#swarms.get(infoHash)
+    const buffer = this.#buffers.get(fetch)
+    // The swarm was left in this very turn.
+    if (joined === undefined || buffer === undefined) return
+    try {
+      const found = await buffer.whileUsed(() => sharedHasher.sha256(buffer.parts()))
+      const isRight = bytesEqual(found, pieceSha256(joined.init.metainfo, index))
+      this.#step({ kind: 'piece-verified', infoHash, fetch, isRight })
+    } catch (error) {
+      this.#giveUp(joined, error as Error)
+    }
+  }
+
+  #write({ infoHash, fetch, index }: Extract<NodeEffect, { kind: 'write' }>): void {
+    const joined = this.#swarms.get(infoHash)
+    const buffer = this.#buffers.get(fetch)
+    if (joined === undefined || buffer === undefined) return
+    const { pieces, metainfo } = joined.init
+    const write = async () => {
+      try {
+        await buffer.whileUsed(async () => {
+          await pieces.writePiece(index, buffer.parts())
+          buffer.keepIn(this.#cache, pieces, index * metainfo.pieceLength)
+        })
+        this.#step({ kind: 'piece-written', infoHash, fetch })
+      } catch (error) {
+        this.#step({ kind: 'write-failed', infoHash, fetch })
+        this.#giveUp(joined, error as Error)
+      }
+    }
+    const writing = write().finally(() => joined.writing.delete(writing))
+    joined.writing.add(writing)
+  }
+
+  #giveUp(joined: Joined, error: Error): void {
+    this.#step({ kind: 'download-paused', infoHash: joined.init.infoHash })
+    joined.swarm.emit('failed', error)
+  }
+
+  #release(fetch: FetchId): void {
+    const connection = this.#connectionOfFetch.get(fetch)
+    this.#connectionOfFetch.delete(fetch)
+    if (connection !== undefined) this.#connections.get(connection)?.connection.abandon(fetch)
+    this.#buffers.get(fetch)?.release()
+    this.#buffers.delete(fetch)
+  }
+}
+
+function nowMs(): number {
+  return Math.floor(performance.now())
+}

@@ -1,0 +1,141 @@
+/**
+ * The pages of pieces that were received or read of late: a hot piece is read from disk once for many peers. Pages that
+ * nobody uses make room for others, the least recently used first; while all are in use, whoever wants one waits.
+ */
+import type { SwarmPieces } from '../engine.ts'
+import { PAGE_BYTES, type Page, type PagePool } from './page-pool.ts'
+
+interface Entry {
+  readonly key: string
+  readonly blob: SwarmPieces
+  readonly page: Page
+  /** Resolves when the bytes are there. */
+  loaded: Promise<void> | undefined
+}
+
+export class PageCache {
+  readonly #pool: PagePool
+  /** Pages that reading may take; the rest of the pool is for what arrives. */
+  readonly #readPagesMax: number
+  /** In the order of their last use. */
+  readonly #entries = new Map<string, Entry>()
+  readonly #waiting: (() => void)[] = []
+  readonly #blobNumbers = new WeakMap<SwarmPieces, number>()
+  #nextBlobNumber = 1
+  #pagesForReading = 0
+
+  constructor(pool: PagePool, init: { readonly readBytesMax: number }) {
+    this.#pool = pool
+    this.#readPagesMax = Math.max(1, Math.floor(init.readBytesMax / PAGE_BYTES))
+  }
+
+  /** A page for what arrives; undefined only while pages that were given up are still being hashed or written. */
+  take(): Page | undefined {
+    return this.#takePage()
+  }
+
+  release(page: Page): void {
+    this.#pool.release(page)
+  }
+
+  /** Keeps the pages of a piece that is on disk now; they stay whoever else uses them. */
+  keep(blob: SwarmPieces, firstPage: number, pages: readonly Page[]): void {
+    for (const [position, page] of pages.entries()) {
+      const key = this.#keyOf(blob, firstPage + position)
+      if (this.#entries.has(key)) continue
+      page.users++
+      this.#entries.set(key, { key, blob, page, loaded: undefined })
+    }
+  }
+
+  /**
+   * Page `number` of the blob, with the caller as a user: to be released.
+   * @param blobBytes the blob's length
+   */
+  async read(blob: SwarmPieces, number: number, blobBytes: number): Promise<Page> {
+    const key = this.#keyOf(blob, number)
+    for (;;) {
+      const known = this.#entries.get(key)
+      if (known !== undefined) return this.#use(known)
+      if (this.#pagesForReading < this.#readPagesMax) {
+        const page = this.#takePage()
+        if (page !== undefined) return this.#load({ key, blob, page, loaded: undefined }, number, blobBytes)
+      }
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+  }
+
+  /** A page that `read` gave is not used any more. */
+  done(page: Page): void {
+    if (--page.readers === 0) this.#pagesForReading--
+    this.#pool.release(page)
+    this.#waiting.shift()?.()
+  }
+
+  forget(blob: SwarmPieces): void {
+    for (const entry of [...this.#entries.values()]) if (entry.blob === blob) this.#evict(entry)
+  }
+
+  stop(): void {
+    for (const entry of [...this.#entries.values()]) this.#evict(entry)
+  }
+
+  async #use(entry: Entry): Promise<Page> {
+    this.#entries.delete(entry.key)
+    this.#entries.set(entry.key, entry)
+    if (entry.page.readers++ === 0) this.#pagesForReading++
+    entry.page.users++
+    try {
+      await entry.loaded
+    } catch (error) {
+      this.done(entry.page)
+      throw error
+    }
+    return entry.page
+  }
+
+  async #load(entry: Entry, number: number, blobBytes: number): Promise<Page> {
+    const { blob, page } = entry
+    const start = number * PAGE_BYTES
+    const bytes = page.bytes.subarray(0, Math.min(PAGE_BYTES, blobBytes - start))
+    entry.loaded = blob.readInto(start, [bytes])
+    this.#entries.set(entry.key, entry)
+    try {
+      return await this.#use(entry)
+    } catch (error) {
+      if (this.#entries.get(entry.key) === entry) this.#evict(entry)
+      throw error
+    } finally {
+      entry.loaded = undefined
+    }
+  }
+
+  #takePage(): Page | undefined {
+    for (;;) {
+      const page = this.#pool.take()
+      if (page !== undefined) return page
+      const idle = this.#leastUsedIdle()
+      if (idle === undefined) return undefined
+      this.#evict(idle)
+    }
+  }
+
+  #leastUsedIdle(): Entry | undefined {
+    for (const entry of this.#entries.values()) if (entry.page.users === 1) return entry
+    return undefined
+  }
+
+  #evict(entry: Entry): void {
+    this.#entries.delete(entry.key)
+    this.#pool.release(entry.page)
+  }
+
+  #keyOf(blob: SwarmPieces, number: number): string {
+    let blobNumber = this.#blobNumbers.get(blob)
+    if (blobNumber === undefined) {
+      blobNumber = this.#nextBlobNumber++
+      this.#blobNumbers.set(blob, blobNumber)
+    }
+    return `${blobNumber} ${number}`
+  }
+}
