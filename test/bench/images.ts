@@ -26,13 +26,13 @@ function randomLayerOf(sizeBytes: number): Layer {
   return { ...blob, diffId: blob.digest }
 }
 
-const CACHED_TIMEOUT_MS = 120_000
+const CACHED_TIMEOUT_MS = 60_000
 const CACHED_PAUSE_MS = 50
 
 /** Waits until the agent has checked and flushed the blob: a client has its last byte before that. */
 export async function untilCached(agent: Node, digest: string): Promise<void> {
   const hex = digestHex(tryParseDigest(digest)!)
-  const path = join(agent.folder, 'blobs', 'sha256', hex.slice(0, 2), hex)
+  const path = join(agent.folder, 'pieces', 'blobs', 'sha256', hex.slice(0, 2), hex)
   const deadlineMs = performance.now() + CACHED_TIMEOUT_MS
   while (!existsSync(path)) {
     if (performance.now() > deadlineMs) throw new Error(`${agent.name} does not complete ${digest}`)
