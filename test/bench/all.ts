@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
-import { cpus, release, totalmem, type } from 'node:os'
+import { cpus, totalmem, type } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { ENGINE_NAMES, type EngineName } from '@shoal/swarm'
 import { Command } from 'commander'
@@ -103,6 +103,6 @@ function machine(): Machine {
     cores: cpus().length,
     memoryGB: Math.round(totalmem() / 1e9),
     node: process.version,
-    platform: `${type()} ${release()} ${process.arch}`,
+    platform: `${type()} ${process.arch}`,
   }
 }
