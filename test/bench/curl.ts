@@ -14,13 +14,24 @@ export interface CurlRun {
 
 /** curl's memory grows in its first milliseconds and stays. */
 const LOOK_INTERVAL_MS = 50
+const TIMEOUT_SECONDS = '300'
 
 // bash can tell what its children took, and is everywhere; `time` with memory is not.
 const SCRIPT = 'LC_ALL=C; curl "$@"; status=$?; times >&2; exit $status'
 
 /** @throws Error when the answer is not 2xx or curl fails */
 export async function curl(url: string, file: string): Promise<CurlRun> {
-  const args = ['--silent', '--show-error', '--fail', '--noproxy', '*', '--output', file]
+  const args = [
+    '--silent',
+    '--show-error',
+    '--fail',
+    '--noproxy',
+    '*',
+    '--max-time',
+    TIMEOUT_SECONDS,
+    '--output',
+    file,
+  ]
   const child = spawn('bash', ['-c', SCRIPT, 'curl', ...args, '--write-out', '%{json}', url], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })

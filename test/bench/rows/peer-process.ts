@@ -22,6 +22,8 @@ export type Answer =
   | ({ readonly kind: 'done'; readonly seconds: number } & Usage)
 
 const STOP_TIMEOUT_MS = 5_000
+/** 1 GiB at 3.6 MB/s: whoever is slower has stopped. */
+const ANSWER_TIMEOUT_MS = 300_000
 
 export class PeerProcess implements AsyncDisposable {
   readonly #child: ChildProcess
@@ -42,9 +44,10 @@ export class PeerProcess implements AsyncDisposable {
     this.#child.stdin?.write(`${JSON.stringify(question)}\n`)
   }
 
-  /** @throws Error when it ends or says something else */
+  /** @throws Error when it ends, says something else, or nothing for `ANSWER_TIMEOUT_MS` */
   async expect<Kind extends Answer['kind']>(kind: Kind): Promise<Extract<Answer, { kind: Kind }>> {
-    const { value, done } = await this.#answers.next()
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), ANSWER_TIMEOUT_MS)
+    const { value, done } = await this.#answers.next().finally(() => clearTimeout(timer))
     if (done) throw new Error(`${this.#name} ended before it said "${kind}"`)
     const answer = JSON.parse(value) as Answer
     if (answer.kind !== kind) throw new Error(`${this.#name} said ${value} instead of "${kind}"`)
