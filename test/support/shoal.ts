@@ -9,7 +9,7 @@ export interface ShoalProcess extends RunningProcess {
 
 const BIN = fileURLToPath(new URL('../../packages/cli/bin/shoal.js', import.meta.url))
 /** As in the first line of bin/shoal.js. */
-const FLAGS = ['--max-semi-space-size=1']
+export const SHOAL_NODE_FLAGS = ['--max-semi-space-size=1']
 const READY_TIMEOUT_MS = 30_000
 
 /**
@@ -17,7 +17,7 @@ const READY_TIMEOUT_MS = 30_000
  * @throws ProcessEndedError or ProcessTimeoutError with its last lines; it is stopped then
  */
 export async function startShoal(args: readonly string[], options?: ProcessOptions): Promise<ShoalProcess> {
-  const running = startProcess(process.execPath, [...FLAGS, BIN, ...args], options)
+  const running = startProcess(process.execPath, [...SHOAL_NODE_FLAGS, BIN, ...args], options)
   try {
     const ready = parseLine(await running.waitForLine(jsonEvent('ready'), READY_TIMEOUT_MS)) ?? {}
     // Not a copy: `hasExited` is a getter.
