@@ -2,7 +2,7 @@
  * SHA-256 beside the event loop: one thread for the whole process, started when the first thing is to be hashed and gone when
  * nothing was for a while, because an idle node should not pay for it.
  *
- * What lies in shared memory is hashed where it lies; anything else would be copied on its way to the thread.
+ * What is hashed lies in shared memory and stays there; anything else would be copied on its way to the thread.
  */
 import { Worker } from 'node:worker_threads'
 import type { HashAnswer, HashJob } from './hash-worker.ts'
@@ -16,13 +16,23 @@ type JobWithoutId = HashJob extends infer J ? (J extends HashJob ? Omit<J, 'id'>
 export class Hasher {
   readonly #waiting = new Map<number, PromiseWithResolvers<Uint8Array | undefined>>()
   #worker: Worker | undefined
+  /** The memory that the present thread knows, by number. */
+  #shared = new WeakMap<SharedArrayBuffer, number>()
   #nextId = 1
   #openFiles = 0
   #idleTimer: NodeJS.Timeout | undefined
 
-  /** The SHA-256 of `parts`, one after the other; they must not change until it is known. */
-  async sha256(parts: readonly Uint8Array[]): Promise<Uint8Array> {
-    return (await this.#ask({ kind: 'sha256', parts }))!
+  /**
+   * The SHA-256 of `parts`, one after the other; they must not change until it is known.
+   * @param parts in shared memory, of which the thread keeps hold until it ends
+   */
+  async sha256(parts: readonly Uint8Array<SharedArrayBuffer>[]): Promise<Uint8Array> {
+    const shared = parts.map(({ buffer, byteOffset, length }) => ({
+      buffer: this.#share(buffer),
+      offset: byteOffset,
+      length,
+    }))
+    return (await this.#ask({ kind: 'sha256', parts: shared }))!
   }
 
   /** Begins the digest of a file that fills up from its beginning. */
@@ -64,9 +74,7 @@ export class Hasher {
 
   async stop(): Promise<void> {
     clearTimeout(this.#idleTimer)
-    const worker = this.#worker
-    this.#worker = undefined
-    await worker?.terminate()
+    await this.#end()
     this.#fail(new Error('the hasher was stopped'))
   }
 
@@ -81,6 +89,23 @@ export class Hasher {
     return answer.promise
   }
 
+  #share(memory: SharedArrayBuffer): number {
+    let number = this.#shared.get(memory)
+    if (number === undefined) {
+      number = this.#nextId++
+      this.#shared.set(memory, number)
+      this.#ask({ kind: 'share', buffer: number, memory }).catch(() => {})
+    }
+    return number
+  }
+
+  async #end(): Promise<void> {
+    const worker = this.#worker
+    this.#worker = undefined
+    this.#shared = new WeakMap()
+    await worker?.terminate()
+  }
+
   #start(): Worker {
     // Beside this file, in whichever form this file itself is run.
     const name = import.meta.url.endsWith('.ts') ? './hash-worker.ts' : './hash-worker.js'
@@ -90,7 +115,7 @@ export class Hasher {
     })
     worker.on('message', (answer: HashAnswer) => this.#hear(answer))
     worker.on('error', (error) => {
-      if (this.#worker === worker) this.#worker = undefined
+      if (this.#worker === worker) void this.#end()
       this.#fail(error)
     })
     return worker
@@ -112,8 +137,7 @@ export class Hasher {
     clearTimeout(this.#idleTimer)
     this.#idleTimer = setTimeout(() => {
       if (this.#waiting.size > 0 || this.#openFiles > 0) return
-      void this.#worker?.terminate()
-      this.#worker = undefined
+      void this.#end()
     }, IDLE_MS).unref()
   }
 

@@ -108,7 +108,7 @@ export const DEFAULT_SWARM_LIMITS: SwarmLimits = {
   blockBytesMax: NODE_LIMITS.blockBytesMax,
   queuedRequestsPerPeerMax: NODE_LIMITS.queuedRequestsPerPeerMax,
   uploadSlots: NODE_LIMITS.uploadSlots,
-  bufferBytes: 64 * MIB,
+  bufferBytes: 32 * MIB,
   uploadBytesPerSecond: NODE_LIMITS.uploadBytesPerSecond,
   downloadBytesPerSecond: NODE_LIMITS.downloadBytesPerSecond,
 }

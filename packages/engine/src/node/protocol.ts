@@ -116,7 +116,7 @@ const MIB = 1024 * 1024
 export const NODE_LIMITS: NodeLimits = {
   connectionsMax: 512,
   connectionsPerSwarmMax: 64,
-  receiveBytesMax: 48 * MIB,
+  receiveBytesMax: 24 * MIB,
   requestedBytesPerPeerMax: 16 * MIB,
   blockBytesMax: 4 * MIB,
   // libtorrent asks for up to 500 blocks of 16 KiB at a time unless told less.

@@ -25,7 +25,7 @@ export class FetchBuffer {
   }
 
   /** The piece, once all of it is here. */
-  parts(): Uint8Array[] {
+  parts(): Uint8Array<SharedArrayBuffer>[] {
     return this.#whole().map((page, position) =>
       page.bytes.subarray(0, Math.min(PAGE_BYTES, this.#bytes - position * PAGE_BYTES)),
     )

@@ -287,6 +287,7 @@ export class NativeEngine implements SwarmEngine {
       },
       { socket, rest, shape: metainfo, blockBytesMax: this.#limits.blockBytesMax },
     )
+    connection.open()
     this.#connections.set(id, { connection, infoHash: theirs.infoHash, peerId: theirs.peerId })
     joined.connections.add(id)
     connection.on('message', (message) => this.#step({ kind: 'message', connection: id, message }))

@@ -11,7 +11,7 @@ export const PAGE_BYTES = BUFFER_PAGE_BYTES
 const IDLE_MS = 15_000
 
 export interface Page {
-  readonly bytes: Uint8Array
+  readonly bytes: Uint8Array<SharedArrayBuffer>
   /** Who uses it: the fetch that fills it, the cache, each write to a socket. */
   users: number
   /** Of these, who reads it. */

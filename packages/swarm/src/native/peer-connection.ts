@@ -93,23 +93,25 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
     return this.#isClosed
   }
 
-  /** Begins to listen to the peer. */
-  start(): void {
-    const receiver = {
+  /** Takes the socket, before anything is sent. */
+  open(): void {
+    this.#receiving = takeOver(this.#init.socket, {
       target: () => this.#decoder.target(),
       wrote: (count: number) => this.#decode(() => this.#decoder.wrote(count)),
       feed: (bytes: Uint8Array) => this.#decode(() => this.#decoder.feed(bytes)),
-    }
-    const { rest, socket } = this.#init
-    this.#receiving = takeOver(socket, receiver)
+    })
     this.#socket = this.#receiving.socket
     this.#socket.setNoDelay(true)
     this.#socket.setTimeout(SILENCE_MS, () => this.close())
     this.#socket.on('error', (error) => this.close(error))
     this.#socket.on('end', () => this.close())
     this.#socket.on('close', () => this.close())
-    receiver.feed(rest)
-    this.#receiving.retarget()
+  }
+
+  /** Hears what the peer said behind its handshake; all else follows by itself. */
+  start(): void {
+    this.#decode(() => this.#decoder.feed(this.#init.rest))
+    if (!this.#isClosed) this.#receiving?.retarget()
   }
 
   send(message: PeerMessage): void {
