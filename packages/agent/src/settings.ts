@@ -47,7 +47,7 @@ export const AgentSettings = Type.Object(
       description: 'Milliseconds for which a tag is believed without asking the seeder again.',
     }),
     engine: Type.Enum([...ENGINE_NAMES], {
-      default: 'webtorrent',
+      default: 'native',
       description: 'What moves pieces between peers: Shoal’s own engine, or webtorrent for comparison.',
     }),
     logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {

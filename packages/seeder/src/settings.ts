@@ -36,7 +36,7 @@ export const SeederSettings = Type.Object(
         'Where images are kept: a folder, or s3://bucket/prefix?endpoint=…&region=…&forcePathStyle=true.',
     }),
     engine: Type.Enum([...ENGINE_NAMES], {
-      default: 'webtorrent',
+      default: 'native',
       description: 'What moves pieces between peers: Shoal’s own engine, or webtorrent for comparison.',
     }),
     logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
