@@ -53,6 +53,20 @@ export async function expectBlob(metainfo: Metainfo, path: string): Promise<void
   if (found !== metainfo.digest) throw new Error(`${path} has the digest ${found}, not ${metainfo.digest}`)
 }
 
+const TOUCH_CHUNK_BYTES = 4 * 1024 * 1024
+
+/**
+ * Writes a file as long as the blob and removes it. On a virtual machine the first use of memory costs several times as much
+ * as writing to it, and which run pays is chance: this way every run finds memory that was used a moment ago.
+ */
+export async function touchMemory(folder: string, bytes: number): Promise<void> {
+  const path = join(folder, 'touched')
+  const chunk = Buffer.alloc(TOUCH_CHUNK_BYTES)
+  await using file = await open(path, 'w')
+  for (let written = 0; written < bytes; written += chunk.length) await file.write(chunk)
+  await rm(path)
+}
+
 /** Leaves the page cache as it is and the disk free for the next run. */
 export async function removeFolder(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true })

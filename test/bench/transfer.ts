@@ -5,7 +5,7 @@
  */
 import { Command } from 'commander'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { makeBenchBlob } from './bench-blob.ts'
+import { makeBenchBlob, touchMemory } from './bench-blob.ts'
 import { bytesArgument, countArgument, namesArgument, printJson, printTable, say } from './command-line.ts'
 import { engineRow } from './rows/engine.ts'
 import { libtorrentRow } from './rows/libtorrent.ts'
@@ -80,6 +80,7 @@ async function measure({ bytes, runs, rows: names }: Options): Promise<TransferR
   const done = new Map<RowName, RowRun[]>([...rows.keys()].map((name) => [name, []]))
   for (let round = 1; round <= runs; round++) {
     for (const [name, row] of rows) {
+      await touchMemory(folder.path, bytes)
       const run = await row.run(round === 1)
       done.get(name)!.push(run)
       say(`round ${round} of ${runs}: ${name} ${megabytesPerSecond(bytes, run.seconds).toFixed(0)} MB/s`)

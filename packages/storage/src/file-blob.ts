@@ -29,6 +29,7 @@ export class FileBlob implements StoredBlob {
   #isClosed = false
   #handle: Promise<FileHandle> | undefined
   #handleUsers = 0
+  #lastWrite: Promise<void> = Promise.resolve()
   #idleTimer: NodeJS.Timeout | undefined
 
   constructor(
@@ -74,8 +75,15 @@ export class FileBlob implements StoredBlob {
     })
   }
 
-  async writePiece(index: number, parts: readonly Uint8Array[]): Promise<void> {
+  writePiece(index: number, parts: readonly Uint8Array[]): Promise<void> {
     assert(bytesOf(parts) === pieceBytes(this.metainfo, index), 'a piece is written whole')
+    // One after the other: the system writes to a file by one thread at a time, and the others would spin until it is done.
+    const write = this.#lastWrite.then(() => this.#writePiece(index, parts))
+    this.#lastWrite = write.catch(() => {})
+    return write
+  }
+
+  async #writePiece(index: number, parts: readonly Uint8Array[]): Promise<void> {
     // What is there is right, and its file may be about to get its final name.
     if (this.have.has(index)) return
     await this.#withHandle(async (handle) => {
