@@ -95,7 +95,9 @@ describe('the layers', () => {
     for (const { path, imports, code } of sourcesOf(name)) {
       for (const target of imports) {
         const isAllowed =
-          /^\.{1,2}\//.test(target) || target.startsWith('@shoal/') || LIBRARIES_OF_PURE[name]?.includes(target)
+          /^\.{1,2}\//.test(target) ||
+          target.startsWith('@shoal/') ||
+          LIBRARIES_OF_PURE[name]?.includes(target)
         expect(isAllowed, `${path} imports ${target}`).toBe(true)
       }
       for (const banned of BANNED_IN_PURE)

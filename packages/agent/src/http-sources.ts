@@ -4,8 +4,8 @@
  */
 import type { ByteRange } from '@shoal/storage'
 import { decodeResolution, RESOLUTION_BYTES_MAX, RESOLVE_PATH, type Resolution, WireError } from '@shoal/wire'
-import { type Dispatcher, Agent as HttpAgent, request } from 'undici'
 import { SourceUnavailableError } from './errors.ts'
+import { HttpAgent, request } from './http-client.ts'
 
 export interface ResolveQuestion {
   readonly repository: string
@@ -27,7 +27,7 @@ const CONNECTIONS_PER_HOST_MAX = 8
 const TAG_LIST_BYTES_MAX = 4 * 1024 * 1024
 
 export class HttpSources {
-  readonly #dispatcher: Dispatcher = new HttpAgent({
+  readonly #dispatcher = new HttpAgent({
     connections: CONNECTIONS_PER_HOST_MAX,
     connect: { timeout: 1_000 },
     headersTimeout: BLOB_IDLE_TIMEOUT_MS,

@@ -1,3 +1,11 @@
-export * from './agent.ts'
+import type { Agent } from './agent.ts'
+
 export * from './errors.ts'
 export * from './settings.ts'
+export type { Agent }
+
+/** The service, not started. It is loaded only when it is wanted: a command line that runs one service pays for one. */
+export async function createAgent(...init: ConstructorParameters<typeof Agent>): Promise<Agent> {
+  const { Agent: Service } = await import('./agent.ts')
+  return new Service(...init)
+}

@@ -3,11 +3,10 @@
  * It repeats nothing that is secret (no presigned URLs) and claims nothing: manifests and blobs prove themselves by
  * digest, tags by the seeder's signature.
  */
-import { createServer, type Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { encodeInfo, type PeerAddress, reachableHost, tryParseDigest } from '@shoal/core'
 import { isRepositoryName, isTag, requiredBlobs } from '@shoal/oci'
-import { type Manifest, readManifest } from '@shoal/registry'
+import { type Manifest, readManifest, schemaController } from '@shoal/registry'
 import type { PieceStore, StoredBlob } from '@shoal/storage'
 import {
   encodeResolution,
@@ -22,6 +21,7 @@ import type { Logger } from 'pino'
 import type { ImageRecords } from './image-records.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
+const KEEP_ALIVE_TIMEOUT_MS = 5_000
 const SOCKETS_MAX = 64
 
 export class PeerApi {
@@ -30,7 +30,6 @@ export class PeerApi {
   readonly #http: FastifyInstance
   readonly #sockets = new Set<Socket>()
   readonly #self: () => PeerAddress
-  #server: Server | undefined
 
   /** @param parts.self how other agents reach this one's engine */
   constructor(parts: { records: ImageRecords; store: PieceStore; self: () => PeerAddress; log: Logger }) {
@@ -40,10 +39,11 @@ export class PeerApi {
     this.#http = fastify({
       loggerInstance: parts.log as FastifyBaseLogger,
       logController: new LogController({ disableRequestLogging: true }),
-      serverFactory: (handler) => {
-        this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 5_000 }, handler)
-        return this.#server
-      },
+      // The server that fastify makes never listens: sockets are handed to it. (To import `node:http` for one of our own
+      // would load Node's own undici with it, 11 MB.)
+      schemaController,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     })
     this.#http.get(RESOLVE_PATH, async (request, reply) => {
       const resolution = await this.#resolve(new URL(request.url, 'http://agent').searchParams)
@@ -71,7 +71,7 @@ export class PeerApi {
     }
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
-    this.#server?.emit('connection', socket)
+    this.#http.server.emit('connection', socket)
   }
 
   async #resolve(

@@ -1,6 +1,6 @@
 /** `shoal …`: the command line. */
-import { Agent } from '@shoal/agent'
-import { Seeder } from '@shoal/seeder'
+import { createAgent } from '@shoal/agent'
+import { createSeeder } from '@shoal/seeder'
 import { Command } from 'commander'
 import { demoCommand } from './commands/demo.ts'
 import { serviceCommand } from './commands/service.ts'
@@ -19,10 +19,8 @@ const program = new Command('shoal')
   .version(version)
   .showHelpAfterError('See --help.')
 
-program.addCommand(
-  serviceCommand({ ...seederReference, create: (parts) => new Seeder(parts), knownVariables }),
-)
-program.addCommand(serviceCommand({ ...agentReference, create: (parts) => new Agent(parts), knownVariables }))
+program.addCommand(serviceCommand({ ...seederReference, create: createSeeder, knownVariables }))
+program.addCommand(serviceCommand({ ...agentReference, create: createAgent, knownVariables }))
 program.addCommand(demoCommand())
 // What was typed wrong is status 2, help and version are 0.
 for (const command of [program, ...program.commands]) {

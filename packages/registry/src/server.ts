@@ -2,6 +2,7 @@
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { registryFrameworkErrors } from './plugin.ts'
+import { schemaController } from './schema-compilers.ts'
 
 /**
  * Listens when its owner says so; by then everything behind it runs, so whoever gets an answer from `/readyz` gets a ready
@@ -13,6 +14,7 @@ export function createHttpServer(log: Logger): FastifyInstance {
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
     frameworkErrors: registryFrameworkErrors,
+    schemaController,
   })
   server.addHook('onResponse', async (request, reply) => {
     const { method, url } = request

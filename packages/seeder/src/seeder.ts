@@ -83,7 +83,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       swarms: () => tracker.swarmCount,
       uploads: () => images.uploadCount,
     })
-    const objects = new MeteredObjectStore(openObjectStore(parseOrigin(settings.origin)), {
+    const objects = new MeteredObjectStore(await openObjectStore(parseOrigin(settings.origin)), {
       onRequest: (operation) => metrics.originRequests.inc({ operation }),
       onReadBytes: (bytes) => metrics.originReadBytes.inc(bytes),
       onWrittenBytes: (bytes) => metrics.originWrittenBytes.inc(bytes),

@@ -2,7 +2,6 @@
 import { OriginInvalidError } from './errors.ts'
 import { FilesystemObjectStore } from './filesystem-object-store.ts'
 import type { ObjectStore } from './object-store.ts'
-import { S3ObjectStore } from './s3-object-store.ts'
 
 export type Origin =
   | { readonly kind: 'filesystem'; readonly folder: string }
@@ -62,6 +61,9 @@ export function parseOrigin(text: string): Origin {
   }
 }
 
-export function openObjectStore(origin: Origin): ObjectStore {
-  return origin.kind === 'filesystem' ? new FilesystemObjectStore(origin) : new S3ObjectStore(origin)
+/** The store, not started. S3's client is loaded only where it is used: it takes some 10 MB of memory. */
+export async function openObjectStore(origin: Origin): Promise<ObjectStore> {
+  if (origin.kind === 'filesystem') return new FilesystemObjectStore(origin)
+  const { S3ObjectStore } = await import('./s3-object-store.ts')
+  return new S3ObjectStore(origin)
 }

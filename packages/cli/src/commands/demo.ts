@@ -2,7 +2,7 @@
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { type DemoOptions, runDemo } from '../demo/demo.ts'
+import type { DemoOptions } from '../demo/demo.ts'
 import { DemoInterruptedError } from '../demo/errors.ts'
 import { formatBytes, parseBytes } from '../settings/bytes-text.ts'
 
@@ -38,6 +38,8 @@ async function run({ agents, imageSize, json = false, keep = false }: Flags): Pr
   const shoal = [process.execPath, ...process.execArgv, bin]
   const options: DemoOptions = { agents, imageBytes: imageSize, json, keep, shoal }
   const interruption = interruptions()
+  // What builds and pushes images is of no use to the services that this program runs otherwise.
+  const { runDemo } = await import('../demo/demo.ts')
   const report = await runDemo(options, { out: process.stdout, err: process.stderr }, interruption.signal)
   // With --keep, Ctrl-C is how it ends.
   const interruptedBy = report.ok && keep ? undefined : interruption.name()

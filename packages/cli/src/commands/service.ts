@@ -6,6 +6,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { type Logger, pino } from 'pino'
 import type { Static, TObject } from 'typebox'
+import type { ConfigEntry } from '../settings/config-file.ts'
 import { CliError, ConfigFileError } from '../settings/errors.ts'
 import { loadSettings } from '../settings/load.ts'
 import { settingsOf } from '../settings/setting.ts'
@@ -21,7 +22,7 @@ export interface ServiceCommandInit<T extends TObject> {
   readonly name: string
   readonly description: string
   readonly schema: T
-  readonly create: (parts: { settings: Static<T>; log: Logger }) => Service
+  readonly create: (parts: { settings: Static<T>; log: Logger }) => Promise<Service>
   /** Every variable that some service of Shoal reads. */
   readonly knownVariables: ReadonlySet<string>
 }
@@ -70,7 +71,7 @@ async function runService<T extends TObject>(
       {
         flags,
         variables: process.env,
-        ...(path !== undefined && { file: { path, text: readConfig(path) } }),
+        ...(path !== undefined && { file: await entriesOf(path) }),
       },
       init.knownVariables,
     )
@@ -86,6 +87,13 @@ async function runService<T extends TObject>(
   await serve(init, loaded.settings, log)
 }
 
+/** The YAML library is loaded only when there is a file: most nodes are set up by variables. @throws ConfigFileError */
+async function entriesOf(path: string): Promise<readonly ConfigEntry[]> {
+  const text = readConfig(path)
+  const { readConfigFile } = await import('../settings/config-file.ts')
+  return readConfigFile({ path, text })
+}
+
 async function serve<T extends TObject>(
   init: ServiceCommandInit<T>,
   settings: Static<T>,
@@ -98,7 +106,7 @@ async function serve<T extends TObject>(
     )
     process.exit(1)
   })
-  const service = init.create({ settings, log })
+  const service = await init.create({ settings, log })
   const asked = untilAskedToStop(log)
   try {
     await service.start()

@@ -4,6 +4,7 @@
  */
 import Type from 'typebox'
 import { describe, expect, test } from 'vitest'
+import { readConfigFile } from './config-file.ts'
 import { ConfigFileError, SettingsInvalidError } from './errors.ts'
 import { loadSettings, type SettingSources } from './load.ts'
 import { settingsOf } from './setting.ts'
@@ -27,7 +28,7 @@ interface Given {
 }
 
 function load({ flags = {}, variables = {}, yaml }: Given) {
-  const file = yaml === undefined ? {} : { file: { path: 'shoal.yaml', text: yaml } }
+  const file = yaml === undefined ? {} : { file: readConfigFile({ path: 'shoal.yaml', text: yaml }) }
   return loadSettings(Schema, { flags, variables, ...file }, known)
 }
 

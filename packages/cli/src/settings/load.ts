@@ -1,9 +1,9 @@
 /**
  * Puts a service's settings together: a flag wins over a variable, a variable over the file, the file over the default.
- * Pure: arguments, environment and the file's text are given.
+ * Pure: arguments, environment and the file's entries are given.
  */
 import type { Static, TObject } from 'typebox'
-import { type ConfigEntry, readConfigFile } from './config-file.ts'
+import type { ConfigEntry } from './config-file.ts'
 import { type SettingProblem, SettingsInvalidError } from './errors.ts'
 import { nearest } from './nearest.ts'
 import { type Setting, type SettingValue, settingsOf } from './setting.ts'
@@ -12,7 +12,8 @@ export interface SettingSources {
   /** By key, as typed. */
   readonly flags: Readonly<Record<string, string | undefined>>
   readonly variables: Readonly<Record<string, string | undefined>>
-  readonly file?: { readonly path: string; readonly text: string }
+  /** What `readConfigFile` found. */
+  readonly file?: readonly ConfigEntry[]
 }
 
 /** Set in the environment of other services of Shoal, or for its tools. */
@@ -26,7 +27,7 @@ export interface LoadedSettings<T> {
 
 /**
  * @param known every variable that some service of Shoal reads: others are warned of
- * @throws SettingsInvalidError with all that is wrong · ConfigFileError
+ * @throws SettingsInvalidError with all that is wrong
  */
 export function loadSettings<T extends TObject>(
   schema: T,
@@ -92,7 +93,7 @@ function fileEntries(
 ): Map<string, ConfigEntry> {
   const keys = settings.map(({ key }) => key)
   const entries = new Map<string, ConfigEntry>()
-  for (const entry of file === undefined ? [] : readConfigFile(file)) {
+  for (const entry of file ?? []) {
     const { key, place } = entry
     if (keys.includes(key)) entries.set(key, entry)
     else {
