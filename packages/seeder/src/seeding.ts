@@ -118,7 +118,9 @@ export class Seeding {
     const [known, location] = await Promise.all([images.metainfo(digest), images.contentLocation(digest)])
     if (known === undefined || location === undefined) throw new OriginMissingError(digest)
     await this.#makeRoom(known.metainfo.length)
-    const copy = await copies.open(known.metainfo)
+    const file = objects.localFile(location.key)
+    const adopted = file === undefined ? undefined : await copies.adopt(known.metainfo, file)
+    const copy = adopted ?? (await copies.open(known.metainfo))
     const blob = new OriginBlob({ objects, copy, contentKey: location.key, gate: this.#gate })
     const entry: Entry = { blob, infoHash: known.infoHash, lastUsedAtMs: nowMs(), readers: 0 }
     this.#open.set(digest, entry)

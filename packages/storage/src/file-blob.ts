@@ -1,5 +1,5 @@
 /** One blob of a FilePieceStore: a file that fills up piece by piece, then gets its final name. */
-import { createHash, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type FileHandle, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import {
@@ -12,12 +12,15 @@ import {
   pieceBytes,
   pieceCount,
   pieceSha256,
+  toHex,
 } from '@shoal/core'
 import { makeFolder, syncFolder } from './durable.ts'
 import { BlobDigestMismatchError, BlobRemovedError } from './errors.ts'
-import type { StoredBlob } from './piece-store.ts'
+import { type FileDigest, sharedHasher } from './hasher.ts'
+import { readBytes, type StoredBlob } from './piece-store.ts'
 
-const CHECK_CHUNK_BYTES = 1024 * 1024
+/** A blob so short is hashed when it is whole, at once: waking the hashing thread would take longer. */
+const SHORT_BYTES = 1024 * 1024
 /** A handle that nobody used for this long is closed: a node may hold thousands of blobs. */
 const HANDLE_IDLE_MS = 5_000
 
@@ -30,6 +33,10 @@ export class FileBlob implements StoredBlob {
   #handle: Promise<FileHandle> | undefined
   #handleUsers = 0
   #lastWrite: Promise<void> = Promise.resolve()
+  /** The digest of the file, as far as its beginning is here without a gap. */
+  #digest: FileDigest | undefined
+  #checking: Promise<void> | undefined
+  #firstMissing = 0
   #idleTimer: NodeJS.Timeout | undefined
 
   constructor(
@@ -46,6 +53,7 @@ export class FileBlob implements StoredBlob {
 
   /** Makes the file, sparse, with its final length. */
   async allocate(): Promise<void> {
+    if (this.metainfo.length > SHORT_BYTES) sharedHasher.wake()
     const handle = await open(this.#paths.partial, 'w')
     try {
       await handle.truncate(this.metainfo.length)
@@ -95,6 +103,7 @@ export class FileBlob implements StoredBlob {
       }
     })
     this.have.set(index)
+    this.#hashWhatIsHere()
   }
 
   async readInto(start: number, parts: readonly Uint8Array[]): Promise<void> {
@@ -110,6 +119,14 @@ export class FileBlob implements StoredBlob {
     })
   }
 
+  checkDigest(): Promise<void> {
+    this.#checking ??= this.#checkDigest().catch((error) => {
+      this.#checking = undefined
+      throw error
+    })
+    return this.#checking
+  }
+
   complete(): Promise<void> {
     this.#completing ??= this.#complete().catch((error) => {
       this.#completing = undefined
@@ -122,19 +139,15 @@ export class FileBlob implements StoredBlob {
     this.#isClosed = true
     clearTimeout(this.#idleTimer)
     await this.#completing?.catch(() => {})
+    await this.#digest?.forget()
     if (this.#handleUsers === 0) await this.#closeHandle()
   }
 
   async #complete(): Promise<void> {
     assert(this.have.isFull, 'every piece is there')
     if (this.#isComplete) return
-    await this.#withHandle(async (handle) => {
-      if (!(await this.#hasItsDigest(handle))) {
-        this.have = new Bitfield(this.have.length)
-        throw new BlobDigestMismatchError(this.metainfo.digest)
-      }
-      await handle.sync()
-    })
+    await this.checkDigest()
+    await this.#withHandle((handle) => handle.sync())
     await makeFolder(dirname(this.#paths.complete))
     // An open handle follows its file to the new name.
     await rename(this.#paths.partial, this.#paths.complete)
@@ -142,17 +155,33 @@ export class FileBlob implements StoredBlob {
     this.#isComplete = true
   }
 
-  async #hasItsDigest(handle: FileHandle): Promise<boolean> {
+  /** Bytes from the beginning on that are here without a gap go to the hashing thread while others are still coming. */
+  #hashWhatIsHere(): void {
+    if (this.#isClosed || this.metainfo.length <= SHORT_BYTES) return
+    this.#digest ??= sharedHasher.file(this.#paths.partial, digestAlgorithm(this.metainfo.digest))
+    this.#firstMissing = this.have.nextMissing(this.#firstMissing)
+    this.#digest.advance(Math.min(this.#firstMissing * this.metainfo.pieceLength, this.metainfo.length))
+  }
+
+  async #checkDigest(): Promise<void> {
+    assert(this.have.isFull, 'every piece is there')
+    if (this.#isComplete) return
+    if ((await this.#digestOfFile()) === digestHex(this.metainfo.digest)) return
+    this.have = new Bitfield(this.have.length)
+    throw new BlobDigestMismatchError(this.metainfo.digest)
+  }
+
+  async #digestOfFile(): Promise<string> {
     const { digest, length } = this.metainfo
-    const whole = createHash(digestAlgorithm(digest))
-    const buffer = Buffer.allocUnsafe(Math.min(CHECK_CHUNK_BYTES, length))
-    for (let offset = 0; offset < length; ) {
-      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, length - offset), offset)
-      if (bytesRead === 0) return false
-      whole.update(buffer.subarray(0, bytesRead))
-      offset += bytesRead
+    if (length <= SHORT_BYTES) {
+      return hash(digestAlgorithm(digest), await readBytes(this, 0, length), 'hex')
     }
-    return whole.digest('hex') === digestHex(digest)
+    this.#hashWhatIsHere()
+    const hashing = this.#digest
+    if (hashing === undefined) throw new BlobRemovedError(digest)
+    this.#digest = undefined
+    this.#firstMissing = 0
+    return toHex(await hashing.digest())
   }
 
   async #withHandle<T>(work: (handle: FileHandle) => Promise<T>): Promise<T> {

@@ -5,8 +5,8 @@
  * Killed at any instant, the folder says enough: a complete blob was flushed and checked before it got its name, and every
  * piece of a partial one is verified again at the next start, because nothing else proves that it reached the disk.
  */
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { link, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import {
   type Digest,
   decodeInfo,
@@ -67,6 +67,33 @@ export class FilePieceStore implements PieceStore {
     return opening
   }
 
+  async adopt(metainfo: Metainfo, path: string): Promise<StoredBlob | undefined> {
+    const { digest } = metainfo
+    const known = this.#blobs.get(digest) ?? (await this.#opening.get(digest))
+    if (known !== undefined) return known
+    if ((await sizeOf(path)) !== metainfo.length) return undefined
+    const paths = this.#paths(digest)
+    const adopting = (async () => {
+      await this.#writeMetainfo(metainfo)
+      await makeFolder(dirname(paths.complete))
+      await link(path, paths.complete)
+      const blob = new FileBlob(metainfo, paths)
+      blob.markComplete()
+      this.#blobs.set(digest, blob)
+      return blob
+    })()
+    this.#opening.set(digest, adopting)
+    try {
+      return await adopting
+    } catch (error) {
+      await rm(paths.metainfo, { force: true })
+      if (codeOf(error) === undefined) throw error
+      return undefined
+    } finally {
+      this.#opening.delete(digest)
+    }
+  }
+
   async remove(digest: Digest): Promise<void> {
     await this.#opening.get(digest)?.catch(() => {})
     const blob = this.#blobs.get(digest)
@@ -94,16 +121,19 @@ export class FilePieceStore implements PieceStore {
   }
 
   async #create(metainfo: Metainfo): Promise<FileBlob> {
-    const paths = this.#paths(metainfo.digest)
+    await this.#writeMetainfo(metainfo)
+    const blob = new FileBlob(metainfo, this.#paths(metainfo.digest))
+    await blob.allocate()
+    this.#blobs.set(metainfo.digest, blob)
+    return blob
+  }
+
+  async #writeMetainfo(metainfo: Metainfo): Promise<void> {
     const staged = await openStaged(this.#staging)
     await staged.handle.writeFile(encodeInfo(metainfo))
     await staged.handle.sync()
     await staged.handle.close()
-    await publish(staged.path, paths.metainfo, { ifAbsent: false })
-    const blob = new FileBlob(metainfo, paths)
-    await blob.allocate()
-    this.#blobs.set(metainfo.digest, blob)
-    return blob
+    await publish(staged.path, this.#paths(metainfo.digest).metainfo, { ifAbsent: false })
   }
 
   /** Finds what belongs to one metainfo file, and drops what cannot be believed. */

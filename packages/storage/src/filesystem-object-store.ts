@@ -145,6 +145,10 @@ export class FilesystemObjectStore implements ObjectStore {
     })
   }
 
+  localFile(key: string): string {
+    return this.#path(key)
+  }
+
   async presign(): Promise<undefined> {
     return undefined
   }

@@ -4,10 +4,13 @@
  *
  * What is hashed lies in shared memory and stays there; anything else would be copied on its way to the thread.
  */
+import { createHash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import type { HashAnswer, HashJob } from './hash-worker.ts'
 
 const IDLE_MS = 10_000
+/** To hash so much takes a tenth of a millisecond: less than to have it done. */
+const SHORT_BYTES = 128 * 1024
 /** So much of a file is hashed by one job, so that pieces that arrive meanwhile wait a millisecond or two. */
 const FILE_JOB_BYTES = 4 * 1024 * 1024
 
@@ -22,11 +25,25 @@ export class Hasher {
   #openFiles = 0
   #idleTimer: NodeJS.Timeout | undefined
 
+  /** Starts the thread, which takes some 30 ms, for what will soon have to be hashed. */
+  wake(): void {
+    this.#worker ??= this.#start()
+    if (this.#waiting.size === 0) {
+      this.#worker.unref()
+      this.#restSoon()
+    }
+  }
+
   /**
    * The SHA-256 of `parts`, one after the other; they must not change until it is known.
    * @param parts in shared memory, of which the thread keeps hold until it ends
    */
   async sha256(parts: readonly Uint8Array<SharedArrayBuffer>[]): Promise<Uint8Array> {
+    if (parts.reduce((bytes, { length }) => bytes + length, 0) <= SHORT_BYTES) {
+      const whole = createHash('sha256')
+      for (const part of parts) whole.update(part)
+      return whole.digest()
+    }
     const shared = parts.map(({ buffer, byteOffset, length }) => ({
       buffer: this.#share(buffer),
       offset: byteOffset,
@@ -58,9 +75,11 @@ export class Hasher {
         }
       },
       digest: async () => {
+        // Of no bytes at all there is a digest, too.
+        if (end === 0) last = this.#ask({ kind: 'file', file, path, algorithm, end })
         try {
           await last
-          return (await this.#ask({ kind: 'file-end', file })) ?? new Uint8Array(0)
+          return (await this.#ask({ kind: 'file-end', file }))!
         } finally {
           settle()
         }

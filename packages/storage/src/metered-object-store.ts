@@ -84,6 +84,10 @@ export class MeteredObjectStore implements ObjectStore {
     return this.#inner.list(prefix, options)
   }
 
+  localFile(key: string): string | undefined {
+    return this.#inner.localFile(key)
+  }
+
   presign(key: string, validSeconds: number): Promise<string | undefined> {
     return this.#inner.presign(key, validSeconds)
   }

@@ -71,6 +71,11 @@ export interface ObjectStore {
   delete(key: string): Promise<void>
   /** Keys that begin with `prefix`, in byte order, exclusive of `after`, at most `keysMax`. Never on a hot path. */
   list(prefix: string, options: { readonly after?: string; readonly keysMax: number }): Promise<ListPage>
+  /**
+   * A file of this machine that holds the object and is never changed in place; undefined where the backend keeps none.
+   * A hard link to it costs nothing.
+   */
+  localFile(key: string): string | undefined
   /** A URL that lets its bearer GET the object without credentials; undefined where the backend has no such thing. */
   presign(key: string, validSeconds: number): Promise<string | undefined>
 }

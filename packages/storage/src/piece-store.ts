@@ -22,6 +22,12 @@ export interface StoredBlob {
   /** Fills `parts`, one after the other, with the blob's bytes from `start` on; all of pieces that are in `have`. */
   readInto(start: number, parts: readonly Uint8Array[]): Promise<void>
   /**
+   * Resolves when the digest of the whole blob was found right; most of that was done while the pieces came. All pieces
+   * must be there.
+   * @throws BlobDigestMismatchError when the bytes are not the blob; every piece is forgotten then
+   */
+  checkDigest(): Promise<void>
+  /**
    * Checks the digest of the whole blob, makes it durable and keeps it as complete. All pieces must be there. Called
    * twice, it does the work once.
    * @throws BlobDigestMismatchError when the bytes are not the blob; every piece is forgotten then
@@ -51,6 +57,12 @@ export interface PieceStore {
   blobs(): readonly StoredBlob[]
   /** What the store has of the blob, or a new blob without pieces (its space preallocated, sparse where possible). */
   open(metainfo: Metainfo): Promise<StoredBlob>
+  /**
+   * Takes up a blob that is whole in a file of this machine, without copying it; whoever wrote the file has checked it.
+   * @param path a file that is never changed in place
+   * @returns undefined where that cannot be done: on another file system, or when the file has not the blob's length
+   */
+  adopt(metainfo: Metainfo, path: string): Promise<StoredBlob | undefined>
   /** Forgets the blob and frees its space; reads under way may fail. */
   remove(digest: Digest): Promise<void>
 }

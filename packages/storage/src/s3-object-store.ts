@@ -195,6 +195,10 @@ export class S3ObjectStore implements ObjectStore {
     })
   }
 
+  localFile(): undefined {
+    return undefined
+  }
+
   async presign(key: string, validSeconds: number): Promise<string> {
     return this.#guard(`sign a URL for ${key}`, () =>
       getSignedUrl(this.#client, new GetObjectCommand(this.#at(key)), { expiresIn: validSeconds }),

@@ -108,7 +108,7 @@ describe('Transfer', () => {
 
   it('holds the last bytes back when the whole is not what its digest says', async () => {
     const { transfer, pieces, arrive } = begin()
-    pieces.complete = async () => {
+    pieces.checkDigest = async () => {
       throw new Error('other bytes')
     }
     const received: number[] = []

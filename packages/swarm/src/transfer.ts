@@ -27,6 +27,7 @@ export class Transfer extends EventEmitter<TransferEvents> {
   #changed = Promise.withResolvers<void>()
   #failure: Error | undefined
   #isCompleting = false
+  #isRight = false
 
   constructor(parts: { blob: StoredBlob; swarm: Swarm }) {
     super()
@@ -94,7 +95,7 @@ export class Transfer extends EventEmitter<TransferEvents> {
         await this.blob.readInto(offset, [chunk])
         offset += chunk.length
         // The last byte is held back until the digest of the whole is known to be right.
-        if (offset === metainfo.length) await this.whenComplete(signal)
+        if (offset === metainfo.length) await this.#until(() => this.#isRight || this.isComplete, signal)
         yield chunk
       }
     } finally {
@@ -123,13 +124,17 @@ export class Transfer extends EventEmitter<TransferEvents> {
     this.#tellChange()
     if (!this.blob.have.isFull || this.#isCompleting) return
     this.#isCompleting = true
-    this.blob.complete().then(
-      () => {
-        this.#tellChange()
-        this.emit('complete')
-      },
-      (error: Error) => this.fail(error),
-    )
+    this.#complete().catch((error: Error) => this.fail(error))
+  }
+
+  /** Readers go on when the digest is right; that the blob outlasts a power failure is for the cache alone. */
+  async #complete(): Promise<void> {
+    await this.blob.checkDigest()
+    this.#isRight = true
+    this.#tellChange()
+    await this.blob.complete()
+    this.#tellChange()
+    this.emit('complete')
   }
 
   /** @throws TransferFailedError, or the signal's reason */

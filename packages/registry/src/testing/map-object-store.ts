@@ -105,6 +105,10 @@ export class MapObjectStore implements ObjectStore {
     return { keys, ...(found.length > keysMax ? { next: keys.at(-1)! } : {}) }
   }
 
+  localFile(): undefined {
+    return undefined
+  }
+
   async presign(): Promise<undefined> {}
 
   #enter(doing: string, key: string): void {

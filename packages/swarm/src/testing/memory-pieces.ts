@@ -68,9 +68,13 @@ export class MemoryPieces implements StoredBlob {
     }
   }
 
-  async complete(): Promise<void> {
+  async checkDigest(): Promise<void> {
     const digest = `sha256:${createHash('sha256').update(this.bytes).digest('hex')}`
     if (digest !== this.metainfo.digest) throw new Error('the pieces do not make up the blob')
+  }
+
+  async complete(): Promise<void> {
+    await this.checkDigest()
     this.isComplete = true
   }
 }
