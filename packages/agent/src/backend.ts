@@ -25,7 +25,13 @@ export function createBackend(parts: {
     const source = await directory.source(repository, digest)
     const stored = downloads.stored(digest)
     if (source !== undefined || stored === undefined) return source
-    return { metainfo: stored.metainfo, infoHash: infoHashOf(stored.metainfo), repository, peers: [] }
+    return {
+      metainfo: stored.metainfo,
+      infoHash: infoHashOf(stored.metainfo),
+      repository,
+      peers: [],
+      isFromSeeder: false,
+    }
   }
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {

@@ -9,6 +9,8 @@ export interface BlobSource {
   /** A repository in which the seeder serves the blob. */
   readonly repository: string
   readonly peers: readonly PeerAddress[]
+  /** The seeder itself said so, and not another agent in its place: then right pieces make up the right blob. */
+  readonly isFromSeeder: boolean
   /** The whole blob, where it was short enough to come along. */
   readonly inline?: Uint8Array
   /** GET it without credentials, for a while: a secret, never logged or passed on. */
@@ -16,13 +18,18 @@ export interface BlobSource {
 }
 
 /** @throws MetainfoInvalidError */
-export function blobSourceOf(repository: string, resolved: ResolvedBlob): BlobSource {
+export function blobSourceOf(
+  repository: string,
+  resolved: ResolvedBlob,
+  from: 'seeder' | 'contact',
+): BlobSource {
   const metainfo = decodeInfo(resolved.info)
   return {
     metainfo,
     infoHash: infoHashOf(metainfo),
     repository,
     peers: resolved.peers,
+    isFromSeeder: from === 'seeder',
     ...(resolved.inline !== undefined && { inline: resolved.inline }),
     ...(resolved.originUrl !== undefined && { originUrl: resolved.originUrl }),
   }

@@ -104,6 +104,7 @@ export class Downloads {
     const { metainfo } = source
     const entry = await this.#entry(metainfo.digest, () => this.#parts.store.open(metainfo))
     entry.lastUsedAtMs = this.#parts.nowMs()
+    if (source.isFromSeeder && source.infoHash === entry.swarm.infoHash) entry.transfer.trustMetainfo()
     if (entry.transfer.isComplete || entry.transfer.blob.have.isFull) return entry.transfer
     if (entry.download === undefined) await this.#begin(entry, source)
     else entry.download.refresh(source)

@@ -38,6 +38,17 @@ export class HttpSources {
     await this.#dispatcher.destroy()
   }
 
+  /** Opens a connection that the first question finds ready. Never rejects: the question itself tells what is wrong. */
+  async greet(baseUrl: string): Promise<void> {
+    try {
+      const signal = AbortSignal.timeout(RESOLVE_TIMEOUT_MS)
+      const answer = await request(new URL('/healthz', baseUrl), { dispatcher: this.#dispatcher, signal })
+      await answer.body.dump()
+    } catch {
+      // Nothing is lost by it.
+    }
+  }
+
   /**
    * @returns undefined when who was asked knows no such reference
    * @throws SourceUnavailableError

@@ -215,7 +215,7 @@ export class ImageDirectory {
     } else if (reference !== undefined) {
       this.#checkTag(resolution.tag, { repository, tag: reference, digest: first }, from)
     }
-    const sources = resolution.blobs.map((blob) => blobSourceOf(repository, blob))
+    const sources = resolution.blobs.map((blob) => blobSourceOf(repository, blob, from))
     for (const manifest of resolution.manifests) await records.keepManifest(repository, manifest)
     if (resolution.tag !== undefined) await this.#keepTag(resolution.tag)
     for (const source of sources) this.#keepSource(source)

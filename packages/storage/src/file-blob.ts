@@ -27,6 +27,9 @@ const HANDLE_IDLE_MS = 5_000
 export class FileBlob implements StoredBlob {
   have: Bitfield
   readonly #paths: { readonly complete: string; readonly partial: string }
+  /** What the file should be is on disk: without it, a restart drops the file. */
+  #described: Promise<void> = Promise.resolve()
+  readonly #describe: () => Promise<void>
   #isComplete = false
   #completing: Promise<void> | undefined
   #isClosed = false
@@ -42,8 +45,10 @@ export class FileBlob implements StoredBlob {
   constructor(
     readonly metainfo: Metainfo,
     paths: { readonly complete: string; readonly partial: string },
+    describe: () => Promise<void> = async () => {},
   ) {
     this.#paths = paths
+    this.#describe = describe
     this.have = new Bitfield(pieceCount(metainfo))
   }
 
@@ -60,6 +65,9 @@ export class FileBlob implements StoredBlob {
     } finally {
       await handle.close()
     }
+    // Nobody waits for the disk before the first piece may come; whoever completes the blob hears of it.
+    this.#described = this.#describe()
+    this.#described.catch(() => {})
   }
 
   /** The file under its final name was checked before it got it. */
@@ -103,7 +111,6 @@ export class FileBlob implements StoredBlob {
       }
     })
     this.have.set(index)
-    this.#hashWhatIsHere()
   }
 
   async readInto(start: number, parts: readonly Uint8Array[]): Promise<void> {
@@ -139,6 +146,7 @@ export class FileBlob implements StoredBlob {
     this.#isClosed = true
     clearTimeout(this.#idleTimer)
     await this.#completing?.catch(() => {})
+    await this.#described.catch(() => {})
     await this.#digest?.forget()
     if (this.#handleUsers === 0) await this.#closeHandle()
   }
@@ -147,6 +155,7 @@ export class FileBlob implements StoredBlob {
     assert(this.have.isFull, 'every piece is there')
     if (this.#isComplete) return
     await this.checkDigest()
+    await this.#described
     await this.#withHandle((handle) => handle.sync())
     await makeFolder(dirname(this.#paths.complete))
     // An open handle follows its file to the new name.
@@ -155,8 +164,7 @@ export class FileBlob implements StoredBlob {
     this.#isComplete = true
   }
 
-  /** Bytes from the beginning on that are here without a gap go to the hashing thread while others are still coming. */
-  #hashWhatIsHere(): void {
+  hashAhead(): void {
     if (this.#isClosed || this.metainfo.length <= SHORT_BYTES) return
     this.#digest ??= sharedHasher.file(this.#paths.partial, digestAlgorithm(this.metainfo.digest))
     this.#firstMissing = this.have.nextMissing(this.#firstMissing)
@@ -176,7 +184,7 @@ export class FileBlob implements StoredBlob {
     if (length <= SHORT_BYTES) {
       return hash(digestAlgorithm(digest), await readBytes(this, 0, length), 'hex')
     }
-    this.#hashWhatIsHere()
+    this.hashAhead()
     const hashing = this.#digest
     if (hashing === undefined) throw new BlobRemovedError(digest)
     this.#digest = undefined

@@ -121,8 +121,7 @@ export class FilePieceStore implements PieceStore {
   }
 
   async #create(metainfo: Metainfo): Promise<FileBlob> {
-    await this.#writeMetainfo(metainfo)
-    const blob = new FileBlob(metainfo, this.#paths(metainfo.digest))
+    const blob = new FileBlob(metainfo, this.#paths(metainfo.digest), () => this.#writeMetainfo(metainfo))
     await blob.allocate()
     this.#blobs.set(metainfo.digest, blob)
     return blob

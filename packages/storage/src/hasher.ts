@@ -19,6 +19,8 @@ type JobWithoutId = HashJob extends infer J ? (J extends HashJob ? Omit<J, 'id'>
 export class Hasher {
   readonly #waiting = new Map<number, PromiseWithResolvers<Uint8Array | undefined>>()
   #worker: Worker | undefined
+  /** The thread has begun to work; until then, who waits is served here. */
+  #isAwake = false
   /** The memory that the present thread knows, by number. */
   #shared = new WeakMap<SharedArrayBuffer, number>()
   #nextId = 1
@@ -39,7 +41,8 @@ export class Hasher {
    * @param parts in shared memory, of which the thread keeps hold until it ends
    */
   async sha256(parts: readonly Uint8Array<SharedArrayBuffer>[]): Promise<Uint8Array> {
-    if (parts.reduce((bytes, { length }) => bytes + length, 0) <= SHORT_BYTES) {
+    if (!this.#isAwake || parts.reduce((bytes, { length }) => bytes + length, 0) <= SHORT_BYTES) {
+      this.wake()
       const whole = createHash('sha256')
       for (const part of parts) whole.update(part)
       return whole.digest()
@@ -121,6 +124,7 @@ export class Hasher {
   async #end(): Promise<void> {
     const worker = this.#worker
     this.#worker = undefined
+    this.#isAwake = false
     this.#shared = new WeakMap()
     await worker?.terminate()
   }
@@ -131,6 +135,9 @@ export class Hasher {
     const worker = new Worker(new URL(name, import.meta.url), {
       resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 },
       execArgv: [],
+    })
+    worker.once('online', () => {
+      this.#isAwake = this.#worker === worker
     })
     worker.on('message', (answer: HashAnswer) => this.#hear(answer))
     worker.on('error', (error) => {

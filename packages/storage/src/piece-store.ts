@@ -22,8 +22,12 @@ export interface StoredBlob {
   /** Fills `parts`, one after the other, with the blob's bytes from `start` on; all of pieces that are in `have`. */
   readInto(start: number, parts: readonly Uint8Array[]): Promise<void>
   /**
-   * Resolves when the digest of the whole blob was found right; most of that was done while the pieces came. All pieces
-   * must be there.
+   * The digest will be asked for when the last piece is here: what is here without a gap from the beginning may be hashed
+   * while others are still coming.
+   */
+  hashAhead(): void
+  /**
+   * Resolves when the digest of the whole blob was found right. All pieces must be there.
    * @throws BlobDigestMismatchError when the bytes are not the blob; every piece is forgotten then
    */
   checkDigest(): Promise<void>

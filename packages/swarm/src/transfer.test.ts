@@ -53,6 +53,7 @@ describe('Transfer', () => {
     const reading = collect(transfer.read(0, blob.bytes.length))
     for (const index of [2, 0, 3, 1]) await arrive(index)
     expect((await reading).equals(blob.bytes)).toBe(true)
+    await transfer.whenComplete()
     expect(transfer.isComplete).toBe(true)
   })
 
@@ -118,6 +119,18 @@ describe('Transfer', () => {
     for (const index of [0, 1, 2, 3]) await arrive(index)
     await expect(reading).rejects.toThrow(TransferFailedError)
     expect(received.reduce((sum, length) => sum + length, 0)).toBeLessThan(blob.bytes.length)
+  })
+
+  it('lets no reader wait for the digest where the metainfo is trusted, and keeps nothing that fails it', async () => {
+    const { transfer, pieces, arrive } = begin()
+    transfer.trustMetainfo()
+    const checked = Promise.withResolvers<void>()
+    pieces.checkDigest = () => checked.promise
+    const reading = collect(transfer.read(0, blob.bytes.length))
+    for (const index of [0, 1, 2, 3]) await arrive(index)
+    expect((await reading).equals(blob.bytes)).toBe(true)
+    checked.reject(new Error('other bytes'))
+    await expect(transfer.whenComplete()).rejects.toThrow(TransferFailedError)
   })
 
   it('fails readers that wait, and gives what is there to those that need no more', async () => {

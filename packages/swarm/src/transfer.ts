@@ -12,6 +12,9 @@ import { PieceMismatchError, TransferFailedError } from './errors.ts'
 /** Bytes that a reader is given at a time at most. */
 const READ_CHUNK_BYTES = 512 * 1024
 
+/** How long readers may keep a blob that is whole from being checked and flushed. */
+const FLUSH_PATIENCE_MS = 3_000
+
 export interface TransferEvents {
   /** Every piece is here, the blob's digest was checked, the blob is kept. */
   complete: []
@@ -27,19 +30,29 @@ export class Transfer extends EventEmitter<TransferEvents> {
   #changed = Promise.withResolvers<void>()
   #failure: Error | undefined
   #isCompleting = false
+  /** Every piece is here and right, and the metainfo is known to be the blob's: by who gave it, or by the digest. */
   #isRight = false
+  #isMetainfoTrusted = false
 
   constructor(parts: { blob: StoredBlob; swarm: Swarm }) {
     super()
     this.blob = parts.blob
     this.swarm = parts.swarm
-    this.swarm.on('piece', () => this.#advance())
+    this.swarm.on('piece', () => {
+      if (!this.#isMetainfoTrusted) this.blob.hashAhead()
+      this.#advance()
+    })
     this.swarm.on('failed', (error) => this.fail(error))
     if (this.blob.have.isFull && !this.blob.isComplete) this.#advance()
   }
 
   get isComplete(): boolean {
     return this.blob.isComplete
+  }
+
+  /** The metainfo is the blob's: pieces that are right are right bytes, and no reader needs to wait for the digest. */
+  trustMetainfo(): void {
+    this.#isMetainfoTrusted = true
   }
 
   get readerCount(): number {
@@ -78,10 +91,14 @@ export class Transfer extends EventEmitter<TransferEvents> {
   async *read(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const { metainfo, have } = this.blob
     const reader = { pieceIndex: Math.floor(start / metainfo.pieceLength) }
-    const buffer = Buffer.allocUnsafe(Math.min(READ_CHUNK_BYTES, end - start))
+    const chunkBytes = Math.min(READ_CHUNK_BYTES, end - start)
+    // One is being sent while the other is being filled.
+    const [first, second] = [Buffer.allocUnsafe(chunkBytes), Buffer.allocUnsafe(chunkBytes)]
+    let ahead: Promise<Uint8Array> | undefined
     this.#readers.add(reader)
     this.#tellPositions()
     try {
+      let [filling, resting] = [first, second]
       let offset = start
       while (offset < end) {
         const pieceIndex = Math.floor(offset / metainfo.pieceLength)
@@ -90,18 +107,35 @@ export class Transfer extends EventEmitter<TransferEvents> {
           if (!have.isFull) this.#tellPositions()
         }
         await this.#until(() => have.has(pieceIndex), signal)
-        const pieceEnd = pieceIndex * metainfo.pieceLength + pieceBytes(metainfo, pieceIndex)
-        const chunk = buffer.subarray(0, Math.min(end, pieceEnd, offset + buffer.length) - offset)
-        await this.blob.readInto(offset, [chunk])
+        const chunk = await (ahead ?? this.#fill(filling, offset, end))
         offset += chunk.length
-        // The last byte is held back until the digest of the whole is known to be right.
+        ;[filling, resting] = [resting, filling]
+        ahead = undefined
+        if (offset < end && have.has(Math.floor(offset / metainfo.pieceLength))) {
+          ahead = this.#fill(filling, offset, end)
+          // Whoever asks for the next chunk hears of it.
+          ahead.catch(() => {})
+        }
+        // The last byte is held back until the whole is known to be right.
         if (offset === metainfo.length) await this.#until(() => this.#isRight || this.isComplete, signal)
         yield chunk
       }
     } finally {
       this.#readers.delete(reader)
       this.#tellPositions()
+      if (this.#isRight && !this.isComplete) this.#tellChange()
+      await ahead?.catch(() => {})
     }
+  }
+
+  /** Reads from `offset` on, up to the end of its piece. */
+  async #fill(buffer: Uint8Array, offset: number, end: number): Promise<Uint8Array> {
+    const { metainfo } = this.blob
+    const pieceIndex = Math.floor(offset / metainfo.pieceLength)
+    const pieceEnd = pieceIndex * metainfo.pieceLength + pieceBytes(metainfo, pieceIndex)
+    const chunk = buffer.subarray(0, Math.min(end, pieceEnd, offset + buffer.length) - offset)
+    await this.blob.readInto(offset, [chunk])
+    return chunk
   }
 
   /** Resolves when the blob is complete. @throws TransferFailedError */
@@ -127,11 +161,16 @@ export class Transfer extends EventEmitter<TransferEvents> {
     this.#complete().catch((error: Error) => this.fail(error))
   }
 
-  /** Readers go on when the digest is right; that the blob outlasts a power failure is for the cache alone. */
+  /**
+   * Readers go on when the bytes are known to be right. That the blob has its digest and outlasts a power failure is for the
+   * cache, and hashing and flushing it would hold up what they do: it waits until they are done, but not for long.
+   */
   async #complete(): Promise<void> {
-    await this.blob.checkDigest()
+    if (!this.#isMetainfoTrusted) await this.blob.checkDigest()
     this.#isRight = true
     this.#tellChange()
+    const patience = AbortSignal.timeout(FLUSH_PATIENCE_MS)
+    await this.#until(() => this.#readers.size === 0, patience).catch(() => {})
     await this.blob.complete()
     this.#tellChange()
     this.emit('complete')
