@@ -2,7 +2,7 @@
  * The real programs that end-to-end suites run against: how each is recognised and what brings it.
  * Looks at PATH and at this process's rights, once per test file; asks a daemon only where one has to answer.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
@@ -54,6 +54,18 @@ const table = {
     title: 'Ceph with its S3 gateway',
     binaries: ['ceph', 'ceph-authtool', 'monmaptool', 'ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin'],
     packages: ['ceph-mon', 'ceph-osd', 'radosgw'],
+  },
+  libtorrent: {
+    title: 'libtorrent for Python',
+    binaries: ['python3'],
+    packages: ['python3-libtorrent'],
+    probe: () => libtorrentTrouble(),
+  },
+  aria2: { title: 'aria2', binaries: ['aria2c'], packages: ['aria2'] },
+  transmission: {
+    title: 'transmission-daemon',
+    binaries: ['transmission-daemon'],
+    packages: ['transmission-daemon'],
   },
   /** Enough to make an image out of a program of this machine. */
   ldd: { title: 'ldd', binaries: ['ldd'], packages: ['libc-bin'] },
@@ -140,6 +152,12 @@ function isPrivileged(): boolean {
   } catch {
     return false
   }
+}
+
+function libtorrentTrouble(): string | undefined {
+  const hasIt = (python: string) =>
+    spawnSync(python, ['-c', 'import libtorrent'], { stdio: 'ignore' }).status === 0
+  return programPaths('python3').some(hasIt) ? undefined : 'no python3 can import it'
 }
 
 function dockerEngineTrouble(): string | undefined {
