@@ -287,8 +287,11 @@ export class NodeEngine {
       case 'extended':
         if (message.id === EXTENSION_HANDSHAKE_ID) this.#extensionHandshake(nowMs, peer, message.payload)
         break
-      // Nobody is choked here, so nobody's interest matters; suggestions and what is allowed while choked are not used.
       case 'interested':
+        // webtorrent overlooks an unchoke that comes right behind the handshake; what it asks for, it hears.
+        if (!peer.isShoal) this.#state.send(peer, { kind: 'unchoke' })
+        break
+      // Nobody is choked here, so nobody's interest matters; suggestions and what is allowed while choked are not used.
       case 'not-interested':
       case 'have-none':
       case 'suggest':
@@ -304,6 +307,7 @@ export class NodeEngine {
       if (requestsMax !== undefined) peer.requestsMax = Math.min(requestsMax, REQUESTS_MAX)
       if (shoal === undefined) return
       const { blockBytesMax } = this.#state.limits
+      peer.isShoal = true
       peer.blockBytesMax = blockBytesMax
       peer.pipeline.blockBytesMax = Math.min(shoal.blockBytesMax, blockBytesMax)
     } catch (error) {

@@ -37,6 +37,8 @@ export interface Peer extends UploadPeer {
   readonly hasFast: boolean
   readonly have: Bitfield
   readonly pipeline: Pipeline
+  /** It has shown Shoal's extension. */
+  isShoal: boolean
   /** The longest block that it may ask for. */
   blockBytesMax: number
   /** Requests that it takes at a time. */
@@ -79,6 +81,7 @@ export function createPeer(init: {
     dialled: init.dialled,
     hasFast: init.hasFast,
     have: new Bitfield(swarm.have.length),
+    isShoal: false,
     pipeline: new Pipeline(init.requestedBytesMax),
     blockBytesMax: init.blockBytesMax,
     requestsMax: init.requestsMax,
