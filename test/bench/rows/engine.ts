@@ -8,7 +8,7 @@ import { expectBlob, removeFolder } from '../bench-blob.ts'
 import { PeerProcess, transferBetween } from './peer-process.ts'
 import type { Row, RowInit } from './row.ts'
 
-const PEER = fileURLToPath(new URL('engine-peer.ts', import.meta.url))
+const PEER = fileURLToPath(new URL('engine-peer.js', import.meta.url))
 
 export function engineRow(name: EngineName, { blob, folder }: RowInit): Row {
   const received = join(folder, name)

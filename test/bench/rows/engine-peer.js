@@ -1,21 +1,19 @@
 /**
- * One peer with one of Shoal's engines, as a process: `engine-peer.ts send|receive <engine> <store folder> <info file>`.
- * What it says and hears is in peer-process.ts.
+ * One peer with one of Shoal's engines, as a process: `engine-peer.js send|receive <engine> <store folder> <info file>`.
+ * What it says and hears is in peer-process.ts. JavaScript, because to strip types at run time takes 20 MB of what is measured.
  */
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { createPrng, decodeInfo } from '@shoal/core'
 import { FilePieceStore, infoHashOf } from '@shoal/storage'
-import { createEngine, type EngineName } from '@shoal/swarm'
-import { peakMegabytes } from '../process-usage.ts'
-import type { Answer, Question } from './peer-process.ts'
+import { createEngine } from '@shoal/swarm'
 
 const HOST = '127.0.0.1'
 /** Not known before its handshake, and not needed for it. */
 const SENDER_ID = '2d53454e4445522d'.padEnd(40, '0')
 
-const [role, engineName, folder, infoPath] = process.argv.slice(2) as [string, EngineName, string, string]
+const [role, engineName, folder, infoPath] = process.argv.slice(2)
 const isSender = role === 'send'
 const metainfo = decodeInfo(await readFile(infoPath))
 const store = new FilePieceStore({ folder })
@@ -35,11 +33,12 @@ swarm.on('failed', (error) => {
 let cpuBefore = process.cpuUsage()
 
 createInterface({ input: process.stdin })
-  .on('line', (line) => void hear(JSON.parse(line) as Question))
+  .on('line', (line) => void hear(JSON.parse(line)))
   .on('close', () => process.exit())
 answer({ kind: 'ready', port: engine.address.port })
 
-async function hear(question: Question): Promise<void> {
+/** @param {import('./peer-process.ts').Question} question */
+async function hear(question) {
   switch (question.kind) {
     case 'count':
       cpuBefore = process.cpuUsage()
@@ -57,10 +56,10 @@ async function hear(question: Question): Promise<void> {
  * The clock runs until every piece was verified and written. What the agent does then, to flush the file and to check the
  * digest of the whole, is not in it: neither libtorrent nor curl does that.
  */
-async function fetchBlob(port: number): Promise<number> {
+async function fetchBlob(port) {
   cpuBefore = process.cpuUsage()
   const startMs = performance.now()
-  const finished = new Promise<void>((resolve) => {
+  const finished = new Promise((resolve) => {
     swarm.on('piece', () => {
       if (blob.have.isFull) resolve()
     })
@@ -71,11 +70,17 @@ async function fetchBlob(port: number): Promise<number> {
   return (performance.now() - startMs) / 1000
 }
 
-async function usage(): Promise<{ cpuSeconds: number; peakRssMB: number }> {
+async function usage() {
   const { user, system } = process.cpuUsage(cpuBefore)
-  return { cpuSeconds: (user + system) / 1e6, peakRssMB: await peakMegabytes('self') }
+  return { cpuSeconds: (user + system) / 1e6, peakRssMB: await peakMegabytes() }
 }
 
-function answer(said: Answer): void {
+/** @param {import('./peer-process.ts').Answer} said */
+function answer(said) {
   process.stdout.write(`${JSON.stringify(said)}\n`)
+}
+
+async function peakMegabytes() {
+  const status = await readFile('/proc/self/status', 'utf8')
+  return Math.round((Number(/^VmHWM:\s+(\d+) kB/m.exec(status)[1]) * 1.024) / 100) / 10
 }
