@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort, reachableHost } from '@shoal/core'
 import { createHttpServer, registryPlugin } from '@shoal/registry'
 import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
-import { createEngine, type SwarmEngine } from '@shoal/swarm'
+import { createEngine, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
 import { createBackend } from './backend.ts'
@@ -113,6 +113,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       peerId,
       prng,
       onOtherProtocol: (socket) => peerApi.accept(socket),
+      limits: swarmLimitsOf(settings),
     })
     await engine.start()
     undo.push(() => engine.stop())

@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { assert, createPrng, encodeTorrent, formatHostPort, parseHostPort, tryParseDigest } from '@shoal/core'
 import { createHttpServer, ImageStore, registryPlugin } from '@shoal/registry'
 import { FilePieceStore, MeteredObjectStore, openObjectStore, parseOrigin } from '@shoal/storage'
-import { createEngine } from '@shoal/swarm'
+import { createEngine, swarmLimitsOf } from '@shoal/swarm'
 import { Tracker } from '@shoal/tracker'
 import { encodeResolution, RESOLUTION_MEDIA_TYPE, RESOLVE_PATH } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
@@ -111,7 +111,12 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     await images.start()
     undo.push(() => images.stop())
 
-    const engine = await createEngine(settings.engine, { ...peerListen, peerId, prng })
+    const engine = await createEngine(settings.engine, {
+      ...peerListen,
+      peerId,
+      prng,
+      limits: swarmLimitsOf(settings),
+    })
     await engine.start()
     undo.push(() => engine.stop())
     const seeding = new Seeding(

@@ -2,7 +2,7 @@
  * What can be set on a seeder. The one place of every default: flags, `SHOAL_*` variables, the YAML file, `--help` and
  * the documentation are derived from this schema.
  */
-import { ENGINE_NAMES } from '@shoal/swarm'
+import { ENGINE_NAMES, swarmLimitSettings } from '@shoal/swarm'
 import Type, { type Static } from 'typebox'
 
 export const SeederSettings = Type.Object(
@@ -39,6 +39,7 @@ export const SeederSettings = Type.Object(
       default: 'native',
       description: 'What moves pieces between peers: Shoal’s own engine, or webtorrent for comparison.',
     }),
+    ...swarmLimitSettings,
     logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
       default: 'info',
       description: 'The least severe log lines that are written.',

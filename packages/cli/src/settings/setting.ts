@@ -51,7 +51,7 @@ function settingOf(key: string, schema: TSchema): Setting {
   const property = schema as unknown as PropertySchema
   const flag = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
   const validator = Compile(schema)
-  const isBytes = key.endsWith('Bytes')
+  const isBytes = /Bytes(PerSecond)?$/.test(key)
   return {
     key,
     flag,

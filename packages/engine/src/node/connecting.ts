@@ -14,7 +14,7 @@ const BANNED_MAX = 1_024
 
 export class Connecting {
   readonly #state: NodeState
-  readonly #banned = new Set<PeerId>()
+  readonly #banned = new Set<string>()
 
   constructor(state: NodeState) {
     this.#state = state
@@ -72,7 +72,7 @@ export class Connecting {
       if (dialled !== undefined) swarm.addresses.delete(keyOf(dialled))
       return { refusal: 'own-connection' }
     }
-    if (this.#banned.has(peerId)) return { refusal: 'banned' }
+    if (this.#isBanned(swarm, peerId)) return { refusal: 'banned' }
     const twin = [...swarm.peers].find((peer) => peer.peerId === peerId)
     if (twin !== undefined) {
       // Both dialled at once: both keep the connection that the one with the lower id dialled.
@@ -90,13 +90,17 @@ export class Connecting {
   gone(nowMs: number, swarm: Swarm, peerId: PeerId, dialled: PeerAddress | undefined): void {
     const known = dialled && swarm.addresses.get(keyOf(dialled))
     if (known === undefined) return
-    if (this.#banned.has(peerId)) swarm.addresses.delete(keyOf(known.address))
+    if (this.#isBanned(swarm, peerId)) swarm.addresses.delete(keyOf(known.address))
     else this.#retryLater(nowMs, swarm, known)
   }
 
   ban(peer: Peer): void {
     if (this.#banned.size >= BANNED_MAX) this.#banned.delete(this.#banned.values().next().value!)
-    this.#banned.add(peer.peerId)
+    this.#banned.add(banOf(peer.swarm, peer.peerId))
+  }
+
+  #isBanned(swarm: Swarm, peerId: PeerId): boolean {
+    return this.#banned.has(banOf(swarm, peerId))
   }
 
   #retryLater(nowMs: number, swarm: Swarm, known: KnownAddress): void {
@@ -111,10 +115,15 @@ export class Connecting {
   }
 
   #isKnownPeer(swarm: Swarm, { peerId }: PeerAddress): boolean {
-    if (this.#banned.has(peerId)) return true
+    if (this.#isBanned(swarm, peerId)) return true
     for (const peer of swarm.peers) if (peer.peerId === peerId) return true
     return false
   }
+}
+
+/** By swarm: an honest seeder whose disk has spoilt one blob can serve all others. */
+function banOf({ infoHash }: Swarm, peerId: PeerId): string {
+  return `${infoHash} ${peerId}`
 }
 
 function keyOf({ host, port }: PeerAddress): string {

@@ -28,7 +28,7 @@ import { routeByFirstByte } from '../peer-port.ts'
 import { FetchBuffer } from './fetch-buffer.ts'
 import { NativeSwarm } from './native-swarm.ts'
 import { PageCache } from './page-cache.ts'
-import { PagePool } from './page-pool.ts'
+import { PAGE_BYTES, PagePool } from './page-pool.ts'
 import { PeerConnection } from './peer-connection.ts'
 import { type ShakenHands, shakeHands } from './shake-hands.ts'
 
@@ -37,7 +37,7 @@ const HANDSHAKE_TIMEOUT_MS = 5_000
 /** Of the buffers, what sending may hold; the rest is for what arrives. */
 const READ_SHARE = 1 / 4
 /** Pieces that were given up while they were being hashed or written hold their pages for a moment. */
-const SLACK_BYTES = 8 * 1024 * 1024
+const SLACK_SHARE = 1 / 4
 
 interface Joined {
   readonly init: SwarmInit
@@ -82,7 +82,7 @@ export class NativeEngine implements SwarmEngine {
       prng: init.prng,
       limits: { ...limits, receiveBytesMax: bufferBytes - readBytesMax },
     })
-    this.#pool = new PagePool({ bytesMax: bufferBytes + SLACK_BYTES })
+    this.#pool = new PagePool({ bytesMax: bufferBytes * (1 + SLACK_SHARE) })
     this.#cache = new PageCache(this.#pool, { readBytesMax })
   }
 
@@ -92,6 +92,11 @@ export class NativeEngine implements SwarmEngine {
 
   get address() {
     return { host: this.#init.host, port: this.#port }
+  }
+
+  /** Memory that pieces take, in use or kept for use. */
+  get bufferBytes(): number {
+    return this.#pool.pageCount * PAGE_BYTES
   }
 
   async start(): Promise<void> {
