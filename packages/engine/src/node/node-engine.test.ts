@@ -1,0 +1,197 @@
+/** Goal: each rule of the engine alone. Method: scripted events, effects looked at one by one, checks after every step. */
+import { Bitfield, createPrng, type PeerAddress } from '@shoal/core'
+import { encodeExtensionHandshake, type PeerMessage } from '@shoal/wire'
+import { describe, expect, it } from 'vitest'
+import { NodeEngine } from './node-engine.ts'
+import type { NodeEffect, NodeEvent, NodeLimits } from './protocol.ts'
+
+const INFO_HASH = 'aa'.repeat(20)
+const OWN_ID = '50'.repeat(20)
+const PIECE = 262_144
+const PIECES = 8
+const SHAPE = { length: PIECES * PIECE, pieceLength: PIECE }
+
+function node(init: { have?: Bitfield; limits?: Partial<NodeLimits> } = {}) {
+  const engine = new NodeEngine({
+    peerId: OWN_ID,
+    prng: createPrng(1),
+    ...(init.limits && { limits: init.limits }),
+  })
+  const step = (nowMs: number, event: NodeEvent): NodeEffect[] => {
+    const effects = engine.step(nowMs, event)
+    engine.check()
+    return effects
+  }
+  step(0, {
+    kind: 'swarm-joined',
+    infoHash: INFO_HASH,
+    shape: SHAPE,
+    have: init.have ?? new Bitfield(PIECES),
+  })
+  const say = (nowMs: number, connection: number, message: PeerMessage) =>
+    step(nowMs, { kind: 'message', connection, message })
+  const connected = (
+    connection: number,
+    more: { peerId?: string; dialled?: PeerAddress; hasFast?: boolean } = {},
+  ) =>
+    step(0, {
+      kind: 'connected',
+      connection,
+      infoHash: INFO_HASH,
+      peerId: more.peerId ?? String(connection).padStart(40, '0'),
+      ...(more.dialled && { dialled: more.dialled }),
+      hasFast: more.hasFast ?? true,
+      hasExtensions: true,
+    })
+  /** A Shoal peer that has everything and lets itself be asked. */
+  const source = (connection: number, nowMs = 0) => {
+    connected(connection)
+    say(nowMs, connection, { kind: 'have-all' })
+    const payload = encodeExtensionHandshake({ shoal: { blockBytesMax: PIECE, ticket: new Uint8Array() } })
+    say(nowMs, connection, { kind: 'extended', id: 0, payload })
+    return say(nowMs, connection, { kind: 'unchoke' })
+  }
+  const want = () => step(0, { kind: 'download-wanted', infoHash: INFO_HASH })
+  return { step, say, connected, source, want }
+}
+
+const address = (peerId: string): PeerAddress => ({ peerId, host: '10.0.0.1', port: 1, role: 'agent' })
+const of = <K extends NodeEffect['kind']>(effects: readonly NodeEffect[], kind: K) =>
+  effects.filter((effect): effect is Extract<NodeEffect, { kind: K }> => effect.kind === kind)
+const sent = (effects: readonly NodeEffect[]) => of(effects, 'send').map(({ message }) => message.kind)
+
+describe('NodeEngine', () => {
+  it('greets with what is here first, and lets itself be asked last', () => {
+    expect(sent(node().connected(1))).toEqual(['have-none', 'extended', 'unchoke'])
+    expect(sent(node({ have: Bitfield.full(PIECES) }).connected(1))).toEqual([
+      'have-all',
+      'extended',
+      'unchoke',
+    ])
+    const some = new Bitfield(PIECES)
+    some.set(3)
+    expect(sent(node({ have: some }).connected(1))).toEqual(['bitfield', 'extended', 'unchoke'])
+    // BEP 6: who has no fast extension is not told "none".
+    expect(sent(node().connected(1, { hasFast: false }))).toEqual(['extended', 'unchoke'])
+  })
+
+  it('asks in order while its peers are complete, and for what a reader waits for before', () => {
+    const one = node()
+    one.want()
+    expect(of(one.source(1), 'request').map(({ block }) => block.index)).toEqual([0, 1])
+    const other = node()
+    other.want()
+    other.step(0, { kind: 'readers-moved', infoHash: INFO_HASH, pieceIndexes: [5] })
+    expect(of(other.source(1), 'request').map(({ block }) => block.index)).toEqual([5, 6])
+  })
+
+  it('asks for nothing before it is told to, and says so', () => {
+    const quiet = node()
+    expect(of(quiet.source(1), 'request')).toEqual([])
+    const effects = quiet.want()
+    expect(sent(effects)).toContain('interested')
+    expect(of(effects, 'request').length).toBeGreaterThan(0)
+  })
+
+  it('verifies, writes, tells the others, and gives the buffer back', () => {
+    const one = node()
+    one.want()
+    const [request] = of(one.source(1), 'request')
+    one.connected(2)
+    const { fetch, block } = request!
+    expect(of(one.step(5, { kind: 'block-arrived', connection: 1, fetch, block }), 'verify')).toEqual([
+      { kind: 'verify', infoHash: INFO_HASH, fetch, index: block.index },
+    ])
+    const written = one.step(6, { kind: 'piece-verified', infoHash: INFO_HASH, fetch, isRight: true })
+    expect(of(written, 'write')).toHaveLength(1)
+    const here = one.step(7, { kind: 'piece-written', infoHash: INFO_HASH, fetch })
+    expect(of(here, 'piece-here')).toEqual([{ kind: 'piece-here', infoHash: INFO_HASH, index: block.index }])
+    expect(of(here, 'release')).toHaveLength(1)
+    // Whoever has it is not told.
+    expect(of(here, 'send')).toEqual([
+      { kind: 'send', connection: 2, message: { kind: 'have', index: block.index } },
+    ])
+  })
+
+  it('blames the one peer that sent a bad piece, and asks another for it', () => {
+    const one = node()
+    one.want()
+    const [request] = of(one.source(1), 'request')
+    one.source(2)
+    const { fetch, block } = request!
+    one.step(5, { kind: 'block-arrived', connection: 1, fetch, block })
+    const effects = one.step(6, { kind: 'piece-verified', infoHash: INFO_HASH, fetch, isRight: false })
+    expect(of(effects, 'bad-piece')).toMatchObject([{ index: block.index, peerId: '1'.padStart(40, '0') }])
+    expect(of(effects, 'close')).toEqual([{ kind: 'close', connection: 1, reason: 'bad-piece' }])
+    expect(of(one.connected(3, { peerId: '1'.padStart(40, '0') }), 'close')).toMatchObject([
+      { reason: 'banned' },
+    ])
+  })
+
+  it('gives the work of a silent peer to others, and closes it in the end', () => {
+    const one = node()
+    one.want()
+    one.source(1)
+    const reasons: string[] = []
+    let cancels = 0
+    for (let nowMs = 50; nowMs < 60_000; nowMs += 50) {
+      const effects = one.step(nowMs, { kind: 'timer' })
+      cancels += of(effects, 'cancel').length
+      reasons.push(...of(effects, 'close').map(({ reason }) => reason))
+    }
+    expect(cancels).toBeGreaterThan(0)
+    expect(reasons).toEqual(['silent'])
+  })
+
+  it('keeps one connection when both have dialled: that of the lower id', () => {
+    const lower = '40'.repeat(20)
+    const higher = '60'.repeat(20)
+    const one = node()
+    one.connected(1, { peerId: higher })
+    expect(of(one.connected(2, { peerId: higher, dialled: address(higher) }), 'close')).toEqual([
+      { kind: 'close', connection: 1, reason: 'duplicate' },
+    ])
+    one.connected(3, { peerId: lower })
+    expect(of(one.connected(4, { peerId: lower, dialled: address(lower) }), 'close')).toEqual([
+      { kind: 'close', connection: 4, reason: 'duplicate' },
+    ])
+  })
+
+  it('dials whom it is told of, once, not itself, and again later when it failed', () => {
+    const one = node()
+    one.want()
+    const peers = [address('11'.repeat(20)), { ...address(OWN_ID), port: 2 }]
+    expect(of(one.step(0, { kind: 'peers-found', infoHash: INFO_HASH, peers }), 'dial')).toHaveLength(1)
+    expect(of(one.step(1, { kind: 'peers-found', infoHash: INFO_HASH, peers }), 'dial')).toHaveLength(0)
+    one.step(2, { kind: 'dial-failed', infoHash: INFO_HASH, address: peers[0]! })
+    expect(of(one.step(500, { kind: 'timer' }), 'dial')).toHaveLength(0)
+    expect(of(one.step(1_100, { kind: 'timer' }), 'dial')).toHaveLength(1)
+  })
+
+  it('abandons what a peer chokes or rejects', () => {
+    const one = node()
+    one.want()
+    const asked = of(one.source(1), 'request')
+    expect(of(one.say(1, 1, { kind: 'choke' }), 'cancel')).toHaveLength(asked.length)
+    const other = node()
+    other.want()
+    const [request] = of(other.source(1), 'request')
+    expect(of(other.say(1, 1, { kind: 'reject', ...request!.block }), 'release')).toHaveLength(1)
+  })
+
+  it('hears nothing of connections that are gone', () => {
+    const one = node()
+    one.want()
+    const [request] = of(one.source(1), 'request')
+    one.step(1, { kind: 'disconnected', connection: 1 })
+    expect(one.step(2, { kind: 'block-arrived', connection: 1, ...request! })).toEqual([])
+    expect(one.say(3, 1, { kind: 'unchoke' })).toEqual([])
+  })
+
+  it('two complete peers part after a while', () => {
+    const one = node({ have: Bitfield.full(PIECES) })
+    one.source(1)
+    expect(of(one.step(5_000, { kind: 'timer' }), 'close')).toEqual([])
+    expect(of(one.step(11_000, { kind: 'timer' }), 'close')).toMatchObject([{ reason: 'both-complete' }])
+  })
+})
