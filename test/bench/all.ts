@@ -50,17 +50,22 @@ let results: Results = quick ? {} : await lastResults()
 for (const name of options.only) {
   say(`\n==> ${name}`)
   // What vitest measures beside the code is for whoever changes that code: it is shown, and is no figure.
-  if (name === 'units') await run([vitest, 'bench', '--run', '--project', 'unit'], 'shown')
-  else results = { ...results, [name]: JSON.parse(await run(words(steps[name]), 'kept')) }
+  if (name === 'units') await run([vitest, 'bench', '--run'], 'shown')
+  else {
+    results = { ...results, [name]: JSON.parse(await run(words(steps[name]), 'kept')) }
+    if (!quick) await keep(results)
+  }
 }
 
 const text = reportText(machine(), results)
 console.log(text)
 const missed = figuresOf(results).filter((figure) => isMet(figure) === false)
 for (const { measure } of missed) say(`missed: ${measure}`)
-if (!quick) {
-  await writeFile(jsonPath, `${JSON.stringify({ machine: machine(), results }, undefined, 2)}\n`)
-  await writeFile(pagePath, replaceFigures(await readFile(pagePath, 'utf8'), text))
+
+/** After every step: one that fails loses nothing of the others. */
+async function keep(found: Results): Promise<void> {
+  await writeFile(jsonPath, `${JSON.stringify({ machine: machine(), results: found }, undefined, 2)}\n`)
+  await writeFile(pagePath, replaceFigures(await readFile(pagePath, 'utf8'), reportText(machine(), found)))
 }
 
 function words([script, ...args]: readonly string[]): string[] {

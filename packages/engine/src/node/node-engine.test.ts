@@ -184,7 +184,9 @@ describe('NodeEngine', () => {
     one.want()
     const [request] = of(one.source(1), 'request')
     one.step(1, { kind: 'disconnected', connection: 1 })
-    expect(one.step(2, { kind: 'block-arrived', connection: 1, ...request! })).toEqual([])
+    expect(
+      one.step(2, { kind: 'block-arrived', connection: 1, fetch: request!.fetch, block: request!.block }),
+    ).toEqual([])
     expect(one.say(3, 1, { kind: 'unchoke' })).toEqual([])
   })
 
