@@ -192,7 +192,7 @@ describe('--help', () => {
       const dashed = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
       const variable = `SHOAL_${dashed.replaceAll('-', '_').toUpperCase()}`
       expect(help).toContain(` --${dashed} <`)
-      const shown = key.endsWith('Bytes') ? '64GiB' : value === '' ? 'empty' : String(value)
+      const shown = BYTES_SHOWN[key] ?? (value === '' ? 'empty' : String(value))
       expect(help, key).toContain(`(default: ${shown}) [${variable}]`)
     }
   })
@@ -203,3 +203,11 @@ describe('--help', () => {
     await expect(runProcess(process.execPath, [BIN])).rejects.toThrow(ProcessEndedError)
   })
 })
+
+/** Bytes as a person would write them. */
+const BYTES_SHOWN: Readonly<Record<string, string>> = {
+  cacheMaxBytes: '64GiB',
+  dataMaxBytes: '64GiB',
+  blockMaxBytes: '4MiB',
+  bufferBytes: '32MiB',
+}
