@@ -282,18 +282,21 @@ export class Downloading {
     if (fetch === undefined || fetches.length > 1 || fetch.peer === peer || fetch.state !== 'fetching')
       return false
     if (!peer.have.has(index)) return false
-    const ownMs = peer.pipeline.expectedMs(fetch.bytes)
+    const ownMs = peer.pipeline.expectedMs(peer.pipeline.outstandingBytes + fetch.bytes)
     if (ownMs === undefined) return false
     return this.#remainingMs(nowMs, fetch) > DUPLICATE_FACTOR * ownMs + DUPLICATE_EXTRA_MS
   }
 
-  /** How long a fetch will take yet, as far as can be told: nothing is known of a silent peer but how long it was silent. */
-  #remainingMs(nowMs: number, { peer, bytes, askedBytes, startedAtMs }: Fetch): number {
+  /** How long a fetch will take yet, as far as can be told: nothing is expected of a peer that is silent too long. */
+  #remainingMs(nowMs: number, fetch: Fetch): number {
+    const { peer, bytes, askedBytes, startedAtMs } = fetch
     const silentMs = nowMs - Math.max(peer.lastBlockAtMs, peer.requests[0]?.stamp.atMs ?? nowMs)
     if (silentMs > peer.pipeline.overdueMs) return Number.POSITIVE_INFINITY
-    const { rate, outstandingBytes } = peer.pipeline
-    if (rate === 0) return nowMs - startedAtMs
-    return (outstandingBytes + bytes - askedBytes) / rate + peer.pipeline.delayMs
+    // Blocks come in the order in which they were asked for.
+    let ahead = bytes - askedBytes
+    for (let position = lastOf(peer, fetch); position >= 0; position--)
+      ahead += peer.requests[position]!.block.length
+    return peer.pipeline.expectedMs(ahead) ?? nowMs - startedAtMs
   }
 
   #rest(nowMs: number, peer: Peer, ms: number): void {
@@ -333,4 +336,9 @@ export class Downloading {
 /** What a piece takes of the buffers. */
 export function bufferBytes(pieceBytes: number): number {
   return Math.ceil(pieceBytes / BUFFER_PAGE_BYTES) * BUFFER_PAGE_BYTES
+}
+
+/** The position of the fetch's last request among its peer's. */
+function lastOf(peer: Peer, fetch: Fetch): number {
+  return peer.requests.findLastIndex((asked) => asked.fetch === fetch)
 }

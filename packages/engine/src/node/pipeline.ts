@@ -18,8 +18,13 @@ const STANDARD_WINDOW_BYTES_MIN = 16 * STANDARD_BLOCK_BYTES
 const GAIN = 2
 /** A block should take no longer than this: it is the grain of timeouts and of fairness. */
 const BLOCK_MS = 100
-/** Highest rate and shortest delay are of this long ago at most. */
-const MEMORY_MS = 5_000
+/**
+ * Highest rate and shortest delay are of so many delays ago at most, and within these bounds: what a peer did in its first
+ * burst should not be believed for long.
+ */
+const MEMORY_DELAYS = 10
+const MEMORY_MS_MIN = 200
+const MEMORY_MS_MAX = 5_000
 
 /** A loaded node may pause for a second without anything being wrong; a black hole should not cost many. */
 const TIMEOUT_MS_MIN = 1_500
@@ -44,6 +49,9 @@ export class Pipeline {
   /** Of a block's delay, smoothed, as RFC 6298 does: mean and mean deviation; NaN while unknown. */
   #meanMs = Number.NaN
   #deviationMs = 0
+  /** From one arrival to the next while something was outstanding, smoothed. */
+  #msPerByte = Number.NaN
+  #arrivedAtMs = 0
 
   /** @param bytesMax never asks for more at a time, apart from one block */
   constructor(bytesMax: number) {
@@ -87,10 +95,12 @@ export class Pipeline {
     return Math.min(whole, this.#blockBytesMax, this.#bytesMax)
   }
 
-  /** When `bytes` more would be here if they were asked for now, ms from now; undefined while the rate is unknown. */
+  /**
+   * When the first `bytes` of what is outstanding will be here, and what is beyond that if it is asked for now, ms from now;
+   * undefined while nothing is known. By what the peer does as a rule: the highest rate says only what it can do.
+   */
   expectedMs(bytes: number): number | undefined {
-    const { rate } = this
-    return rate === 0 ? undefined : (this.#outstandingBytes + bytes) / rate + this.delayMs
+    return Number.isNaN(this.#msPerByte) ? undefined : bytes * this.#msPerByte + this.delayMs
   }
 
   /** Silence that is longer than usual, ms. */
@@ -110,6 +120,7 @@ export class Pipeline {
   reset(): void {
     this.#rates = [0, 0]
     this.#delays = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+    this.#msPerByte = Number.NaN
   }
 
   requested(nowMs: number, bytes: number): RequestStamp {
@@ -120,12 +131,18 @@ export class Pipeline {
   arrived(nowMs: number, bytes: number, stamp: RequestStamp): void {
     this.#forget(bytes)
     this.#deliveredBytes += bytes
-    if (nowMs - this.#memorySinceMs >= MEMORY_MS) {
+    const memoryMs = Math.min(MEMORY_MS_MAX, Math.max(MEMORY_MS_MIN, MEMORY_DELAYS * (this.#meanMs || 0)))
+    if (nowMs - this.#memorySinceMs >= memoryMs) {
       this.#memorySinceMs = nowMs
       this.#rates = [0, this.#rates[0]]
       this.#delays = [Number.POSITIVE_INFINITY, this.#delays[0]]
     }
     const delayMs = Math.max(1, nowMs - stamp.atMs)
+    const msPerByte = (nowMs - Math.max(this.#arrivedAtMs, stamp.atMs)) / bytes
+    this.#msPerByte = Number.isNaN(this.#msPerByte)
+      ? msPerByte
+      : this.#msPerByte + (msPerByte - this.#msPerByte) / 8
+    this.#arrivedAtMs = nowMs
     this.#rates[0] = Math.max(this.#rates[0], (this.#deliveredBytes - stamp.deliveredBytes) / delayMs)
     this.#delays[0] = Math.min(this.#delays[0], delayMs)
     if (Number.isNaN(this.#meanMs)) {
