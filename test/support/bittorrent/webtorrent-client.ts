@@ -1,0 +1,54 @@
+/** webtorrent, as any program would use it: in this process, told of its peer with `addPeer`. */
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import WebTorrent from 'webtorrent'
+import { type BitTorrentClient, type ClientTask, type Download, HOST, torrentOf } from './client.ts'
+
+export const webtorrentClient: BitTorrentClient = {
+  name: 'webtorrent',
+  components: [],
+  dialsLoopback: true,
+  async download(task, peer) {
+    const started = await start(task)
+    started.addPeer(`${peer.host}:${peer.port}`)
+    return started
+  },
+  async seed(task) {
+    const started = await start(task)
+    await started.finished(10_000)
+    return started
+  },
+}
+
+async function start(task: ClientTask): Promise<Download & { addPeer(peer: string): void }> {
+  const client = new WebTorrent({
+    dht: false,
+    lsd: false,
+    utPex: false,
+    utp: false,
+    natUpnp: false,
+    natPmp: false,
+    tracker: false,
+    secure: 0,
+    torrentPort: { host: HOST, port: 0 },
+  })
+  const failed = once(client, 'error').then(([error]) => Promise.reject(error))
+  failed.catch(() => {})
+  await Promise.race([once(client, 'listening'), failed])
+  const torrent = client.add(torrentOf(task), { path: task.folder })
+  const done = once(torrent, 'done')
+  await Promise.race([once(torrent, 'ready'), failed])
+  return {
+    address: { host: HOST, port: client.torrentPort },
+    addPeer: (peer) => void torrent.addPeer(peer),
+    finished: async (timeoutMs) => {
+      const late = new AbortController()
+      const timedOut = delay(timeoutMs, undefined, { signal: late.signal }).then(() => {
+        throw new Error(`webtorrent was not done within ${timeoutMs} ms`)
+      })
+      timedOut.catch(() => {})
+      await Promise.race([done, failed, timedOut]).finally(() => late.abort())
+    },
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => client.destroy(() => resolve())),
+  }
+}
