@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { type Metainfo, parseDigest, pieceLengthFor } from '@shoal/core'
 import type { EngineName } from '@shoal/swarm'
 import { expect, test } from 'vitest'
+import { aria2Client } from '../support/bittorrent/aria2-client.ts'
 import { type BitTorrentClient, blobName } from '../support/bittorrent/client.ts'
 import { libtorrentClient } from '../support/bittorrent/libtorrent-client.ts'
 import { startShoalNode } from '../support/bittorrent/shoal-node.ts'
@@ -18,7 +19,7 @@ import { webtorrentClient } from '../support/bittorrent/webtorrent-client.ts'
 import { describeWith } from '../support/describe-with.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
-const clients: readonly BitTorrentClient[] = [webtorrentClient, libtorrentClient]
+const clients: readonly BitTorrentClient[] = [webtorrentClient, libtorrentClient, aria2Client]
 
 interface Blob {
   readonly title: string
