@@ -15,11 +15,17 @@ import { aria2Client } from '../support/bittorrent/aria2-client.ts'
 import { type BitTorrentClient, blobName } from '../support/bittorrent/client.ts'
 import { libtorrentClient } from '../support/bittorrent/libtorrent-client.ts'
 import { startShoalNode } from '../support/bittorrent/shoal-node.ts'
+import { transmissionClient } from '../support/bittorrent/transmission-client.ts'
 import { webtorrentClient } from '../support/bittorrent/webtorrent-client.ts'
 import { describeWith } from '../support/describe-with.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
-const clients: readonly BitTorrentClient[] = [webtorrentClient, libtorrentClient, aria2Client]
+const clients: readonly BitTorrentClient[] = [
+  webtorrentClient,
+  libtorrentClient,
+  aria2Client,
+  transmissionClient,
+]
 
 interface Blob {
   readonly title: string
