@@ -10,7 +10,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Metainfo, parseDigest, pieceLengthFor } from '@shoal/core'
 import type { EngineName } from '@shoal/swarm'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { aria2Client } from '../support/bittorrent/aria2-client.ts'
 import { type BitTorrentClient, blobName } from '../support/bittorrent/client.ts'
 import { libtorrentClient } from '../support/bittorrent/libtorrent-client.ts'
@@ -41,6 +41,9 @@ const cases: readonly (readonly [EngineName, Blob])[] = [
   ['native', small],
   ['webtorrent', large],
 ]
+
+// Each waits far more than it works: all of a client's at once.
+vi.setConfig({ maxConcurrency: 2 * cases.length })
 
 /** Most take a second; a client that unchokes by the clock may take ten. */
 const TRANSFER_TIMEOUT_MS = 30_000

@@ -20,22 +20,20 @@ import {
   torrentOf,
 } from './client.ts'
 
-/** `status` of a torrent that is complete, verified and served. */
+/** `status` of a torrent whose file was checked: incomplete and fetched, or complete and served. */
+const DOWNLOADING = 4
 const SEEDING = 6
 
 export const transmissionClient: BitTorrentClient = {
   name: 'transmission',
   components: ['transmission'],
   dialsLoopback: false,
-  download: (task) => start(task),
-  async seed(task) {
-    const started = await start(task)
-    await started.finished(START_TIMEOUT_MS)
-    return started
-  },
+  download: (task) => start(task, DOWNLOADING),
+  seed: (task) => start(task, SEEDING),
 }
 
-async function start(task: ClientTask): Promise<Download> {
+/** Resolves when the torrent has the status `ready`: before, it hangs up on peers. */
+async function start(task: ClientTask, ready: number): Promise<Download> {
   await using undo = new AsyncDisposableStack()
   const folder = undo.use(await temporaryFolder('transmission'))
   const [rpcPort, peerPort] = [await freePort(), await freePort()]
@@ -51,24 +49,29 @@ async function start(task: ClientTask): Promise<Download> {
   const rpc = new Rpc(`http://${HOST}:${rpcPort}/transmission/rpc`)
   await untilReady(daemon, 'transmission-daemon', START_TIMEOUT_MS, () => rpc.answers())
   await rpc.call('torrent-add', { metainfo: torrentOf(task).toString('base64') })
+  await untilStatus(daemon, rpc, ready, START_TIMEOUT_MS)
   const stop = undo.move()
   return {
     address: { host: HOST, port: peerPort },
-    finished: (timeoutMs) => untilSeeding(daemon, rpc, timeoutMs),
+    finished: (timeoutMs) => untilStatus(daemon, rpc, SEEDING, timeoutMs),
     [Symbol.asyncDispose]: () => stop.disposeAsync(),
   }
 }
 
-async function untilSeeding(daemon: RunningProcess, rpc: Rpc, timeoutMs: number): Promise<void> {
+async function untilStatus(
+  daemon: RunningProcess,
+  rpc: Rpc,
+  wanted: number,
+  timeoutMs: number,
+): Promise<void> {
   await untilReady(daemon, 'transmission-daemon', timeoutMs, async () => {
-    const fields = ['status', 'leftUntilDone']
-    const { torrents } = await rpc.call<TorrentList>('torrent-get', { fields })
-    return torrents.length === 1 && torrents[0]!.status === SEEDING && torrents[0]!.leftUntilDone === 0
+    const { torrents } = await rpc.call<TorrentList>('torrent-get', { fields: ['status'] })
+    return torrents[0]?.status === wanted
   })
 }
 
 interface TorrentList {
-  readonly torrents: readonly { readonly status: number; readonly leftUntilDone: number }[]
+  readonly torrents: readonly { readonly status: number }[]
 }
 
 class Rpc {
