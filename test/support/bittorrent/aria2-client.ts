@@ -35,6 +35,7 @@ const QUIET = [
 export const aria2Client: BitTorrentClient = {
   name: 'aria2',
   components: ['aria2'],
+  transferTimeoutMs: 20_000,
   dialsLoopback: true,
   async download(task, peer) {
     const tracker = await startFixedTracker(peer)

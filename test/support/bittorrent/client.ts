@@ -29,6 +29,8 @@ export interface Download extends RunningClient {
 export interface BitTorrentClient {
   readonly name: string
   readonly components: readonly ComponentName[]
+  /** Longer than it ever takes for a few megabytes, on a machine that does much else. */
+  readonly transferTimeoutMs: number
   /** False for a client that cannot be told of a peer on loopback: the other side has to dial. */
   readonly dialsLoopback: boolean
   /** Fetches into `folder`, a file with the torrent's name; dials `peer` if it can. */

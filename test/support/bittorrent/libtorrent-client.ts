@@ -19,6 +19,7 @@ const PROGRAM = fileURLToPath(new URL('libtorrent_client.py', import.meta.url))
 export const libtorrentClient: BitTorrentClient = {
   name: 'libtorrent',
   components: ['libtorrent'],
+  transferTimeoutMs: 20_000,
   dialsLoopback: true,
   download: (task, peer) => start(task, peer),
   async seed(task) {

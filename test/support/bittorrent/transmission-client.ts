@@ -27,6 +27,8 @@ const SEEDING = 6
 export const transmissionClient: BitTorrentClient = {
   name: 'transmission',
   components: ['transmission'],
+  // It looks whom to ask and whom to serve every ten seconds, and sends what was asked for every half second.
+  transferTimeoutMs: 60_000,
   dialsLoopback: false,
   download: (task) => start(task, DOWNLOADING),
   seed: (task) => start(task, SEEDING),
@@ -45,7 +47,9 @@ async function start(task: ClientTask, ready: number): Promise<Download> {
     { env: { HOME: folder.path, http_proxy: undefined, all_proxy: undefined } },
   )
   // What it would keep of its state goes with the folder.
-  undo.defer(() => daemon.kill9())
+  undo.defer(async () => {
+    await daemon.kill9()
+  })
   const rpc = new Rpc(`http://${HOST}:${rpcPort}/transmission/rpc`)
   await untilReady(daemon, 'transmission-daemon', START_TIMEOUT_MS, () => rpc.answers())
   await rpc.call('torrent-add', { metainfo: torrentOf(task).toString('base64') })

@@ -2,11 +2,19 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import WebTorrent from 'webtorrent'
-import { type BitTorrentClient, type ClientTask, type Download, HOST, torrentOf } from './client.ts'
+import {
+  type BitTorrentClient,
+  type ClientTask,
+  type Download,
+  HOST,
+  START_TIMEOUT_MS,
+  torrentOf,
+} from './client.ts'
 
 export const webtorrentClient: BitTorrentClient = {
   name: 'webtorrent',
   components: [],
+  transferTimeoutMs: 20_000,
   dialsLoopback: true,
   async download(task, peer) {
     const started = await start(task)
@@ -15,7 +23,7 @@ export const webtorrentClient: BitTorrentClient = {
   },
   async seed(task) {
     const started = await start(task)
-    await started.finished(10_000)
+    await started.finished(START_TIMEOUT_MS)
     return started
   },
 }
