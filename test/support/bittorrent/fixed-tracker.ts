@@ -1,6 +1,5 @@
 /**
  * An HTTP tracker (BEP 3, answers as in BEP 23) that knows one peer, for clients that can be told of peers in no other way.
- * Announcements also tell when such a client is ready: it makes the first one after it has checked its file.
  */
 import { once } from 'node:events'
 import { createServer } from 'node:http'

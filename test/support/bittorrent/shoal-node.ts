@@ -3,14 +3,13 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createPrng, type Metainfo, type PeerId, pieceCount } from '@shoal/core'
 import { FilePieceStore, infoHashOf, readBytes } from '@shoal/storage'
-import { createEngine, type EngineName, type Swarm } from '@shoal/swarm'
+import { createEngine, type EngineName } from '@shoal/swarm'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { HOST, type PeerEndpoint } from './client.ts'
 
 export interface ShoalNode extends AsyncDisposable {
   readonly address: PeerEndpoint
-  readonly swarm: Swarm
-  /** Payload bytes so far, for messages and expectations. */
+  /** Payload bytes so far, and the pieces that were not what they should be. */
   readonly traffic: { received: number; sent: number; readonly mismatches: number[] }
   dial(peer: PeerEndpoint): void
   /** Rejects when pieces are still missing after `timeoutMs`; then says how many. */
@@ -59,9 +58,8 @@ export async function startShoalNode(
   const stop = undo.move()
   return {
     address: engine.address,
-    swarm,
     traffic,
-    // The tracker knows peers by their ids; of a stranger's, nobody here knows it.
+    // A tracker would say the peer's id. Here nobody knows it, and an engine takes whoever answers.
     dial: ({ host, port }) => swarm.connect([{ peerId: strangerId(port), host, port, role: 'agent' }]),
     fetched: async (timeoutMs) => {
       const signal = AbortSignal.timeout(timeoutMs)

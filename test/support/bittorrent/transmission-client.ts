@@ -34,7 +34,7 @@ export const transmissionClient: BitTorrentClient = {
   seed: (task) => start(task, SEEDING),
 }
 
-/** Resolves when the torrent has the status `ready`: before, it hangs up on peers. */
+/** Resolves when the torrent has the status `ready`: while it checks its file, it serves and fetches nothing. */
 async function start(task: ClientTask, ready: number): Promise<Download> {
   await using undo = new AsyncDisposableStack()
   const folder = undo.use(await temporaryFolder('transmission'))

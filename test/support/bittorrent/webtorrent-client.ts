@@ -1,6 +1,5 @@
 /** webtorrent, as any program would use it: in this process, told of its peer with `addPeer`. */
 import { once } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
 import WebTorrent from 'webtorrent'
 import {
   type BitTorrentClient,
@@ -40,23 +39,24 @@ async function start(task: ClientTask): Promise<Download & { addPeer(peer: strin
     secure: 0,
     torrentPort: { host: HOST, port: 0 },
   })
+  await using undo = new AsyncDisposableStack()
+  undo.defer(() => new Promise<void>((resolve) => client.destroy(() => resolve())))
   const failed = once(client, 'error').then(([error]) => Promise.reject(error))
   failed.catch(() => {})
   await Promise.race([once(client, 'listening'), failed])
   const torrent = client.add(torrentOf(task), { path: task.folder })
   const done = once(torrent, 'done')
   await Promise.race([once(torrent, 'ready'), failed])
+  const stop = undo.move()
   return {
     address: { host: HOST, port: client.torrentPort },
     addPeer: (peer) => void torrent.addPeer(peer),
     finished: async (timeoutMs) => {
-      const late = new AbortController()
-      const timedOut = delay(timeoutMs, undefined, { signal: late.signal }).then(() => {
-        throw new Error(`webtorrent was not done within ${timeoutMs} ms`)
-      })
-      timedOut.catch(() => {})
-      await Promise.race([done, failed, timedOut]).finally(() => late.abort())
+      const timeout = Promise.withResolvers<never>()
+      const late = new Error(`webtorrent was not done within ${timeoutMs} ms`)
+      const timer = setTimeout(() => timeout.reject(late), timeoutMs)
+      await Promise.race([done, failed, timeout.promise]).finally(() => clearTimeout(timer))
     },
-    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => client.destroy(() => resolve())),
+    [Symbol.asyncDispose]: () => stop.disposeAsync(),
   }
 }
