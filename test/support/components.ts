@@ -17,6 +17,8 @@ interface Component {
   readonly privileged?: true
   /** A last look beyond the programs; an answer says what is wrong. */
   readonly probe?: () => string | undefined
+  /** What to do when the last look found something; without it, installing the packages. */
+  readonly remedy?: string
 }
 
 const table = {
@@ -31,6 +33,7 @@ const table = {
     binaries: ['docker'],
     packages: ['docker.io'],
     probe: () => dockerEngineTrouble(),
+    remedy: 'start the Docker Engine',
   },
   containerd: {
     title: 'containerd and ctr',
@@ -59,11 +62,11 @@ const table = {
     title: 'libtorrent for Python',
     binaries: ['python3'],
     packages: ['python3-libtorrent'],
-    probe: () => libtorrentTrouble(),
+    probe: () => (libtorrentPython() === undefined ? 'no python3 on PATH can import it' : undefined),
   },
   aria2: { title: 'aria2', binaries: ['aria2c'], packages: ['aria2'] },
   transmission: {
-    title: 'transmission-daemon',
+    title: 'the Transmission daemon',
     binaries: ['transmission-daemon'],
     packages: ['transmission-daemon'],
   },
@@ -106,6 +109,13 @@ export function programPaths(binary: string): string[] {
   return [...new Set(folders)].map((folder) => join(folder || '.', binary)).filter(isProgram)
 }
 
+/** @returns a python3 that has libtorrent. Several may be on PATH; Debian's package serves Debian's own. */
+export function libtorrentPython(): string | undefined {
+  return programPaths('python3').find(
+    (path) => spawnSync(path, ['-c', 'import libtorrent'], { stdio: 'ignore' }).status === 0,
+  )
+}
+
 const looked = new Map<ComponentName, MissingComponent | undefined>()
 
 function look(name: ComponentName): MissingComponent | undefined {
@@ -116,8 +126,11 @@ function look(name: ComponentName): MissingComponent | undefined {
 function lookAfresh(name: ComponentName, component: Component): MissingComponent | undefined {
   const absent = component.binaries.filter((binary) => programPaths(binary).length === 0)
   if (absent.length > 0) {
-    const remedy = `apt-get install --no-install-recommends ${component.packages.join(' ')}`
-    return { name, reason: `${component.title}: not on PATH: ${absent.join(', ')}`, remedy }
+    return {
+      name,
+      reason: `${component.title}: not on PATH: ${absent.join(', ')}`,
+      remedy: installing(component),
+    }
   }
   if (component.privileged && !isPrivileged()) {
     return {
@@ -128,9 +141,14 @@ function lookAfresh(name: ComponentName, component: Component): MissingComponent
   }
   const trouble = component.probe?.()
   if (trouble !== undefined) {
-    return { name, reason: `${component.title}: ${trouble}`, remedy: 'start the Docker Engine' }
+    const remedy = component.remedy ?? installing(component)
+    return { name, reason: `${component.title}: ${trouble}`, remedy }
   }
   return undefined
+}
+
+function installing(component: Component): string {
+  return `apt-get install --no-install-recommends ${component.packages.join(' ')}`
 }
 
 function isProgram(path: string): boolean {

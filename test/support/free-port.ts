@@ -7,14 +7,19 @@ import { createServer } from 'node:net'
 const PORT_MIN = 20_000
 const PORT_MAX = 32_000
 const ATTEMPTS_MAX = 50
+/** Fixtures that start at the same time must not be told the same port before either of them listens. */
+const given = new Set<number>()
 
 /**
- * @returns a TCP port on which nothing listens, on any address of this machine, tried by listening there
+ * @returns a TCP port on which nothing listens, on any address of this machine, tried by listening there, and that
+ * this process was not given before
  * @throws Error when `ATTEMPTS_MAX` ports in a row are taken
  */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
     const port = randomInt(PORT_MIN, PORT_MAX)
+    if (given.has(port)) continue
+    given.add(port)
     if ((await canListen(port, '0.0.0.0')) && (await canListen(port, '127.0.0.1'))) return port
   }
   throw new Error(`no free port between ${PORT_MIN} and ${PORT_MAX} in ${ATTEMPTS_MAX} attempts`)

@@ -1,10 +1,9 @@
 /** Two processes with libtorrent, the fastest BitTorrent implementation in Debian: TCP only, nothing but the two of them. */
-import { spawnSync } from 'node:child_process'
 import { mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { torrentName } from '@shoal/core'
-import { programPaths } from '../../support/components.ts'
+import { libtorrentPython } from '../../support/components.ts'
 import { expectBlob, removeFolder } from '../bench-blob.ts'
 import { PeerProcess, transferBetween } from './peer-process.ts'
 import { type Row, type RowInit, RowUnavailableError } from './row.ts'
@@ -13,10 +12,7 @@ const PEER = fileURLToPath(new URL('libtorrent_peer.py', import.meta.url))
 
 /** @throws RowUnavailableError */
 export async function libtorrentRow({ blob, folder }: RowInit): Promise<Row> {
-  // Several Pythons may be on PATH; Debian's package serves Debian's own.
-  const python = programPaths('python3').find(
-    (path) => spawnSync(path, ['-c', 'import libtorrent'], { stdio: 'ignore' }).status === 0,
-  )
+  const python = libtorrentPython()
   if (python === undefined) {
     throw new RowUnavailableError('no python3 has libtorrent', 'apt-get install python3-libtorrent')
   }
