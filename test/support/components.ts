@@ -172,12 +172,6 @@ function isPrivileged(): boolean {
   }
 }
 
-function libtorrentTrouble(): string | undefined {
-  const hasIt = (python: string) =>
-    spawnSync(python, ['-c', 'import libtorrent'], { stdio: 'ignore' }).status === 0
-  return programPaths('python3').some(hasIt) ? undefined : 'no python3 can import it'
-}
-
 function dockerEngineTrouble(): string | undefined {
   try {
     execFileSync('docker', ['version', '--format', '{{.Server.Version}}'], {
