@@ -7,7 +7,7 @@ import { Command } from 'commander'
 import { startCluster } from '../support/cluster.ts'
 import { pushImage } from '../support/push.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { type BenchBlob, makeBenchBlob, touchMemory } from './bench-blob.ts'
+import { type BenchBlob, makeBenchBlob } from './bench-blob.ts'
 import { bytesArgument, countArgument, namesArgument, printJson, printTable, say } from './command-line.ts'
 import { curl } from './curl.ts'
 import { imageOf } from './images.ts'
@@ -62,8 +62,6 @@ async function measure({ engines, agents, bytes, runs }: Options): Promise<FanOu
   const done = new Map<EngineName, FanOutRun[]>(engines.map((engine) => [engine, []]))
   for (let round = 1; round <= runs; round++) {
     for (const [engine, of] of done) {
-      // Each agent writes the blob, and so does each curl.
-      await touchMemory(folder.path, 2 * agents * bytes)
       const run = await fanOut(engine, agents, blob)
       of.push(run)
       say(`round ${round} of ${runs}: ${engine} ${run.mbPerSecond.toFixed(0)} MB/s`)

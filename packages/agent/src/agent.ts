@@ -11,7 +11,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { assert, createPrng, formatHostPort, isWildcard, parseHostPort, reachableHost } from '@shoal/core'
+import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
 import { createHttpServer, registryPlugin } from '@shoal/registry'
 import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
 import { createEngine, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
@@ -186,11 +186,8 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     await server.listen(listen)
     undo.push(() => server.close())
     const [address] = server.addresses() as AddressInfo[]
-    // The first client should wait neither for a connection nor for code that has never run.
+    // The first client should not wait for a connection.
     void http.greet(seederUrl)
-    void http.greet(
-      `http://${formatHostPort({ host: reachableHost(listen.host, '127.0.0.1'), port: address!.port })}`,
-    )
     return { listen: { host: listen.host, port: address!.port }, peerListen: engine.address, stop }
   } catch (error) {
     await stop()

@@ -146,6 +146,12 @@ export class Downloads {
         'a peer sent a bad piece',
       )
     })
+    swarm.on('unreadable', (error) =>
+      log.error(
+        { event: 'piece-unreadable', digest: metainfo.digest, err: error },
+        'a piece could not be read for a peer',
+      ),
+    )
     transfer.once('complete', () => {
       announcer.announce(swarm.infoHash, 'seeding')
       log.info({ event: 'blob-complete', digest: metainfo.digest, bytes: metainfo.length }, 'blob complete')

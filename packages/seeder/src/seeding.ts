@@ -95,6 +95,9 @@ export class Seeding {
     const { blob } = await this.#entry(digest)
     const swarm = await engine.join({ metainfo: blob.metainfo, infoHash, pieces: blob })
     swarm.on('sent', onSent)
+    swarm.on('unreadable', (error) =>
+      log.error({ event: 'piece-unreadable', digest, err: error }, 'a piece could not be read for a peer'),
+    )
     swarm.on('failed', (error) => {
       log.error({ event: 'seeding-failed', digest, err: error }, 'seeding failed')
       this.#swarms.delete(infoHash)

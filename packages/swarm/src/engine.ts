@@ -33,6 +33,8 @@ export interface SwarmEvents {
   sent: [bytes: number]
   /** A peer sent a piece that was not what the metainfo says, and was dropped. Nothing was kept. */
   mismatch: [index: number, from: PeerId | undefined]
+  /** A piece could not be read for a peer, whose connection was closed; others are served. */
+  unreadable: [error: Error]
   /** The engine gave the swarm up, as when the disk is full. */
   failed: [error: Error]
 }

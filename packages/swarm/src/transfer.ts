@@ -8,9 +8,7 @@ import { bytesEqual, pieceBytes, pieceSha256 } from '@shoal/core'
 import type { StoredBlob } from '@shoal/storage'
 import type { Swarm } from './engine.ts'
 import { PieceMismatchError, TransferFailedError } from './errors.ts'
-
-/** Bytes that a reader is given at a time at most. */
-const READ_CHUNK_BYTES = 512 * 1024
+import { giveReadBuffer, takeReadBuffer } from './read-buffers.ts'
 
 /** How long readers may keep a blob that is whole from being checked and flushed. */
 const FLUSH_PATIENCE_MS = 3_000
@@ -91,9 +89,8 @@ export class Transfer extends EventEmitter<TransferEvents> {
   async *read(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const { metainfo, have } = this.blob
     const reader = { pieceIndex: Math.floor(start / metainfo.pieceLength) }
-    const chunkBytes = Math.min(READ_CHUNK_BYTES, end - start)
     // One is being sent while the other is being filled.
-    const [first, second] = [Buffer.allocUnsafe(chunkBytes), Buffer.allocUnsafe(chunkBytes)]
+    const [first, second] = [takeReadBuffer(), takeReadBuffer()]
     let ahead: Promise<Uint8Array> | undefined
     this.#readers.add(reader)
     this.#tellPositions()
@@ -125,6 +122,8 @@ export class Transfer extends EventEmitter<TransferEvents> {
       this.#tellPositions()
       if (this.#isRight && !this.isComplete) this.#tellChange()
       await ahead?.catch(() => {})
+      giveReadBuffer(first)
+      giveReadBuffer(second)
     }
   }
 

@@ -209,6 +209,25 @@ describe('limits of the native engine', () => {
     expect(most).toBeLessThanOrEqual(bufferBytes * 1.25)
   })
 
+  it('a piece that cannot be read costs the connection, is told, and keeps nobody from the others', async () => {
+    const target = await engine({})
+    const pieces = MemoryPieces.all(blob)
+    const readInto = pieces.readInto.bind(pieces)
+    pieces.readInto = async (start, parts) => {
+      if (start < PAGE_BYTES) throw new Error('a bad disk')
+      await readInto(start, parts)
+    }
+    const swarm = await join(target, pieces)
+    const told = once(swarm, 'unreadable')
+    const peer = await stranger(target)
+    peer.say(request(0))
+    expect(String(await told)).toContain('a bad disk')
+    await expect.poll(() => peer.isClosed).toBe(true)
+    const other = await stranger(target)
+    other.say(request(1))
+    await expect.poll(() => other.blocks).toBe(1)
+  })
+
   it('who sent a bad piece is not let in again', async () => {
     const target = await engine({})
     const liar = await engine({})

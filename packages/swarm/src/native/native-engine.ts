@@ -287,7 +287,14 @@ export class NativeEngine implements SwarmEngine {
     const connection = new PeerConnection(
       {
         pageOf: (fetch, bytes, offset) => this.#bufferOf(fetch, bytes).pageAt(offset),
-        readPage: (number) => this.#cache.read(pieces, number, metainfo.length),
+        readPage: async (number) => {
+          try {
+            return await this.#cache.read(pieces, number, metainfo.length)
+          } catch (error) {
+            joined.swarm.emit('unreadable', error as Error)
+            throw error
+          }
+        },
         donePage: (page) => this.#cache.done(page),
       },
       { socket, rest, shape: metainfo, blockBytesMax: this.#limits.blockBytesMax },

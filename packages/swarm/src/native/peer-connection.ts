@@ -43,8 +43,11 @@ export interface PeerConnectionInit {
   readonly blockBytesMax: number
 }
 
-/** Read at a time outside of long blocks; standard clients send many short ones. */
-const STAGING_BYTES = 64 * 1024
+/**
+ * Read at a time outside of long blocks; standard clients send many short ones. One for all connections: what is read is
+ * decoded before the next socket is read.
+ */
+const STAGING = new Uint8Array(64 * 1024)
 /** Pages of one connection that wait for the kernel: enough to keep it busy. */
 const PAGES_UNSENT_MAX = 4
 /** Control messages of one connection that wait for the kernel: more is a peer that asks and does not listen. */
@@ -74,7 +77,7 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
     this.#socket = init.socket
     const { length, pieceLength } = init.shape
     this.#decoder = new PeerWireDecoder({
-      stagingBytes: STAGING_BYTES,
+      staging: STAGING,
       limits: {
         blockBytesMax: init.blockBytesMax,
         bitfieldBytesMax: Math.ceil(Math.ceil(length / pieceLength) / 8),

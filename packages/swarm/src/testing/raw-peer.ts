@@ -42,7 +42,7 @@ export async function dialRaw(
     peer.isClosed = true
   })
   const decoder = new PeerWireDecoder({
-    stagingBytes: 16,
+    staging: new Uint8Array(16),
     limits: { blockBytesMax: 2 ** 24, bitfieldBytesMax: 2 ** 16, extendedBytesMax: 2 ** 16 },
     handler: {
       onMessage: (message) => peer.heard.push(message),

@@ -28,7 +28,7 @@ function listener(options: { limits?: PeerWireLimits; isWanted?: (block: Block) 
   let room = Buffer.alloc(0)
   const decoder = new PeerWireDecoder({
     limits: options.limits ?? LIMITS,
-    stagingBytes: 512,
+    staging: new Uint8Array(512),
     handler: {
       onMessage: (message) => heard.push(message),
       onBlockBegin: (block) => {

@@ -52,15 +52,18 @@ export class PeerWireDecoder {
   #block: Block = { index: 0, begin: 0, length: 0 }
   #isTargetDirect = false
 
-  /** @param init.stagingBytes what is read at a time outside of blocks; more suits peers that send many short blocks */
+  /**
+   * @param init.staging where bytes are read to outside of blocks. Nothing stays in it between two calls, so that many
+   * decoders may share one; a long one suits peers that send many short blocks
+   */
   constructor(init: {
     readonly handler: PeerWireHandler
     readonly limits: PeerWireLimits
-    readonly stagingBytes: number
+    readonly staging: Uint8Array
   }) {
     this.#handler = init.handler
     this.#limits = init.limits
-    this.#staging = new Uint8Array(init.stagingBytes)
+    this.#staging = init.staging
   }
 
   /** Where the next bytes of the connection should be read into; at least one byte. */
