@@ -5,7 +5,7 @@
 import { parseHostPort } from '@shoal/core'
 import { OriginInvalidError, parseOrigin } from '@shoal/storage'
 import type { TObject, TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Compile, type Validator } from 'typebox/compile'
 import { formatBytes, parseBytes } from './bytes-text.ts'
 
 export type SettingValue = string | number | boolean
@@ -50,7 +50,8 @@ export function settingsOf(schema: TObject): Setting[] {
 function settingOf(key: string, schema: TSchema): Setting {
   const property = schema as unknown as PropertySchema
   const flag = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-  const validator = Compile(schema)
+  // Made when a value is given: most settings keep their defaults.
+  let validator: Validator | undefined
   const isBytes = /Bytes(PerSecond)?$/.test(key)
   return {
     key,
@@ -64,6 +65,7 @@ function settingOf(key: string, schema: TSchema): Setting {
     ...(property.enum !== undefined && { choices: property.enum }),
     accept(value, from) {
       const typed = typeof value === 'string' ? fromText(value, property, isBytes, from) : value
+      validator ??= Compile(schema)
       if (!validator.Check(typed) || !hasFormat(typed, property.format)) return undefined
       return typed as SettingValue
     },
