@@ -21,7 +21,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   tracker: ['core', 'wire', 'oci', 'engine', 'storage'],
   seeder: ['core', 'wire', 'oci', 'engine', 'storage', 'swarm', 'registry', 'tracker'],
   agent: ['core', 'wire', 'oci', 'engine', 'storage', 'swarm', 'registry', 'tracker'],
-  cli: ['core', 'oci', 'storage', 'seeder', 'agent'],
+  fanout: ['core', 'wire', 'engine', 'seeder', 'agent'],
+  cli: ['core', 'oci', 'storage', 'seeder', 'agent', 'fanout'],
 }
 
 /** Layers 0–2 without storage: no I/O, no clock, no chance, no waiting. */
@@ -75,6 +76,16 @@ describe('the layers', () => {
       for (const target of imports.filter((from) => from.startsWith('@shoal/'))) {
         expect(MAY_IMPORT[name], `${path} imports ${target}`).toContain(target.slice('@shoal/'.length))
       }
+    }
+  })
+
+  it('keep the simulator to the pure ones, as the agents’ own code on virtual time', () => {
+    for (const { path, imports, code } of sourcesOf('fanout')) {
+      if (!path.startsWith('fanout/src/sim/')) continue
+      for (const target of imports)
+        expect(/^\.{1,2}\/|^@shoal\/(core|wire|engine)$/.test(target), `${path} imports ${target}`).toBe(true)
+      for (const banned of BANNED_IN_PURE)
+        expect(banned.exec(code)?.[0], `${path} uses ${banned}`).toBeUndefined()
     }
   })
 
