@@ -66,6 +66,10 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
   #receiving: ReceivingSocket | undefined
   #socket: Socket
   #controlBytesUnsent = 0
+  /** A block's header was written and its bytes were not yet: nothing else may go between them. */
+  #isWithinBlock = false
+  /** Messages that wait for the end of the block. */
+  readonly #held: Uint8Array[] = []
   #sending: Promise<void> = Promise.resolve()
   #isClosed = false
   #isCorked = false
@@ -125,9 +129,14 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
       this.close(new Error('the peer asks and does not listen'))
       return
     }
+    if (this.#isWithinBlock) this.#held.push(bytes)
+    else this.#write(bytes)
+  }
+
+  #write(message: Uint8Array): void {
     this.#cork()
-    this.#socket.write(bytes, () => {
-      this.#controlBytesUnsent -= bytes.length
+    this.#socket.write(message, () => {
+      this.#controlBytesUnsent -= message.length
     })
   }
 
@@ -241,6 +250,7 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
         const bytes = page.bytes.subarray(within, Math.min(PAGE_BYTES, within + end - offset))
         if (offset === start) {
           this.#cork()
+          this.#isWithinBlock = true
           this.#socket.write(encodePieceHeader(block))
         }
         unsent++
@@ -252,6 +262,7 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
           wake?.()
         })
         offset += bytes.length
+        if (offset === end) this.#endBlock()
         await until(() => unsent < PAGES_UNSENT_MAX)
       }
       await until(() => unsent === 0)
@@ -259,6 +270,11 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
       clearTimeout(idle)
     }
     if (!this.#isClosed) this.emit('sent', block)
+  }
+
+  #endBlock(): void {
+    this.#isWithinBlock = false
+    for (const message of this.#held.splice(0)) this.#write(message)
   }
 
   /** What is written in one turn goes out in one call. */

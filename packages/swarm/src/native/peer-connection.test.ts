@@ -1,0 +1,61 @@
+/**
+ * Goal: what two ends of a connection say arrives as it was said, however it is timed.
+ * Method: a connection on loopback whose pages come late, and messages at the worst moments.
+ */
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { type PeerMessage, PeerWireDecoder } from '@shoal/wire'
+import { expect, it } from 'vitest'
+import { PAGE_BYTES, type Page } from './page-pool.ts'
+import { PeerConnection } from './peer-connection.ts'
+
+it('keeps messages out of a block that is being sent', async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const accepted = once(server, 'connection')
+  const theirs = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const [ours] = await accepted
+
+  const length = 6 * PAGE_BYTES
+  const connection: PeerConnection = new PeerConnection(
+    {
+      pageOf: () => undefined,
+      readPage: async (number) => {
+        await new Promise((resolve) => setImmediate(resolve))
+        connection.send({ kind: 'have', index: number })
+        return { bytes: new Uint8Array(new SharedArrayBuffer(PAGE_BYTES)), users: 1, readers: 1 } as Page
+      },
+      donePage: () => {},
+    },
+    { socket: ours, rest: new Uint8Array(0), shape: { length, pieceLength: length }, blockBytesMax: length },
+  )
+  const heard: (PeerMessage | 'block')[] = []
+  const told = Promise.withResolvers<void>()
+  const decoder = new PeerWireDecoder({
+    staging: new Uint8Array(16),
+    limits: { blockBytesMax: length, bitfieldBytesMax: 1, extendedBytesMax: 1 },
+    handler: {
+      onMessage: (message) => {
+        heard.push(message)
+        if (heard.length === 7) told.resolve()
+      },
+      onBlockBegin: () => {
+        heard.push('block')
+        return false
+      },
+      blockTarget: () => undefined,
+      onBlockEnd: () => {},
+    },
+  })
+  theirs.on('data', (chunk: Buffer) => decoder.feed(chunk))
+  theirs.once('close', () => told.resolve())
+  connection.open()
+  connection.start()
+  connection.sendBlock({ index: 0, begin: 0, length })
+  await told.promise
+  connection.close()
+  server.close()
+  const have = (index: number) => ({ kind: 'have', index })
+  expect(heard.filter((what) => what !== 'block')).toEqual([0, 1, 2, 3, 4, 5].map(have))
+  expect(heard.filter((what) => what === 'block')).toHaveLength(1)
+})
