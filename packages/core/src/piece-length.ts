@@ -14,10 +14,10 @@ const KIB = 1024
 const MIB = 1024 * KIB
 
 /** Every piece length in use, in bytes, ascending. */
-export const PIECE_LENGTHS_BYTES = [256 * KIB, MIB, 4 * MIB] as const
+export const PIECE_LENGTHS_BYTES = [64 * KIB, 256 * KIB, MIB, 4 * MIB] as const
 export type PieceLengthBytes = (typeof PIECE_LENGTHS_BYTES)[number]
 
-const PIECE_COUNT_AIM = 512
+const PIECE_COUNT_AIM = 2048
 
 /** Blobs longer than this many bytes need the next longer piece length; Infinity for the longest. */
 export function blobBytesMaxFor(pieceLengthBytes: PieceLengthBytes): number {

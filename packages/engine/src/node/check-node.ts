@@ -44,6 +44,13 @@ function checkSwarm(swarm: Swarm, { peers, limits }: NodeState): void {
   }
   for (const [index, count] of availability.entries())
     assert(swarm.availability[index] === count, 'availability counts the peers that have a piece')
+  let complete = 0
+  for (const peer of swarm.peers) if (peer.have.isFull || peer.isSource) complete++
+  assert(complete === swarm.completePeers, 'peers that have everything are counted')
+  for (let index = 0; index < swarm.have.length; index++) {
+    const isOpen = !swarm.have.has(index) && swarm.fetchesOf(index).length === 0
+    assert(swarm.open.has(index) === isOpen, 'open is what is neither here nor being fetched')
+  }
   for (const index of swarm.fetchedIndexes)
     assert(swarm.fetchesOf(index).length <= 2, 'a piece is fetched twice at most')
 }

@@ -8,30 +8,41 @@
 import { READER_WINDOW_PIECES } from '@shoal/core'
 import type { Peer } from './peer.ts'
 
-export function choosePiece(peer: Peer): number | undefined {
-  const { swarm } = peer
-  if (peer.wantedCount === 0) return undefined
-  const isWanted = (index: number) =>
-    !swarm.have.has(index) && peer.have.has(index) && swarm.fetchesOf(index).length === 0
+/** So long a reader waits for a piece that nobody else has before a source is asked for it that has not shown it. */
+export const READER_PATIENCE_MS = 2_000
+
+export function choosePiece(nowMs: number, peer: Peer): number | undefined {
+  const { swarm, have } = peer
+  const { open } = swarm
+  if (swarm.areAllPeersComplete) return nextInOrder(peer)
+  const isPatient = !peer.isSource || nowMs - swarm.readersMovedAtMs < READER_PATIENCE_MS
+  if (peer.wantedCount === 0 && isPatient) return undefined
 
   // Offset by offset, so that of two readers neither waits for the other's whole window.
   for (let ahead = 0; ahead < READER_WINDOW_PIECES; ahead++) {
     for (const position of swarm.readerPositions) {
       const index = position + ahead
-      if (index < swarm.have.length && isWanted(index)) return index
+      if (!open.has(index)) continue
+      if (have.has(index) || (!isPatient && swarm.availability[index] === 0)) return index
     }
   }
-
-  const inOrder = swarm.areAllPeersComplete
-  const [firstReader = 0] = swarm.readerPositions
-  let best: number | undefined
-  for (let index = swarm.have.nextMissing(inOrder ? firstReader : 0); index < swarm.have.length; index++) {
-    if (!isWanted(index)) continue
-    if (inOrder) return index
-    if (best === undefined || isRarer(peer, index, best)) best = index
+  let index = open.nextInBoth(have)
+  if (index >= open.length) return undefined
+  let best = index
+  for (; index < open.length; index = open.nextInBoth(have, index + 1)) {
+    if (isRarer(peer, index, best)) best = index
   }
-  if (best !== undefined || !inOrder || firstReader === 0) return best
-  for (let index = 0; index < firstReader; index++) if (isWanted(index)) return index
+  return best
+}
+
+/** Nobody needs anything from here, and whoever shows its pieces one by one may be asked for any. */
+function nextInOrder({ swarm: { open, readerPositions }, have, isSource }: Peer): number | undefined {
+  const [firstReader = 0] = readerPositions
+  const offered = isSource ? open : have
+  for (const from of [firstReader, 0]) {
+    const index = open.nextInBoth(offered, from)
+    if (index < open.length) return index
+  }
   return undefined
 }
 

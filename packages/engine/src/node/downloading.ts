@@ -22,6 +22,10 @@ const DUPLICATE_FACTOR = 3
 const DUPLICATE_EXTRA_MS = 30
 /** Half of the buffers are kept for peers at least so fast, measured by the fastest. */
 const SLOW_FRACTION = 1 / 4
+/** Pieces asked of a peer at a time while others need pieces as well. */
+const PIECES_ASKED_IN_CROWD = 2
+/** Of the buffers, for pieces that come from the source: what nobody has yet should wait for nothing. */
+const SOURCE_SHARE = 1 / 8
 
 export class Downloading {
   readonly #state: NodeState
@@ -30,8 +34,8 @@ export class Downloading {
   #nextFetch: FetchId = 1
   /** Bytes of the pieces that have a buffer or may get one any time. */
   #receiveBytes = 0
-  /** Somebody wanted a piece and there was no room for it. */
-  #isStarved = false
+  /** Who has a piece to give and there was no room for it. */
+  readonly #starved = new Set<Peer>()
 
   constructor(state: NodeState) {
     this.#state = state
@@ -58,7 +62,9 @@ export class Downloading {
   fill(nowMs: number, peer: Peer): void {
     this.#showInterest(peer)
     if (!peer.swarm.isDownloading || peer.isChoking || nowMs < peer.restsUntilMs) return
+    const shareBytes = this.#shareBytes(peer.swarm)
     while (peer.pipeline.hasRoom && this.#mayAsk(peer)) {
+      if (peer.pipeline.outstandingBytes >= shareBytes) return
       if (!this.#bucket.hasAny(nowMs)) {
         this.#state.wakeAt(this.#bucket.nextAtMs(nowMs))
         return
@@ -165,9 +171,15 @@ export class Downloading {
   rejected(nowMs: number, peer: Peer, block: Block): void {
     const request = peer.requests.find((asked) => isSameBlock(asked.block, block))
     if (request === undefined) return
+    const { promisedTo } = request.fetch
     this.#forgetRequest(peer, request)
     this.abandon(request.fetch)
-    this.#rest(nowMs, peer, REST_MS)
+    if (promisedTo === undefined) {
+      this.#rest(nowMs, peer, REST_MS)
+      return
+    }
+    if (this.#state.peers.get(promisedTo.connection) === promisedTo) this.fill(nowMs, promisedTo)
+    this.fill(nowMs, peer)
   }
 
   peerGone(nowMs: number, peer: Peer): void {
@@ -177,6 +189,7 @@ export class Downloading {
       this.#end(fetch)
     }
     peer.fetches.length = 0
+    this.#starved.delete(peer)
     this.fillSwarm(nowMs, peer.swarm)
     this.#feedStarved(nowMs)
   }
@@ -197,14 +210,17 @@ export class Downloading {
   }
 
   #begin(nowMs: number, peer: Peer): Fetch | undefined {
-    const index = choosePiece(peer)
+    const index = choosePiece(nowMs, peer)
     const urgent = this.#slowPieceOfReader(nowMs, peer)
     const chosen = urgent ?? index ?? this.#slowPiece(nowMs, peer)
-    if (chosen === undefined) return undefined
+    if (chosen === undefined) {
+      this.#askBack(nowMs, peer)
+      return undefined
+    }
     const { swarm } = peer
     const bytes = swarm.pieceBytes(chosen)
     if (!this.#hasRoomFor(peer, bufferBytes(bytes))) {
-      this.#isStarved = true
+      this.#starved.add(peer)
       return undefined
     }
     const fetch: Fetch = {
@@ -217,6 +233,8 @@ export class Downloading {
       state: 'fetching',
       askedBytes: 0,
       arrivedBytes: 0,
+      promisedTo: undefined,
+      askedBackAtMs: Number.POSITIVE_INFINITY,
     }
     this.#receiveBytes += bufferBytes(bytes)
     this.#fetches.set(fetch.id, fetch)
@@ -236,6 +254,14 @@ export class Downloading {
     this.#state.wakeAt(nowMs + CHECK_MS)
   }
 
+  /**
+   * In a crowd, what is asked of one cannot be asked of another who gets it sooner: a piece of each keeps all busy. Those
+   * who have everything are asked for as much as keeps them busy.
+   */
+  #shareBytes({ shape, areAllPeersComplete }: Swarm): number {
+    return areAllPeersComplete ? Number.POSITIVE_INFINITY : PIECES_ASKED_IN_CROWD * shape.pieceLength
+  }
+
   #mayAsk(peer: Peer): boolean {
     return peer.requests.length < peer.requestsMax
   }
@@ -250,13 +276,43 @@ export class Downloading {
     // One piece is always possible, however small the buffers are.
     if (this.#receiveBytes === 0) return true
     if (after <= receiveBytesMax / 2) return true
-    return after <= receiveBytesMax && (peer.fetches.length === 0 || this.#isFast(peer))
+    if (peer.isSource) return after <= receiveBytesMax
+    return after <= receiveBytesMax * (1 - SOURCE_SHARE) && (peer.fetches.length === 0 || this.#isFast(peer))
   }
 
   #isFast(peer: Peer): boolean {
     let fastest = 0
     for (const other of peer.swarm.peers) fastest = Math.max(fastest, other.pipeline.rate)
     return peer.pipeline.rate > 0 && peer.pipeline.rate >= fastest * SLOW_FRACTION
+  }
+
+  /**
+   * A peer of whom nothing is asked gets a piece that waits in the longest queue: a piece is asked of the first peer that
+   * has it, and so is everything else, while those that got it since have nothing to do. Nothing is sent twice for it: who
+   * was asked first answers with a reject (BEP 6), or with the block because it is on its way already.
+   */
+  #askBack(nowMs: number, peer: Peer): void {
+    if (peer.requests.length > 0 || peer.awaits !== undefined) return
+    let longest: Fetch | undefined
+    for (const fetch of this.#fetches.values()) {
+      if (fetch.swarm !== peer.swarm || fetch.state !== 'fetching' || fetch.promisedTo !== undefined) continue
+      if (!fetch.peer.hasFast || fetch.arrivedBytes > 0) continue
+      if (fetch.peer.requests.length < 2 && nowMs - fetch.startedAtMs < 2 * peer.pipeline.delayMs + 1) continue
+      if (!peer.have.has(fetch.index) || fetch.swarm.fetchesOf(fetch.index).length > 1) continue
+      const isLonger =
+        longest === undefined ||
+        fetch.peer.pipeline.outstandingBytes >= longest.peer.pipeline.outstandingBytes
+      if (isLonger) longest = fetch
+    }
+    if (longest !== undefined) this.#askBackFor(nowMs, peer, longest)
+  }
+
+  #askBackFor(nowMs: number, peer: Peer, fetch: Fetch): void {
+    fetch.promisedTo = peer
+    fetch.askedBackAtMs = nowMs
+    peer.awaits = fetch
+    for (const asked of fetch.peer.requests)
+      if (asked.fetch === fetch) this.#state.send(fetch.peer, { kind: 'cancel', ...asked.block })
   }
 
   /** The piece that a reader waits for, where another peer keeps it waiting and this one would be much sooner. */
@@ -266,13 +322,23 @@ export class Downloading {
 
   /** End of the game: a piece that another peer will take long for. */
   #slowPiece(nowMs: number, peer: Peer): number | undefined {
+    if (peer.swarm.open.setCount > 0) return undefined
     let worst: { index: number; remainingMs: number } | undefined
     for (const index of peer.swarm.fetchedIndexes) {
       if (!this.#isWorthAsking(nowMs, peer, index)) continue
       const remainingMs = this.#remainingMs(nowMs, peer.swarm.fetchesOf(index)[0]!)
       if (worst === undefined || remainingMs > worst.remainingMs) worst = { index, remainingMs }
     }
-    return worst?.index
+    if (worst === undefined) return undefined
+    const [fetch] = peer.swarm.fetchesOf(worst.index)
+    if (this.#mayComeTwice(nowMs, fetch!)) return worst.index
+    if (fetch!.promisedTo === undefined && peer.awaits === undefined) this.#askBackFor(nowMs, peer, fetch!)
+    return undefined
+  }
+
+  /** Whoever could give it back has had the time to say so: it is on its way, slowly, or its peer is gone. */
+  #mayComeTwice(nowMs: number, { peer, arrivedBytes, askedBackAtMs }: Fetch): boolean {
+    return !peer.hasFast || arrivedBytes > 0 || nowMs - askedBackAtMs >= CHECK_MS
   }
 
   #isWorthAsking(nowMs: number, peer: Peer, index: number): boolean {
@@ -312,25 +378,44 @@ export class Downloading {
 
   /** Gives the fetch's buffer back. */
   #end(fetch: Fetch): void {
+    if (fetch.promisedTo !== undefined) fetch.promisedTo.awaits = undefined
     this.#fetches.delete(fetch.id)
     fetch.swarm.removeFetch(fetch)
     this.#receiveBytes -= bufferBytes(fetch.bytes)
     this.#state.effect({ kind: 'release', fetch: fetch.id })
   }
 
+  /** There is room again: first for those peers of whom the least is asked, so that nobody's uplink rests. */
   #feedStarved(nowMs: number): void {
-    if (!this.#isStarved) return
-    this.#isStarved = false
-    this.fillAll(nowMs)
+    const starved = this.#starved
+    const { size } = starved
+    for (let i = 0; i < size && this.#mayHaveRoom; i++) {
+      let first: Peer | undefined
+      for (const peer of starved) if (first === undefined || isFedBefore(peer, first)) first = peer
+      if (first === undefined) return
+      starved.delete(first)
+      this.fill(nowMs, first)
+    }
+  }
+
+  get #mayHaveRoom(): boolean {
+    return this.#receiveBytes + BUFFER_PAGE_BYTES <= this.#state.limits.receiveBytesMax
   }
 
   /** Tells the peer whether anything of it is wanted (BEP 3, "interested"). */
   #showInterest(peer: Peer): void {
-    const isInterested = peer.swarm.isDownloading && peer.wantedCount > 0
+    const isInterested = peer.swarm.isDownloading && (peer.wantedCount > 0 || (peer.isSource && !peer.swarm.have.isFull))
     if (isInterested === peer.amInterested) return
     peer.amInterested = isInterested
     this.#state.send(peer, { kind: isInterested ? 'interested' : 'not-interested' })
   }
+}
+
+/** The source first, since nobody else has what it shows; then who has least to do. */
+function isFedBefore(a: Peer, b: Peer): boolean {
+  if (a.isSource !== b.isSource) return a.isSource
+  const difference = a.pipeline.outstandingBytes - b.pipeline.outstandingBytes
+  return difference < 0 || (difference === 0 && a.lastBlockAtMs < b.lastBlockAtMs)
 }
 
 /** What a piece takes of the buffers. */

@@ -27,6 +27,7 @@ import {
   type NodeEvent,
   type NodeLimits,
 } from './protocol.ts'
+import { Showing } from './showing.ts'
 import { Swarm } from './swarm.ts'
 import { Uploading } from './uploading.ts'
 
@@ -47,6 +48,8 @@ export interface NodeEngineInit {
   readonly peerId: PeerId
   readonly prng: Prng
   readonly limits?: Partial<NodeLimits>
+  /** Whoever is told of pieces here has them from nowhere else: a seeder. */
+  readonly isSource?: boolean
 }
 
 export class NodeEngine {
@@ -54,20 +57,24 @@ export class NodeEngine {
   readonly #connecting: Connecting
   readonly #downloading: Downloading
   readonly #uploading: Uploading
+  readonly #showing: Showing
+  readonly #isSource: boolean
   #keepAliveAtMs = Number.POSITIVE_INFINITY
 
   constructor(init: NodeEngineInit) {
     this.#state = new NodeState(init.peerId, { ...NODE_LIMITS, ...init.limits }, init.prng)
     this.#connecting = new Connecting(this.#state)
     this.#downloading = new Downloading(this.#state)
-    this.#uploading = new Uploading(this.#state)
+    this.#showing = new Showing(this.#state)
+    this.#uploading = new Uploading(this.#state, this.#showing, init.isSource ?? false)
+    this.#isSource = init.isSource ?? false
   }
 
-  step(nowMs: number, event: NodeEvent): NodeEffect[] {
+  step(nowMs: number, event: NodeEvent): readonly NodeEffect[] {
     switch (event.kind) {
       case 'swarm-joined': {
         assert(!this.#state.swarms.has(event.infoHash), 'a swarm is joined once')
-        const swarm = new Swarm(event.infoHash, event.shape, event.have, this.#state.prng)
+        const swarm = new Swarm(event.infoHash, event.shape, event.have, this.#state.prng, this.#isSource)
         this.#state.swarms.set(event.infoHash, swarm)
         break
       }
@@ -149,6 +156,7 @@ export class NodeEngine {
         break
       case 'readers-moved':
         swarm.readerPositions = event.pieceIndexes
+        swarm.readersMovedAtMs = nowMs
         this.#downloading.fillSwarm(nowMs, swarm)
         break
       case 'piece-added':
@@ -215,13 +223,16 @@ export class NodeEngine {
   /** What is here comes first (BEP 3); requests are allowed last, when the peer knows how long a block may be. */
   #greet(peer: Peer, hasExtensions: boolean): void {
     const { have } = peer.swarm
-    if (peer.hasFast && have.isFull) this.#state.send(peer, { kind: 'have-all' })
+    const isShownByOne = hasExtensions && this.#showing.begins(peer)
+    if (isShownByOne) {
+      if (peer.hasFast) this.#state.send(peer, { kind: 'have-none' })
+    } else if (peer.hasFast && have.isFull) this.#state.send(peer, { kind: 'have-all' })
     else if (peer.hasFast && have.setCount === 0) this.#state.send(peer, { kind: 'have-none' })
     else if (have.setCount > 0) this.#state.send(peer, { kind: 'bitfield', bytes: have.toBytes() })
     if (hasExtensions) {
       const payload = encodeExtensionHandshake({
         requestsMax: this.#state.limits.queuedRequestsPerPeerMax,
-        shoal: { blockBytesMax: this.#state.limits.blockBytesMax, ticket: new Uint8Array(0) },
+        shoal: { blockBytesMax: this.#state.limits.blockBytesMax, ticket: new Uint8Array(0), isSource: this.#isSource && have.isFull },
       })
       this.#state.send(peer, { kind: 'extended', id: EXTENSION_HANDSHAKE_ID, payload })
     }
@@ -241,6 +252,7 @@ export class NodeEngine {
   #forget(nowMs: number, peer: Peer): void {
     this.#state.peers.delete(peer.connection)
     peer.swarm.peerGone(peer)
+    this.#showing.peerGone(peer)
     this.#connecting.gone(nowMs, peer.swarm, peer.peerId, peer.dialled)
     this.#uploading.peerGone(nowMs, peer)
     this.#downloading.peerGone(nowMs, peer)
@@ -250,7 +262,10 @@ export class NodeEngine {
     switch (message.kind) {
       case 'have':
         if (message.index >= peer.have.length) this.#drop(nowMs, peer, 'bad-message')
-        else if (peer.swarm.peerHas(peer, message.index)) this.#peerHasMore(nowMs, peer)
+        else if (peer.swarm.peerHas(peer, message.index)) {
+          this.#showing.seen(peer, message.index)
+          if (!peer.swarm.have.has(message.index) || peer.have.isFull) this.#peerHasMore(nowMs, peer)
+        }
         break
       case 'bitfield': {
         const have = Bitfield.fromBytes(message.bytes, peer.have.length)
@@ -305,11 +320,17 @@ export class NodeEngine {
     try {
       const { requestsMax, shoal } = decodeExtensionHandshake(payload)
       if (requestsMax !== undefined) peer.requestsMax = Math.min(requestsMax, REQUESTS_MAX)
-      if (shoal === undefined) return
+      if (shoal === undefined) {
+        this.#showing.showEverything(peer)
+        return
+      }
       const { blockBytesMax } = this.#state.limits
       peer.isShoal = true
       peer.blockBytesMax = blockBytesMax
       peer.pipeline.blockBytesMax = Math.min(shoal.blockBytesMax, blockBytesMax)
+      if (shoal.isSource) peer.swarm.peerIsSource(peer)
+      this.#showing.show(peer)
+      this.#downloading.fill(nowMs, peer)
     } catch (error) {
       if (!(error instanceof WireError)) throw error
       this.#drop(nowMs, peer, 'bad-message')
@@ -324,7 +345,8 @@ export class NodeEngine {
   #pieceHere(nowMs: number, swarm: Swarm, index: number): void {
     if (!swarm.pieceHere(index)) return
     this.#state.effect({ kind: 'piece-here', infoHash: swarm.infoHash, index })
-    for (const peer of swarm.peers) if (!peer.have.has(index)) this.#state.send(peer, { kind: 'have', index })
+    // To those that have it as well: by what it knows of them, a peer serves those first that have least.
+    for (const peer of swarm.peers) this.#state.send(peer, { kind: 'have', index })
     if (swarm.have.isFull) this.#state.wakeAt(nowMs + COMPLETE_LINGER_MS)
     this.#downloading.pieceDone(nowMs, swarm)
   }

@@ -29,8 +29,9 @@ export class NodeState {
     this.#effects.push({ kind: 'close', connection: peer.connection, reason })
   }
 
-  takeEffects(): NodeEffect[] {
+  takeEffects(): readonly NodeEffect[] {
     const effects = this.#effects
+    if (effects.length === 0) return NO_EFFECTS
     this.#effects = []
     return effects
   }
@@ -46,3 +47,5 @@ export class NodeState {
     this.#timerAtMs = Number.POSITIVE_INFINITY
   }
 }
+
+const NO_EFFECTS: readonly NodeEffect[] = []

@@ -27,6 +27,10 @@ export interface Fetch {
   /** The piece's bytes up to here were asked for. */
   askedBytes: number
   arrivedBytes: number
+  /** The peer was asked to give it back, for this one; it answers with a reject, or with the block after all. */
+  promisedTo: Peer | undefined
+  /** Infinity while it was not. */
+  askedBackAtMs: number
 }
 
 export interface Peer extends UploadPeer {
@@ -39,6 +43,10 @@ export interface Peer extends UploadPeer {
   readonly pipeline: Pipeline
   /** It has shown Shoal's extension. */
   isShoal: boolean
+  /** It has everything, whatever it shows. */
+  isSource: boolean
+  /** What this source has shown it; undefined where it is shown everything. */
+  shown: { readonly ahead: Set<number>; unseen: number } | undefined
   /** The longest block that it may ask for. */
   blockBytesMax: number
   /** Requests that it takes at a time. */
@@ -59,6 +67,8 @@ export interface Peer extends UploadPeer {
   restsUntilMs: number
   /** How often in a row. */
   rests: number
+  /** A fetch that another peer was asked to give back for this one. */
+  awaits: Fetch | undefined
 }
 
 export function createPeer(init: {
@@ -73,15 +83,18 @@ export function createPeer(init: {
   nowMs: number
 }): Peer {
   const { swarm } = init
+  const have = new Bitfield(swarm.have.length)
   return {
-    ...createUploadPeer((index) => swarm.timesSent[index] ?? 0),
+    ...createUploadPeer((index) => swarm.timesSent[index] ?? 0, () => have.setCount),
     connection: init.connection,
     swarm,
     peerId: init.peerId,
     dialled: init.dialled,
     hasFast: init.hasFast,
-    have: new Bitfield(swarm.have.length),
+    have,
     isShoal: false,
+    isSource: false,
+    shown: undefined,
     pipeline: new Pipeline(init.requestedBytesMax),
     blockBytesMax: init.blockBytesMax,
     requestsMax: init.requestsMax,
@@ -94,5 +107,6 @@ export function createPeer(init: {
     lastBlockAtMs: init.nowMs,
     restsUntilMs: 0,
     rests: 0,
+    awaits: undefined,
   }
 }

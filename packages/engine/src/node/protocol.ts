@@ -123,7 +123,7 @@ export const NODE_LIMITS: NodeLimits = {
   queuedRequestsPerPeerMax: 512,
   // Few at a time, so that each peer soon has a whole piece to pass on; twenty nodes, one seeder, 128 pieces: the last
   // has them after 1.14, 1.17, 1.22 times the bound with 1, 2, 4 slots. Two keep the link busy between blocks.
-  uploadSlots: 2,
+  uploadSlots: 4,
   uploadBytesPerSecond: Number.POSITIVE_INFINITY,
   downloadBytesPerSecond: Number.POSITIVE_INFINITY,
 }

@@ -21,6 +21,15 @@ export interface KnownAddress {
 
 export class Swarm {
   readonly have: Bitfield
+  /** Pieces that are neither here nor being fetched. */
+  readonly open: Bitfield
+  /** Peers that have every piece, shown or not. */
+  completePeers = 0
+  /** Of a source: pieces that somebody was told of, and who was sent each first, until it was seen with another. */
+  readonly shown: Bitfield | undefined
+  readonly firstSentTo: (Peer | 'seen' | undefined)[] = []
+  /** When a reader's position last changed. */
+  readersMovedAtMs = 0
   /** How many peers have each piece. */
   readonly availability: Uint16Array
   /** This node's own order of pieces that are equally rare: two nodes rarely ask for the same one. */
@@ -38,10 +47,14 @@ export class Swarm {
     readonly shape: BlobShape,
     have: Bitfield,
     prng: Prng,
+    isSource = false,
   ) {
     const count = pieceCount(shape)
     assert(have.length === count, 'a bitfield has a bit for every piece')
     this.have = Bitfield.fromBytes(have.toBytes(), count)!
+    if (isSource && have.isFull) this.shown = new Bitfield(count)
+    this.open = new Bitfield(count)
+    for (let index = 0; index < count; index++) if (!this.have.has(index)) this.open.set(index)
     this.availability = new Uint16Array(count)
     this.timesSent = new Uint32Array(count)
     this.rank = Uint32Array.from(prng.shuffled([...Array(count).keys()]))
@@ -63,8 +76,10 @@ export class Swarm {
 
   addFetch(fetch: Fetch): void {
     const others = this.#fetches.get(fetch.index)
-    if (others === undefined) this.#fetches.set(fetch.index, [fetch])
-    else others.push(fetch)
+    if (others === undefined) {
+      this.#fetches.set(fetch.index, [fetch])
+      this.open.clear(fetch.index)
+    } else others.push(fetch)
   }
 
   removeFetch(fetch: Fetch): void {
@@ -72,25 +87,34 @@ export class Swarm {
     const position = others?.indexOf(fetch) ?? -1
     assert(others !== undefined && position >= 0, 'a fetch that ends was under way')
     others.splice(position, 1)
-    if (others.length === 0) this.#fetches.delete(fetch.index)
+    if (others.length > 0) return
+    this.#fetches.delete(fetch.index)
+    if (!this.have.has(fetch.index)) this.open.set(fetch.index)
   }
 
   /** Whether every peer has everything: nobody needs rare pieces from here. */
   get areAllPeersComplete(): boolean {
-    for (const peer of this.peers) if (!peer.have.isFull) return false
-    return true
+    return this.completePeers === this.peers.size
   }
 
   /** @returns whether the peer was not known to have it */
   peerHas(peer: Peer, index: number): boolean {
     if (!peer.have.set(index)) return false
     this.availability[index]!++
+    if (peer.have.isFull && !peer.isSource) this.completePeers++
     if (!this.have.has(index)) peer.wantedCount++
     return true
   }
 
+  peerIsSource(peer: Peer): void {
+    if (peer.isSource) return
+    peer.isSource = true
+    if (!peer.have.isFull) this.completePeers++
+  }
+
   peerGone(peer: Peer): void {
     this.peers.delete(peer)
+    if (peer.have.isFull || peer.isSource) this.completePeers--
     for (let index = 0; index < peer.have.length; index++)
       if (peer.have.has(index)) this.availability[index]!--
   }
@@ -98,6 +122,7 @@ export class Swarm {
   /** @returns whether it was missing */
   pieceHere(index: number): boolean {
     if (!this.have.set(index)) return false
+    this.open.clear(index)
     for (const peer of this.peers) if (peer.have.has(index)) peer.wantedCount--
     return true
   }

@@ -24,12 +24,14 @@ export interface UploadPeer {
   lastServedAtMs: number
   /** Its last send was held up: it takes no slot from the others. */
   isSlow: boolean
+  /** How many pieces it has. */
+  readonly pieces: () => number
   /** How often this node has begun to send piece `index` of the peer's swarm. */
   readonly timesSent: (index: number) => number
 }
 
-export function createUploadPeer(timesSent: (index: number) => number): UploadPeer {
-  return { queue: [], sends: [], lastPiece: -1, lastServedAtMs: 0, isSlow: false, timesSent }
+export function createUploadPeer(timesSent: (index: number) => number, pieces: () => number): UploadPeer {
+  return { queue: [], sends: [], lastPiece: -1, lastServedAtMs: 0, isSlow: false, pieces, timesSent }
 }
 
 /** Takes the best request out of its queue; undefined while every slot is in use or nobody waits. */
@@ -38,25 +40,40 @@ export function takeUpload<P extends UploadPeer>(
   peers: Iterable<P>,
   slots: number,
 ): { peer: P; block: Block } | undefined {
-  let best: { peer: P; position: number; score: number } | undefined
   let busy = 0
+  let hasSlow = false
   for (const peer of peers) {
     for (const { sinceMs } of peer.sends) {
       if (nowMs - sinceMs >= SLOW_SEND_MS) peer.isSlow = true
       else if (!peer.isSlow) busy++
     }
+    hasSlow ||= peer.isSlow
+  }
+  if (busy >= slots && !hasSlow) return undefined
+  let best: { peer: P; position: number; score: number } | undefined
+  for (const peer of peers) {
+    if (busy >= slots && !peer.isSlow) continue
     if (peer.queue.length === 0 || peer.sends.length >= (peer.isSlow ? 1 : SENDS_PER_PEER_MAX)) continue
     const position = bestRequest(peer)
     const score = scoreOf(peer, peer.queue[position]!.index)
-    const isBetter =
-      best === undefined ||
-      score < best.score ||
-      (score === best.score && peer.lastServedAtMs < best.peer.lastServedAtMs)
+    const isBetter = best === undefined || isBefore(peer, score, best.peer, best.score)
     if (isBetter) best = { peer, position, score }
   }
-  if (best === undefined || (busy >= slots && !best.peer.isSlow)) return undefined
+  if (best === undefined) return undefined
   const [block] = best.peer.queue.splice(best.position, 1)
   return { peer: best.peer, block: block! }
+}
+
+/**
+ * A piece that was begun; then whoever is sent nothing now, because one receiver may be held up where two are not; then the
+ * piece that was sent least; then who has least, so that nobody falls behind; then who has waited longest.
+ */
+function isBefore(a: UploadPeer, aScore: number, b: UploadPeer, bScore: number): boolean {
+  if (aScore < 0 || bScore < 0) return aScore < bScore
+  if (a.sends.length !== b.sends.length) return a.sends.length < b.sends.length
+  if (aScore !== bScore) return aScore < bScore
+  const [aPieces, bPieces] = [a.pieces(), b.pieces()]
+  return aPieces < bPieces || (aPieces === bPieces && a.lastServedAtMs < b.lastServedAtMs)
 }
 
 function bestRequest(peer: UploadPeer): number {

@@ -3,16 +3,23 @@ import { TokenBucket } from '@shoal/core'
 import { type Block, isSameBlock } from '@shoal/wire'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
+import type { Showing } from './showing.ts'
 import { SLOW_SEND_MS, takeUpload } from './upload-queue.ts'
 
+/** A source's peers are those who pass everything on, with little room on their links: it serves more of them at a time. */
+const SOURCE_SLOTS = 2
 export class Uploading {
   readonly #state: NodeState
+  readonly #showing: Showing
+  readonly #isSource: boolean
   readonly #bucket: TokenBucket
   /** Peers with requests that wait or blocks that are being sent. */
   readonly #busy = new Set<Peer>()
 
-  constructor(state: NodeState) {
+  constructor(state: NodeState, showing: Showing, isSource: boolean) {
     this.#state = state
+    this.#showing = showing
+    this.#isSource = isSource
     this.#bucket = new TokenBucket(state.limits.uploadBytesPerSecond, 0)
   }
 
@@ -67,22 +74,29 @@ export class Uploading {
 
   /** Has blocks sent as long as there are slots, requests, and room under the rate limit. */
   serve(nowMs: number): void {
-    const { limits } = this.#state
     while (this.#busy.size > 0) {
       if (!this.#bucket.hasAny(nowMs)) {
         this.#state.wakeAt(this.#bucket.nextAtMs(nowMs))
         return
       }
-      const next = takeUpload(nowMs, this.#busy, limits.uploadSlots)
+      const next = takeUpload(nowMs, this.#busy, this.#slots)
       if (next === undefined) return
       this.#begin(nowMs, next.peer, next.block)
     }
   }
 
+  get #slots(): number {
+    const { uploadSlots } = this.#state.limits
+    return this.#isSource ? uploadSlots * SOURCE_SLOTS : uploadSlots
+  }
+
   #begin(nowMs: number, peer: Peer, block: Block): void {
     const { swarm } = peer
     this.#bucket.spend(block.length)
-    if (block.begin === 0) swarm.timesSent[block.index]!++
+    if (block.begin === 0) {
+      swarm.timesSent[block.index]!++
+      this.#showing.sent(peer, block.index)
+    }
     peer.lastPiece = block.index
     peer.lastServedAtMs = nowMs
     peer.sends.push({ block, sinceMs: nowMs })

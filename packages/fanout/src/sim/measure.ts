@@ -4,7 +4,7 @@ import type { StrategyRun, TimelinePoint } from '../result.ts'
 import { boundSeconds, type Scenario, type StrategyName } from './scenario.ts'
 
 /** Points of a timeline per bound. */
-const POINTS_PER_BOUND = 50
+const POINTS_PER_BOUND = 100
 const POINTS_MAX = 2_000
 
 export interface RunTotals {

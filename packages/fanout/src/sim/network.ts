@@ -136,9 +136,9 @@ interface Sending<B> {
   leftBytes: number
 }
 
-/** A quantum on its way: on the uplink, then under way, then on the downlink, then acknowledged. */
+/** A quantum on its way: on the uplink, then under way, then on the downlink. */
 class Quantum<M, B> {
-  #stage: 'uplink' | 'under-way' | 'downlink' | 'acknowledged' = 'uplink'
+  #stage: 'uplink' | 'under-way' | 'downlink' = 'uplink'
   readonly #pipe: Pipe<M, B>
   readonly bytes: number
   /** The block that ends with it. */
@@ -160,25 +160,17 @@ class Quantum<M, B> {
         if (from.isDead) return
         from.sentBytes += this.bytes
         network.travellingBytes += this.bytes
-        this.#stage = 'under-way'
-        const atMs = network.arrivalMs(from, to, this.bytes) + pipe.takeSlowStartMs()
-        queue.at(atMs, this)
+        this.#leaves()
         pipe.quantumLeft(this.#ends)
         network.serve(from)
         break
       }
-      case 'under-way': {
-        this.#stage = 'downlink'
-        const ms = (this.bytes + to.downDebtBytes) / to.downBytesPerMs
-        to.downDebtBytes = 0
-        to.downFreeAtMs = Math.max(queue.nowMs, to.downFreeAtMs) + ms
-        queue.at(to.downFreeAtMs, this)
+      case 'under-way':
+        this.#isReceived(queue.nowMs)
         break
-      }
       case 'downlink':
         network.travellingBytes -= this.bytes
-        this.#stage = 'acknowledged'
-        queue.after(pipe.latencyMs, this)
+        pipe.acknowledged()
         if (to.isDead || pipe.isClosed) {
           network.lostBytes += this.bytes
           return
@@ -186,10 +178,29 @@ class Quantum<M, B> {
         to.receivedBytes += this.bytes
         if (this.#ends !== undefined) pipe.handler.onBlockArrived(this.#ends)
         break
-      case 'acknowledged':
-        pipe.acknowledged()
-        break
     }
+  }
+
+  #leaves(): void {
+    const { network, from, to, latencyMs } = this.#pipe
+    const { nowMs } = network.queue
+    const slowStartMs = this.#pipe.takeSlowStartMs()
+    if (from.zone === to.zone && slowStartMs === 0) {
+      // With one latency for all, quanta arrive in the order in which they left.
+      this.#isReceived(nowMs + latencyMs)
+      return
+    }
+    this.#stage = 'under-way'
+    network.queue.at(network.arrivalMs(from, to, this.bytes) + slowStartMs, this)
+  }
+
+  #isReceived(arrivesAtMs: number): void {
+    const { network, to } = this.#pipe
+    this.#stage = 'downlink'
+    const ms = (this.bytes + to.downDebtBytes) / to.downBytesPerMs
+    to.downDebtBytes = 0
+    to.downFreeAtMs = Math.max(arrivesAtMs, to.downFreeAtMs) + ms
+    network.queue.at(to.downFreeAtMs, this)
   }
 }
 

@@ -28,14 +28,16 @@ export interface ShoalAbilities {
   readonly blockBytesMax: number
   /** Empty until access is controlled. */
   readonly ticket: Uint8Array
+  /** It has the whole blob, though it may tell of its pieces one by one. */
+  readonly isSource: boolean
 }
 
 export function encodeExtensionHandshake(handshake: ExtensionHandshake): Uint8Array {
   const dictionary: Record<string, Bencoded> = { m: {}, v: asciiBytes('Shoal') }
   if (handshake.requestsMax !== undefined) dictionary.reqq = handshake.requestsMax
   if (handshake.shoal !== undefined) {
-    const { blockBytesMax, ticket } = handshake.shoal
-    dictionary[SHOAL_KEY] = { block: blockBytesMax, ticket, version: SHOAL_VERSION }
+    const { blockBytesMax, ticket, isSource } = handshake.shoal
+    dictionary[SHOAL_KEY] = { block: blockBytesMax, source: isSource ? 1 : 0, ticket, version: SHOAL_VERSION }
   }
   return bencode(dictionary)
 }
@@ -67,12 +69,12 @@ function decoded(payload: Uint8Array): Bencoded {
 
 function abilitiesOf(dictionary: Dictionary | undefined): ShoalAbilities | undefined {
   if (dictionary === undefined || dictionary.version !== SHOAL_VERSION) return undefined
-  const { block, ticket } = dictionary
+  const { block, source, ticket } = dictionary
   if (typeof block !== 'number' || block < STANDARD_BLOCK_BYTES)
     throw new FrameInvalidError('a Shoal peer serves blocks of at least 16 KiB')
   if (!(ticket instanceof Uint8Array) || ticket.length > TICKET_BYTES_MAX)
     throw new FrameInvalidError(`a ticket has at most ${TICKET_BYTES_MAX} bytes`)
-  return { blockBytesMax: block, ticket }
+  return { blockBytesMax: block, ticket, isSource: source === 1 }
 }
 
 type Dictionary = { readonly [key: string]: Bencoded }

@@ -104,13 +104,16 @@ export class SimNode {
   /** Events that come up while effects are performed wait for their turn. */
   step(event: NodeEvent): void {
     if (this.isDead) return
-    this.#events.push(event)
-    if (this.#isStepping) return
+    if (this.#isStepping) {
+      this.#events.push(event)
+      return
+    }
     this.#isStepping = true
     const nowMs = Math.floor(this.#parts.network.queue.nowMs)
-    for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+    for (let next: NodeEvent | undefined = event; next !== undefined; next = this.#events.shift()) {
       this.stepCount++
-      for (const effect of this.init.engine.step(nowMs, next)) this.#perform(effect)
+      const effects = this.init.engine.step(nowMs, next)
+      for (let i = 0; i < effects.length; i++) this.#perform(effects[i]!)
     }
     this.#isStepping = false
     this.#parts.stepped(this)
@@ -275,14 +278,19 @@ export class SimNode {
     const { network, find, nextConnection } = this.#parts
     const other = find(address)
     const failed = () => this.step({ kind: 'dial-failed', infoHash, address })
-    if (other === undefined) return this.#later(DIAL_TIMEOUT_MS, failed)
+    if (other === undefined) {
+      this.#later(DIAL_TIMEOUT_MS, failed)
+      return
+    }
     const latencyMs = network.latencyMs(this.init.host, other.init.host)
     this.#later(3 * latencyMs, () => {
       const theirLayer = other.layers.get(infoHash)
       const ourLayer = this.layers.get(infoHash)
       if (this.isDead || ourLayer === undefined) return
-      if (other.isDead) return this.#later(DIAL_TIMEOUT_MS, failed)
-      if (theirLayer === undefined) return this.#later(latencyMs, failed)
+      if (other.isDead || theirLayer === undefined) {
+        this.#later(other.isDead ? DIAL_TIMEOUT_MS : latencyMs, failed)
+        return
+      }
       const id = nextConnection()
       const ours = new End(id, this, ourLayer, other.init.host, network)
       const theirs = new End(id, other, theirLayer, this.init.host, network)

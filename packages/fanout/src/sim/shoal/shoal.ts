@@ -160,7 +160,7 @@ class ShoalSimulation {
       },
       {
         address: { peerId, host: name, port: 1, role },
-        engine: new NodeEngine({ peerId, prng: createPrng(this.#prng.below(2 ** 31)) }),
+        engine: new NodeEngine({ peerId, prng: createPrng(this.#prng.below(2 ** 31)), isSource: role === 'seeder' }),
         diskBytesPerMs: this.#scenario.diskBytesPerSecond / 1000,
         ...init,
       },
@@ -266,7 +266,6 @@ class ShoalSimulation {
     for (const [position, layer] of layers.entries()) {
       if (layer.shape.length <= INLINE_BLOB_BYTES_MAX) {
         this.#measure.received('seeder', layer.shape.length)
-        layer.have.set(0)
         node.step({ kind: 'piece-added', infoHash: layer.infoHash, index: 0 })
         continue
       }
@@ -411,9 +410,7 @@ class ShoalSimulation {
         const bytes = pieceBytes(shape, index)
         ladder.anyBytesAtMs = this.#queue.nowMs
         this.#measure.received(from, bytes)
-        if (have.set(index)) {
-          node.step({ kind: 'piece-added', infoHash, index })
-        }
+        if (!have.has(index)) node.step({ kind: 'piece-added', infoHash, index })
         if (index === indexes.at(-1)) this.#climb(puller, position)
       },
     })

@@ -1,0 +1,112 @@
+/**
+ * What a source, a peer that has everything from the start, shows of it. Pure.
+ *
+ * Everything that a swarm gets comes from its source first, and no sooner than the source's link allows: so in a crowd it must
+ * not send a piece twice before it has sent every piece once. It tells each peer of pieces of its own, a few at a time, and
+ * of everything when each was shown once (BEP 16, "Superseeding"). Pieces are shown in order, as readers want them.
+ *
+ * A peer that is alone with the source may ask for anything: whoever knows a source by its extension handshake does so.
+ */
+import type { NodeState } from './node-state.ts'
+import type { Peer } from './peer.ts'
+import type { Swarm } from './swarm.ts'
+
+/** Pieces that a peer was told of and has not been sent. */
+const SHOWN_AHEAD = 4
+/**
+ * Pieces of one peer that nobody else has been seen with, beyond twice as many as the best of the others has: more may be lost
+ * on one that passes nothing on.
+ */
+const UNSEEN_EXTRA_MAX = 32
+
+export class Showing {
+  readonly #state: NodeState
+
+  constructor(state: NodeState) {
+    this.#state = state
+  }
+
+  /** Whether the peer, just connected, is shown pieces one by one. */
+  begins(peer: Peer): boolean {
+    const { swarm } = peer
+    if (swarm.shown === undefined || swarm.shown.isFull) return false
+    peer.shown = { ahead: new Set(), unseen: 0 }
+    return true
+  }
+
+  /** It is ready for the first ones. */
+  show(peer: Peer): void {
+    const { swarm, shown } = peer
+    if (shown === undefined || swarm.shown === undefined) return
+    const unseenMax = this.#unseenMax(peer)
+    while (shown.ahead.size < SHOWN_AHEAD && shown.unseen < unseenMax) {
+      const index = this.#nextFor(peer)
+      if (index === undefined) break
+      swarm.shown.set(index)
+      shown.ahead.add(index)
+      this.#state.send(peer, { kind: 'have', index })
+    }
+    if (swarm.shown.isFull) this.#showAll(swarm)
+  }
+
+  /** The piece is being sent to the peer, asked for because it was shown or because a reader waits for it. */
+  sent(peer: Peer, index: number): void {
+    const { swarm, shown } = peer
+    if (swarm.shown === undefined || swarm.shown.isFull) return
+    swarm.shown.set(index)
+    if (shown === undefined) return
+    shown.ahead.delete(index)
+    swarm.firstSentTo[index] ??= peer
+    if (swarm.firstSentTo[index] === peer) shown.unseen++
+    this.show(peer)
+  }
+
+  /** The peer tells that it has the piece. */
+  seen(peer: Peer, index: number): void {
+    const { swarm } = peer
+    if (swarm.shown === undefined || swarm.shown.isFull) return
+    if (peer.shown?.ahead.delete(index)) this.show(peer)
+    const first = swarm.firstSentTo[index]
+    // It came from elsewhere: nobody needs it from here first.
+    if (first === undefined) swarm.shown.set(index)
+    if (first === undefined || first === peer || first === 'seen') return
+    swarm.firstSentTo[index] = 'seen'
+    if (first.shown === undefined) return
+    first.shown.unseen--
+    this.show(first)
+  }
+
+  /** What it was told of and not sent is for others. */
+  peerGone(peer: Peer): void {
+    const { swarm, shown } = peer
+    if (swarm.shown === undefined || swarm.shown.isFull || shown === undefined) return
+    for (const index of shown.ahead) swarm.shown.clear(index)
+    for (const other of swarm.peers) this.show(other)
+  }
+
+  /** The peer shall know of everything: it does not take part in the order, or everything is known. */
+  showEverything(peer: Peer): void {
+    const { swarm } = peer
+    if (peer.shown === undefined) return
+    peer.shown = undefined
+    for (let index = 0; index < swarm.have.length; index++)
+      if (!peer.have.has(index)) this.#state.send(peer, { kind: 'have', index })
+  }
+
+  #unseenMax({ swarm }: Peer): number {
+    let least = Number.POSITIVE_INFINITY
+    for (const { shown } of swarm.peers) if (shown !== undefined) least = Math.min(least, shown.unseen)
+    return swarm.peers.size === 1 ? Number.POSITIVE_INFINITY : UNSEEN_EXTRA_MAX + 2 * least
+  }
+
+  #nextFor(peer: Peer): number | undefined {
+    const { shown, have } = peer.swarm
+    let index = shown!.nextMissing()
+    while (index < have.length && peer.have.has(index)) index = shown!.nextMissing(index + 1)
+    return index < have.length ? index : undefined
+  }
+
+  #showAll(swarm: Swarm): void {
+    for (const peer of swarm.peers) this.showEverything(peer)
+  }
+}
