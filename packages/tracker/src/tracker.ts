@@ -87,6 +87,7 @@ export class Tracker extends EventEmitter<TrackerEvents> {
   }
 
   #perform(effect: TrackerEffect, toSend: Map<PeerId, { infoHash: InfoHash; peers: PeerAddress[] }[]>): void {
+    if (effect.kind === 'set-imports') return
     if (effect.kind !== 'send-peers') {
       this.emit(effect.kind, effect.infoHash)
     } else if (effect.to !== this.#answering) {
