@@ -52,6 +52,9 @@ export interface ImportShare {
   readonly remainders: readonly number[]
 }
 
+/** Of a member that is no importer. */
+export const NO_IMPORTS: ImportShare = { modulus: 1, remainders: [] }
+
 /** What makes one member a better choice than another. */
 export interface Load {
   /** Neighbours in this swarm. */
