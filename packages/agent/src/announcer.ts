@@ -5,7 +5,7 @@
  * a restarted seeder knows all swarms within seconds. Changes are gathered for a moment and sent in one frame.
  */
 import { EventEmitter } from 'node:events'
-import type { InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import type { ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
 import {
   type AgentMessage,
   ANNOUNCE_FRAME_BYTES_MAX,
@@ -23,6 +23,7 @@ import { WebSocket } from 'ws'
 export interface AnnouncerEvents {
   welcome: [signingKey: Uint8Array]
   peers: [infoHash: InfoHash, peers: readonly PeerAddress[]]
+  imports: [infoHash: InfoHash, share: ImportShare]
   contacts: [agents: readonly PeerAddress[]]
 }
 
@@ -158,7 +159,9 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       const message = decodeTrackerMessage(frame)
       if (message.type === 'welcome') this.emit('welcome', message.signingKey)
       else if (message.type === 'contacts') this.emit('contacts', message.agents)
-      else for (const { infoHash, peers } of message.swarms) this.emit('peers', infoHash, peers)
+      else if (message.type === 'peers')
+        for (const { infoHash, peers } of message.swarms) this.emit('peers', infoHash, peers)
+      else for (const { infoHash, ...share } of message.swarms) this.emit('imports', infoHash, share)
     } catch (error) {
       if (!(error instanceof WireError)) throw error
       this.#log.warn({ event: 'announce-frame-refused', err: error }, 'frame refused')

@@ -5,6 +5,8 @@
 import {
   chooseVictims,
   type Digest,
+  type ImportShare,
+  NO_IMPORTS,
   type PeerAddress,
   type PeerId,
   type Prng,
@@ -17,6 +19,7 @@ import type { Logger } from 'pino'
 import type { Announcer } from './announcer.ts'
 import type { BlobSource } from './blob-source.ts'
 import { type ByteSource, Download } from './download.ts'
+import { EarlyNews } from './early-news.ts'
 import type { HttpSources } from './http-sources.ts'
 
 export interface DownloadsParts {
@@ -36,6 +39,8 @@ interface Entry {
   readonly transfer: Transfer
   readonly swarm: Swarm
   download: Download | undefined
+  /** What may be imported was said once; from then on the stream knows better than an answer that was kept. */
+  knowsImports: boolean
   lastUsedAtMs: number
 }
 
@@ -46,6 +51,7 @@ export class Downloads {
   /** The same, once open. */
   readonly #open = new Map<Digest, Entry>()
   readonly #byInfoHash = new Map<string, Entry>()
+  readonly #earlyNews = new EarlyNews()
   readonly #seederIds = new Set<PeerId>()
   readonly #running = new Set<Promise<void>>()
   readonly #stopping = new AbortController()
@@ -54,6 +60,8 @@ export class Downloads {
     this.#parts = parts
     this.#init = init
     parts.announcer.on('peers', (infoHash, peers) => this.#heardOfPeers(infoHash, peers))
+    parts.announcer.on('imports', (infoHash, share) => this.#heardOfImports(infoHash, share))
+    parts.announcer.on('welcome', () => this.#beganAnew())
   }
 
   /** Takes up what the cache holds: it is announced without being asked for. */
@@ -108,6 +116,8 @@ export class Downloads {
     if (entry.transfer.isComplete || entry.transfer.blob.have.isFull) return entry.transfer
     if (entry.download === undefined) await this.#begin(entry, source)
     else entry.download.refresh(source)
+    if (!entry.knowsImports && source.imports !== undefined) entry.swarm.setImports(source.imports)
+    entry.knowsImports = true
     this.#connect(entry.swarm, source.peers)
     return entry.transfer
   }
@@ -133,7 +143,13 @@ export class Downloads {
     const { metainfo } = blob
     const swarm = await engine.join({ metainfo, infoHash: infoHashOf(metainfo), pieces: blob })
     const transfer = new Transfer({ blob, swarm })
-    const entry: Entry = { transfer, swarm, download: undefined, lastUsedAtMs: nowMs() }
+    const entry: Entry = {
+      transfer,
+      swarm,
+      download: undefined,
+      knowsImports: false,
+      lastUsedAtMs: nowMs(),
+    }
     swarm.on('received', (bytes, from) => {
       onReceived(this.#seederIds.has(from) ? 'seeder' : 'peer', bytes)
       entry.download?.heardFromPeer()
@@ -163,6 +179,9 @@ export class Downloads {
     })
     this.#open.set(metainfo.digest, entry)
     this.#byInfoHash.set(swarm.infoHash, entry)
+    const { peers, imports } = this.#earlyNews.take(swarm.infoHash)
+    if (imports !== undefined) this.#heardOfImports(swarm.infoHash, imports)
+    if (peers.length > 0) this.#connect(swarm, peers)
     if (transfer.isComplete) announcer.announce(swarm.infoHash, 'seeding')
     else if (blob.have.setCount > 0) announcer.announce(swarm.infoHash, 'holding')
     return entry
@@ -197,7 +216,25 @@ export class Downloads {
 
   #heardOfPeers(infoHash: string, peers: readonly PeerAddress[]): void {
     const entry = this.#byInfoHash.get(infoHash)
-    if (entry !== undefined) this.#connect(entry.swarm, peers)
+    if (entry === undefined) this.#earlyNews.peers(infoHash, peers)
+    else this.#connect(entry.swarm, peers)
+  }
+
+  #heardOfImports(infoHash: string, share: ImportShare): void {
+    const entry = this.#byInfoHash.get(infoHash)
+    if (entry === undefined) {
+      this.#earlyNews.imports(infoHash, share)
+      return
+    }
+    entry.knowsImports = true
+    entry.swarm.setImports(share)
+  }
+
+  /** A new announce stream: shares that the tracker gave before are dealt out anew. */
+  #beganAnew(): void {
+    this.#earlyNews.clear()
+    for (const { transfer, swarm } of this.#byInfoHash.values())
+      if (!transfer.isComplete) swarm.setImports(NO_IMPORTS)
   }
 
   #connect(swarm: Swarm, peers: readonly PeerAddress[]): void {

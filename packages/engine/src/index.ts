@@ -1,3 +1,4 @@
 export * from './node/node-engine.ts'
 export * from './node/protocol.ts'
-export * from './tracker-table.ts'
+export * from './tracker/protocol.ts'
+export * from './tracker/tracker-table.ts'

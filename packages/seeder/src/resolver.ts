@@ -2,11 +2,11 @@
  * Answers an agent's one question: what a reference means, and everything that is needed to pull it. The agent that asks
  * in order to pull is taken into the swarms of the image's blobs on the way, and finds the seeder ready to serve it.
  */
-import { type Digest, encodeInfo, type PeerAddress, tryParseDigest } from '@shoal/core'
+import { type Digest, encodeInfo, tryParseDigest } from '@shoal/core'
 import { chooseManifest, isRepositoryName, isTag, type Platform, requiredBlobs } from '@shoal/oci'
 import { type BlobMetainfo, type ImageStore, type Manifest, readManifest } from '@shoal/registry'
 import type { ObjectStore } from '@shoal/storage'
-import type { Tracker } from '@shoal/tracker'
+import type { Admission, Tracker } from '@shoal/tracker'
 import { INLINE_BLOB_BYTES_MAX, type Resolution, type ResolvedBlob } from '@shoal/wire'
 import type { Seeding } from './seeding.ts'
 import type { TagSigner } from './tag-signer.ts'
@@ -96,20 +96,22 @@ export class Resolver {
     )
     const inlined = await this.#inline(known)
     const swarms = known.filter((blob) => !inlined.has(blob)).map(({ infoHash }) => infoHash)
-    const peers = new Map<string, readonly PeerAddress[]>()
+    const admissions = new Map<string, Admission>()
     if (peerId !== undefined) {
       // Before the agent dials: a handshake for a swarm that nobody serves is refused.
       await Promise.all(swarms.map((infoHash) => seeding.seed(infoHash)))
-      for (const [position, some] of tracker.admit(peerId, swarms).entries())
-        peers.set(swarms[position]!, some)
+      for (const [position, admission] of tracker.admit(peerId, swarms).entries())
+        admissions.set(swarms[position]!, admission)
     }
     return Promise.all(
       known.map(async (blob) => {
         const inline = inlined.get(blob)
         const originUrl = inline === undefined ? await this.#originUrl(blob.metainfo.digest) : undefined
+        const { peers = [], imports } = admissions.get(blob.infoHash) ?? {}
         return {
           info: encodeInfo(blob.metainfo),
-          peers: [...(peers.get(blob.infoHash) ?? [])],
+          peers: [...peers],
+          ...(imports !== undefined && { imports: { ...imports, remainders: [...imports.remainders] } }),
           ...(inline !== undefined && { inline }),
           ...(originUrl !== undefined && { originUrl }),
         }

@@ -6,7 +6,7 @@
  */
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import type { Bitfield, InfoHash, Metainfo, PeerAddress, PeerId, Prng } from '@shoal/core'
+import type { Bitfield, ImportShare, InfoHash, Metainfo, PeerAddress, PeerId, Prng } from '@shoal/core'
 import { NODE_LIMITS } from '@shoal/engine'
 
 /** Where an engine keeps and finds verified pieces: a `StoredBlob`, or the seeder's view of its origin. */
@@ -46,6 +46,8 @@ export interface Swarm extends EventEmitter<SwarmEvents> {
   readonly peersConnected: number
   /** Dials peers that are not connected yet. */
   connect(peers: readonly PeerAddress[]): void
+  /** The pieces that may be asked of peers in other zones, from now on. */
+  setImports(share: ImportShare): void
   /** From now on asks for every missing piece. Without it, pieces are only served. */
   download(): void
   /** Asks for no more. */

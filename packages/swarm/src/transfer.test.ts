@@ -15,6 +15,7 @@ class QuietSwarm extends EventEmitter<SwarmEvents> implements Swarm {
   readonly added: number[] = []
   positions: readonly number[] = []
   connect() {}
+  setImports(): void {}
   download() {}
   pause() {}
   setReaderPositions(positions: readonly number[]) {

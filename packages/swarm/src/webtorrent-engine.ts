@@ -174,6 +174,10 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
       this.#torrent.addPeer(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
   }
 
+  setImports(): void {
+    // It does not know in which zone a peer is, and asks anyone for anything: a zone imports more than once.
+  }
+
   download(): void {
     this.#isDownloading = true
     this.#pick()

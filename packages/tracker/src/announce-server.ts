@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type PeerAddress, type PeerId, reachableHost } from '@shoal/core'
+import { isWildcard, type PeerAddress, type PeerId, reachableHost } from '@shoal/core'
 import type { TrackerTable } from '@shoal/engine'
 import {
   type AgentMessage,
@@ -75,7 +75,9 @@ export class AnnounceServer {
   asDialled(to: PeerId, peers: readonly PeerAddress[]): PeerAddress[] {
     const stream = this.#streams.get(to)
     const dialledHost = stream && this.#dialledHosts.get(stream)
-    return peers.map((peer) => ({ ...peer, host: reachableHost(peer.host, dialledHost) }))
+    return peers.map((peer) =>
+      isWildcard(peer.host) ? { ...peer, host: reachableHost(peer.host, dialledHost) } : peer,
+    )
   }
 
   send(to: PeerId, message: TrackerMessage): void {

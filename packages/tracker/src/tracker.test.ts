@@ -50,13 +50,13 @@ interface AgentEnd {
   peers(): string[]
 }
 
-async function agent(n: number): Promise<AgentEnd> {
+async function agent(n: number, zone = ''): Promise<AgentEnd> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/api/v1/announce-stream`)
   const heard: TrackerMessage[] = []
   socket.on('message', (frame: Buffer) => heard.push(decodeTrackerMessage(frame)))
   await once(socket, 'open')
   const say = (message: AgentMessage) => socket.send(encodeAgentMessage(message))
-  say({ type: 'hello', version: 1, name: `n${n}`, zone: '', peerId: id(n), port: 6000 + n })
+  say({ type: 'hello', version: 1, name: `n${n}`, zone, peerId: id(n), port: 6000 + n })
   await expect.poll(() => heard.some(({ type }) => type === 'welcome')).toBe(true)
   const peers = () =>
     heard.flatMap((message) =>
@@ -91,7 +91,7 @@ describe('announce streams', () => {
     await expect.poll(one.peers).toEqual([seeder.peerId])
     const told = one.heard.flatMap((m) => (m.type === 'peers' ? m.swarms.flatMap((s) => s.peers) : []))
     expect(told).toEqual([seeder])
-    expect(tracker.admit(id(1), [KNOWN])).toEqual([[seeder]])
+    expect(tracker.admit(id(1), [KNOWN])).toEqual([{ peers: [seeder], imports: undefined }])
   })
 
   it('introduce agents to each other, the earlier ones too', async () => {
@@ -127,12 +127,24 @@ describe('announce streams', () => {
     const [holder, puller] = [await agent(1), await agent(2)]
     holder.say(announce('seeding'))
     await expect.poll(() => tracker.swarmCount).toBe(1)
-    const [peers] = tracker.admit(id(2), [KNOWN])
-    expect(peers?.map(({ peerId }) => peerId).toSorted()).toEqual([id(1), seeder.peerId])
+    const [admission] = tracker.admit(id(2), [KNOWN])
+    expect(admission?.peers.map(({ peerId }) => peerId).toSorted()).toEqual([id(1), seeder.peerId])
     puller.say(announce('leeching'))
     holder.say({ type: 'leave', infoHashes: [KNOWN] })
-    await expect.poll(() => tracker.admit(id(2), [KNOWN])[0]?.length).toBe(1)
+    await expect.poll(() => tracker.admit(id(2), [KNOWN])[0]?.peers.length).toBe(1)
     expect(puller.peers()).toEqual([])
+  })
+
+  it('say what may be imported from other zones, or put it into the answer', async () => {
+    const [here, there] = [await agent(1, 'a'), await agent(2, 'b')]
+    const all = { modulus: 4, remainders: [0, 1, 2, 3] }
+    const shares = ({ heard }: AgentEnd) => heard.flatMap((m) => (m.type === 'imports' ? m.swarms : []))
+    here.say(announce('leeching'))
+    await expect.poll(here.peers).toEqual([seeder.peerId])
+    expect(tracker.admit(id(2), [KNOWN])[0]?.imports).toEqual(all)
+    await expect.poll(() => shares(here)).toEqual([{ infoHash: KNOWN, ...all }])
+    there.say(announce('seeding'))
+    await expect.poll(() => shares(there)).toEqual([{ infoHash: KNOWN, modulus: 4, remainders: [] }])
   })
 
   it.each([

@@ -2,12 +2,13 @@
  * The tracker: standard announces and the agents' announce streams over one table. Decides nothing itself.
  */
 import { EventEmitter } from 'node:events'
-import type { InfoHash, PeerAddress, PeerId, Prng } from '@shoal/core'
+import type { ImportShare, InfoHash, PeerAddress, PeerId, Prng } from '@shoal/core'
 import { type TrackerEffect, TrackerTable } from '@shoal/engine'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { AnnounceServer } from './announce-server.ts'
 import type { TrackerDriver } from './driver.ts'
+import { Outbox } from './outbox.ts'
 import { serveStandardAnnounces } from './standard-announces.ts'
 
 export interface TrackerEvents {
@@ -29,10 +30,17 @@ export interface TrackerParts {
 
 const TICK_MS = 5_000
 
+/** What an agent is told of a swarm that it was taken into. */
+export interface Admission {
+  readonly peers: readonly PeerAddress[]
+  readonly imports: ImportShare | undefined
+}
+
 export class Tracker extends EventEmitter<TrackerEvents> {
   readonly #parts: TrackerParts
   readonly #table: TrackerTable
   readonly #announces: AnnounceServer
+  readonly #outbox: Outbox
   /** The agent whose peers go into an answer instead of its stream. */
   #answering: PeerId | undefined
 
@@ -46,6 +54,7 @@ export class Tracker extends EventEmitter<TrackerEvents> {
       signingKey: parts.signingKey,
       log: parts.log,
     })
+    this.#outbox = new Outbox({ send: (to, message) => this.#announces.send(to, message) })
   }
 
   get agentCount(): number {
@@ -61,38 +70,48 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     serveStandardAnnounces(http, { table: this.#table, drive: this.#drive, isKnown: this.#parts.isKnown })
     this.#announces.register(http)
     const ticker = setInterval(() => this.#drive({ kind: 'tick' }), TICK_MS)
-    http.addHook('onClose', () => clearInterval(ticker))
+    http.addHook('onClose', () => {
+      clearInterval(ticker)
+      this.#outbox.close()
+    })
   }
 
   /**
    * Takes an agent that asks for a reference into the swarms of its blobs, as a leecher where it is not a member yet.
-   * @returns its neighbours in each; none while its announce stream is not open
+   * @returns its neighbours in each, and what it may import; none while its announce stream is not open
    */
-  admit(peerId: PeerId, infoHashes: readonly InfoHash[]): PeerAddress[][] {
+  admit(peerId: PeerId, infoHashes: readonly InfoHash[]): Admission[] {
     const swarms = infoHashes
       .filter((infoHash) => !this.#table.isMember(infoHash, peerId))
       .map((infoHash) => ({ infoHash, state: 'leeching' as const }))
     this.#answering = peerId
     this.#drive({ kind: 'announced', peerId, swarms })
     this.#answering = undefined
-    return infoHashes.map((infoHash) =>
-      this.#announces.asDialled(peerId, this.#table.neighbours(infoHash, peerId)),
-    )
+    return infoHashes.map((infoHash) => ({
+      peers: this.#announces.asDialled(peerId, this.#table.neighbours(infoHash, peerId)),
+      imports: this.#table.imports(infoHash, peerId),
+    }))
   }
 
   readonly #drive: TrackerDriver = (event) => {
-    const toSend = new Map<PeerId, { infoHash: InfoHash; peers: PeerAddress[] }[]>()
-    for (const effect of this.#table.step(this.#parts.nowMs(), event)) this.#perform(effect, toSend)
-    for (const [to, swarms] of toSend) this.#announces.send(to, { type: 'peers', swarms })
+    if (event.kind === 'agent-left') this.#outbox.forget(event.peerId)
+    if (event.kind === 'agent-joined') this.#outbox.forget(event.agent.address.peerId)
+    for (const effect of this.#table.step(this.#parts.nowMs(), event)) this.#perform(effect)
   }
 
-  #perform(effect: TrackerEffect, toSend: Map<PeerId, { infoHash: InfoHash; peers: PeerAddress[] }[]>): void {
-    if (effect.kind !== 'send-peers') {
-      this.emit(effect.kind, effect.infoHash)
-    } else if (effect.to !== this.#answering) {
-      const swarms = toSend.get(effect.to) ?? []
-      swarms.push({ infoHash: effect.infoHash, peers: this.#announces.asDialled(effect.to, effect.peers) })
-      toSend.set(effect.to, swarms)
+  #perform(effect: TrackerEffect): void {
+    switch (effect.kind) {
+      case 'swarm-began':
+      case 'swarm-ended':
+        this.emit(effect.kind, effect.infoHash)
+        break
+      case 'send-peers':
+        if (effect.to === this.#answering) break
+        this.#outbox.peers(effect.to, effect.infoHash, this.#announces.asDialled(effect.to, effect.peers))
+        break
+      case 'set-imports':
+        if (effect.to !== this.#answering) this.#outbox.imports(effect.to, effect.infoHash, effect.imports)
+        break
     }
   }
 }

@@ -6,7 +6,19 @@
  */
 import Type, { type Static } from 'typebox'
 import { encodeMessage } from './msgpack.ts'
-import { Bytes, Hex20, Host, messageDecoder, Name, Peer, Port } from './schema.ts'
+import {
+  Bytes,
+  Hex20,
+  Host,
+  importShareProperties,
+  messageDecoder,
+  Name,
+  Peer,
+  Peers,
+  Port,
+} from './schema.ts'
+
+export { PEERS_PER_SWARM_MAX } from './schema.ts'
 
 export const ANNOUNCE_STREAM_PATH = '/api/v1/announce-stream'
 export const ANNOUNCE_STREAM_VERSION = 1
@@ -52,7 +64,14 @@ const TrackerMessage = Type.Union([
   }),
   Type.Object({
     type: Type.Literal('peers'),
-    swarms: Type.Array(Type.Object({ infoHash: Hex20, peers: Type.Array(Peer, { maxItems: 256 }) }), {
+    swarms: Type.Array(Type.Object({ infoHash: Hex20, peers: Peers }), {
+      maxItems: SWARMS_PER_FRAME_MAX,
+    }),
+  }),
+  /** What the agent may ask of peers in other zones, from now on. */
+  Type.Object({
+    type: Type.Literal('imports'),
+    swarms: Type.Array(Type.Object({ infoHash: Hex20, ...importShareProperties }), {
       maxItems: SWARMS_PER_FRAME_MAX,
     }),
   }),

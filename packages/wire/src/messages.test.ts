@@ -1,4 +1,5 @@
 import { parseDigest } from '@shoal/core'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   type AgentMessage,
@@ -8,7 +9,7 @@ import {
   encodeTrackerMessage,
   type TrackerMessage,
 } from './announce-stream.ts'
-import { FrameInvalidError } from './errors.ts'
+import { FrameInvalidError, WireError } from './errors.ts'
 import { encodeMessage } from './msgpack.ts'
 import { decodeResolution, encodeResolution, type Resolution, tagRecordBytes } from './resolution.ts'
 
@@ -29,6 +30,13 @@ describe('the announce stream', () => {
   it.each<TrackerMessage>([
     { type: 'welcome', version: 1, signingKey: Uint8Array.from({ length: 44 }, (_, i) => i) },
     { type: 'peers', swarms: [{ infoHash: peerId, peers: [peer, { ...peer, role: 'seeder' }] }] },
+    {
+      type: 'imports',
+      swarms: [
+        { infoHash: peerId, modulus: 4, remainders: [1, 3] },
+        { infoHash: 'cd'.repeat(20), modulus: 4, remainders: [] },
+      ],
+    },
     { type: 'contacts', agents: [peer] },
   ])('carries the tracker’s $type', (message) => {
     const decoded = decodeTrackerMessage(encodeTrackerMessage(message))
@@ -52,6 +60,38 @@ describe('the announce stream', () => {
   ])('refuses %s', (_what, message) => {
     expect(() => decodeAgentMessage(encodeMessage(message))).toThrow(FrameInvalidError)
   })
+
+  it.each([
+    ['of modulus 0', { modulus: 0, remainders: [] }],
+    ['of a modulus that no zone has importers for', { modulus: 65, remainders: [] }],
+    ['with a remainder below nought', { modulus: 4, remainders: [-1] }],
+    ['with more remainders than there can be', { modulus: 64, remainders: new Array(65).fill(0) }],
+    ['without remainders', { modulus: 4 }],
+  ])('refuses a share of imports %s', (_what, share) => {
+    const message = { type: 'imports', swarms: [{ infoHash: peerId, ...share }] }
+    expect(() => decodeTrackerMessage(encodeMessage(message))).toThrow(FrameInvalidError)
+  })
+
+  it('throws nothing but its own errors on frames with bytes changed', () => {
+    const frames = [
+      { type: 'peers' as const, swarms: [{ infoHash: peerId, peers: [peer] }] },
+      { type: 'imports' as const, swarms: [{ infoHash: peerId, modulus: 4, remainders: [0, 2] }] },
+      { type: 'contacts' as const, agents: [peer] },
+    ].map(encodeTrackerMessage)
+    const change = fc.tuple(fc.nat(), fc.nat({ max: 255 }))
+    fc.assert(
+      fc.property(fc.constantFrom(...frames), fc.array(change, { maxLength: 5 }), (frame, changes) => {
+        const bytes = Uint8Array.from(frame)
+        for (const [at, byte] of changes) bytes[at % bytes.length] = byte
+        try {
+          decodeTrackerMessage(bytes)
+        } catch (error) {
+          expect(error).toBeInstanceOf(WireError)
+        }
+      }),
+      { numRuns: 3_000 },
+    )
+  })
 })
 
 /** Byte strings as text: what is decoded are Buffers, what was given Uint8Arrays. */
@@ -73,7 +113,12 @@ describe('a resolution', () => {
     ],
     blobs: [
       { info: Uint8Array.of(3), peers: [peer], inline: Uint8Array.of(4) },
-      { info: Uint8Array.of(5), peers: [], originUrl: 'https://s3/x' },
+      {
+        info: Uint8Array.of(5),
+        peers: [],
+        originUrl: 'https://s3/x',
+        imports: { modulus: 4, remainders: [2] },
+      },
     ],
   }
 

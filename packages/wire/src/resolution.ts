@@ -7,7 +7,7 @@
 import { asciiBytes, type Digest, METAINFO_BYTES_MAX } from '@shoal/core'
 import Type, { type Static } from 'typebox'
 import { encodeMessage } from './msgpack.ts'
-import { Bytes, messageDecoder, Peer } from './schema.ts'
+import { Bytes, importShareProperties, messageDecoder, Peers } from './schema.ts'
 
 export const RESOLVE_PATH = '/api/v1/resolve'
 export const RESOLUTION_MEDIA_TYPE = 'application/vnd.shoal.resolution.v1+msgpack'
@@ -43,7 +43,9 @@ export type ResolvedManifest = Static<typeof ResolvedManifest>
 const ResolvedBlob = Type.Object({
   /** The bencoded `info` dictionary. */
   info: Bytes(METAINFO_BYTES_MAX),
-  peers: Type.Array(Peer, { maxItems: 256 }),
+  peers: Peers,
+  /** What the asker may ask of peers in other zones; only the tracker says so. */
+  imports: Type.Optional(Type.Object(importShareProperties)),
   /** The whole blob, where it is short. */
   inline: Type.Optional(Bytes(INLINE_BLOB_BYTES_MAX)),
   /** GET it without credentials, for a while: a secret. */

@@ -21,6 +21,20 @@ export const Bytes = (bytesMax: number) =>
 
 export const Peer = Type.Object({ peerId: Hex20, host: Host, port: Port, role: Role })
 
+/** Neighbours of one swarm that are told of at a time. */
+export const PEERS_PER_SWARM_MAX = 256
+export const Peers = Type.Array(Peer, { maxItems: PEERS_PER_SWARM_MAX })
+
+/** Far more importers than any zone has. */
+const IMPORT_MODULUS_MAX = 64
+/** An `ImportShare`, as properties of what it belongs to. */
+export const importShareProperties = {
+  modulus: Type.Integer({ minimum: 1, maximum: IMPORT_MODULUS_MAX }),
+  remainders: Type.Array(Type.Integer({ minimum: 0, maximum: IMPORT_MODULUS_MAX - 1 }), {
+    maxItems: IMPORT_MODULUS_MAX,
+  }),
+}
+
 /** A message's decoder: bytes in, the message out, and nothing else. */
 export function messageDecoder<T extends TSchema>(
   schema: T,

@@ -137,6 +137,7 @@ export class NodeEngine {
           | 'readers-moved'
           | 'piece-added'
           | 'peers-found'
+          | 'imports-set'
           | 'dial-failed'
       }
     >,
@@ -166,6 +167,9 @@ export class NodeEngine {
         break
       case 'peers-found':
         this.#connecting.found(nowMs, swarm, event.peers)
+        break
+      case 'imports-set':
+        swarm.imports = event.imports
         break
       case 'dial-failed':
         this.#connecting.dialFailed(nowMs, swarm, event.address)

@@ -5,7 +5,7 @@
  * `swarm/`, the links of a simulator) decides nothing: it answers each `verify`, `write` and `send-block` with one event,
  * sooner or later, unless the swarm or the connection is gone by then.
  */
-import type { Bitfield, InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import type { Bitfield, ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
 import type { Block, PeerMessage } from '@shoal/wire'
 
 /** A number for each connection, given by who holds it. */
@@ -29,6 +29,8 @@ export type NodeEvent =
   /** A piece came from outside the swarm, verified and written. */
   | { kind: 'piece-added'; infoHash: InfoHash; index: number }
   | { kind: 'peers-found'; infoHash: InfoHash; peers: readonly PeerAddress[] }
+  /** Which pieces may be asked of peers in other zones, from now on; none before it is said. */
+  | { kind: 'imports-set'; infoHash: InfoHash; imports: ImportShare }
   | { kind: 'dial-failed'; infoHash: InfoHash; address: PeerAddress }
   /** Handshakes were exchanged. @property dialled whom this node dialled, absent where the peer did */
   | {

@@ -2,6 +2,7 @@
 import {
   assert,
   Bitfield,
+  type ImportShare,
   type InfoHash,
   type PeerAddress,
   type Prng,
@@ -40,6 +41,8 @@ export class Swarm {
   readonly addresses = new Map<string, KnownAddress>()
   isDownloading = false
   readerPositions: readonly number[] = []
+  /** What may be asked of peers in other zones; undefined where nothing was said. */
+  imports: ImportShare | undefined
   readonly #fetches = new Map<number, Fetch[]>()
 
   constructor(

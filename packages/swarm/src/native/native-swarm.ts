@@ -1,6 +1,6 @@
 /** One swarm of the native engine, as its owner sees it: wishes become events of the node's engine. */
 import { EventEmitter } from 'node:events'
-import type { InfoHash, PeerAddress } from '@shoal/core'
+import type { ImportShare, InfoHash, PeerAddress } from '@shoal/core'
 import type { NodeEvent } from '@shoal/engine'
 import type { Swarm, SwarmEvents } from '../engine.ts'
 
@@ -27,6 +27,10 @@ export class NativeSwarm extends EventEmitter<SwarmEvents> implements Swarm {
 
   connect(peers: readonly PeerAddress[]): void {
     this.#parts.step({ kind: 'peers-found', infoHash: this.infoHash, peers })
+  }
+
+  setImports(imports: ImportShare): void {
+    this.#parts.step({ kind: 'imports-set', infoHash: this.infoHash, imports })
   }
 
   download(): void {

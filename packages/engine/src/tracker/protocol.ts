@@ -1,0 +1,63 @@
+/** What the tracker's table is told and what it answers. Plain data. */
+import type { ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import type { SwarmState } from '@shoal/wire'
+
+export interface AgentEntry {
+  readonly address: PeerAddress
+  readonly zone: string
+}
+
+export type TrackerEvent =
+  | { readonly kind: 'agent-joined'; readonly agent: AgentEntry }
+  | { readonly kind: 'agent-left'; readonly peerId: PeerId }
+  | {
+      readonly kind: 'announced'
+      readonly peerId: PeerId
+      readonly swarms: readonly { readonly infoHash: InfoHash; readonly state: SwarmState }[]
+    }
+  | { readonly kind: 'swarms-left'; readonly peerId: PeerId; readonly infoHashes: readonly InfoHash[] }
+  /** A standard client, which is a member of the one swarm until it stops or is silent for `STANDARD_TTL_MS`. */
+  | {
+      readonly kind: 'standard-announced'
+      readonly infoHash: InfoHash
+      readonly address: PeerAddress
+      readonly isComplete: boolean
+    }
+  | { readonly kind: 'standard-stopped'; readonly infoHash: InfoHash; readonly peerId: PeerId }
+  /** At least every few seconds: expires standard clients. */
+  | { readonly kind: 'tick' }
+
+export type TrackerEffect =
+  /** Tell agent `to` of peers that it may dial. */
+  | {
+      readonly kind: 'send-peers'
+      readonly to: PeerId
+      readonly infoHash: InfoHash
+      readonly peers: readonly PeerAddress[]
+    }
+  /** Tell agent `to` what it may ask of peers in other zones, from now on. Who was never told may ask nothing. */
+  | {
+      readonly kind: 'set-imports'
+      readonly to: PeerId
+      readonly infoHash: InfoHash
+      readonly imports: ImportShare
+    }
+  /** The first member came: the seeder should be ready to serve it. */
+  | { readonly kind: 'swarm-began'; readonly infoHash: InfoHash }
+  /** The last member went. */
+  | { readonly kind: 'swarm-ended'; readonly infoHash: InfoHash }
+
+export interface TrackerLimits {
+  readonly agentsMax: number
+  readonly swarmsPerAgentMax: number
+  readonly standardMembersPerSwarmMax: number
+}
+
+export const TRACKER_LIMITS: TrackerLimits = {
+  agentsMax: 20_000,
+  swarmsPerAgentMax: 20_000,
+  standardMembersPerSwarmMax: 1_000,
+}
+
+/** Two of the intervals that standard clients are told, and some. */
+export const STANDARD_TTL_MS = 5 * 60_000
