@@ -30,9 +30,29 @@ describe('Bitfield', () => {
         expect(bitfield.isFull).toBe(set.size === length)
         let missing = from
         while (missing < length && set.has(missing)) missing++
-        expect(bitfield.nextMissing(from)).toBe(missing)
+        expect(bitfield.nextMissing(from)).toBe(Math.min(missing, length))
       }),
     )
+  })
+
+  it('finds what two have in common, and counts what one has beyond the other', () => {
+    fc.assert(
+      fc.property(sets, sets, fc.nat({ max: 310 }), (one, { indexes }, from) => {
+        const { length } = one
+        const theirs = indexes.filter((index) => index < length)
+        const [a, b] = [bitfieldOf(length, one.indexes), bitfieldOf(length, theirs)]
+        const common = one.indexes.filter((index) => index >= from && theirs.includes(index))
+        expect(a.nextInBoth(b, from)).toBe(Math.min(length, ...common))
+        expect(a.countBeyond(b)).toBe(one.indexes.filter((index) => !theirs.includes(index)).length)
+      }),
+    )
+  })
+
+  it('forgets what is cleared', () => {
+    const bitfield = bitfieldOf(40, [3, 35])
+    expect(bitfield.clear(35)).toBe(true)
+    expect(bitfield.clear(35)).toBe(false)
+    expect([bitfield.has(35), bitfield.has(3), bitfield.setCount]).toEqual([false, true, 1])
   })
 
   it('survives the wire', () => {
@@ -60,6 +80,6 @@ describe('Bitfield', () => {
     expect(bitfield.set(1)).toBe(true)
     expect(bitfield.set(1)).toBe(false)
     expect(bitfield.setCount).toBe(1)
-    expect(() => bitfield.set(3)).toThrow('within 3')
+    expect(() => bitfield.set(3)).toThrow('within its bitfield')
   })
 })

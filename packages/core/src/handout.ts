@@ -38,7 +38,8 @@ export const HANDOUT_RULE: HandoutRule = {
   // All members' links, of which each has begun 8 at most, come to 16 a member: a third of all are always open to more.
   degreeMax: 24,
   drawsPerPlace: 3,
-  seederNeighboursMax: 2,
+  // Their links are full of what others send: so many together take all that the seeder's link gives.
+  seederNeighboursMax: 8,
   // One may fail.
   sourcesEnough: 2,
   importersPerZone: 4,

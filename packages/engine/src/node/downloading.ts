@@ -63,14 +63,17 @@ export class Downloading {
     this.#showInterest(peer)
     if (!peer.swarm.isDownloading || peer.isChoking || nowMs < peer.restsUntilMs) return
     const shareBytes = this.#shareBytes(peer.swarm)
-    while (peer.pipeline.hasRoom && this.#mayAsk(peer)) {
-      if (peer.pipeline.outstandingBytes >= shareBytes) return
+    while (this.#mayAsk(peer)) {
       if (!this.#bucket.hasAny(nowMs)) {
         this.#state.wakeAt(this.#bucket.nextAtMs(nowMs))
         return
       }
-      const fetch =
-        peer.fetches.find(({ askedBytes, bytes }) => askedBytes < bytes) ?? this.#begin(nowMs, peer)
+      // A piece is asked for whole: half of one is of use to nobody.
+      let fetch = peer.fetches.find(({ askedBytes, bytes }) => askedBytes < bytes)
+      if (fetch === undefined) {
+        if (!peer.pipeline.hasRoom || peer.pipeline.outstandingBytes >= shareBytes) return
+        fetch = this.#begin(nowMs, peer)
+      }
       if (fetch === undefined) return
       this.#ask(nowMs, fetch)
     }
@@ -297,7 +300,8 @@ export class Downloading {
     for (const fetch of this.#fetches.values()) {
       if (fetch.swarm !== peer.swarm || fetch.state !== 'fetching' || fetch.promisedTo !== undefined) continue
       if (!fetch.peer.hasFast || fetch.arrivedBytes > 0) continue
-      if (fetch.peer.requests.length < 2 && nowMs - fetch.startedAtMs < 2 * peer.pipeline.delayMs + 1) continue
+      const isNext = fetch.peer.fetches.length < 2
+      if (isNext && nowMs - fetch.startedAtMs < fetch.peer.pipeline.overdueMs) continue
       if (!peer.have.has(fetch.index) || fetch.swarm.fetchesOf(fetch.index).length > 1) continue
       const isLonger =
         longest === undefined ||
@@ -338,7 +342,7 @@ export class Downloading {
 
   /** Whoever could give it back has had the time to say so: it is on its way, slowly, or its peer is gone. */
   #mayComeTwice(nowMs: number, { peer, arrivedBytes, askedBackAtMs }: Fetch): boolean {
-    return !peer.hasFast || arrivedBytes > 0 || nowMs - askedBackAtMs >= CHECK_MS
+    return !peer.hasFast || arrivedBytes > 0 || nowMs - askedBackAtMs >= peer.pipeline.overdueMs
   }
 
   #isWorthAsking(nowMs: number, peer: Peer, index: number): boolean {

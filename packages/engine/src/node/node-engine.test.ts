@@ -17,7 +17,7 @@ function node(init: { have?: Bitfield; limits?: Partial<NodeLimits> } = {}) {
     prng: createPrng(1),
     ...(init.limits && { limits: init.limits }),
   })
-  const step = (nowMs: number, event: NodeEvent): NodeEffect[] => {
+  const step = (nowMs: number, event: NodeEvent): readonly NodeEffect[] => {
     const effects = engine.step(nowMs, event)
     engine.check()
     return effects
@@ -47,7 +47,7 @@ function node(init: { have?: Bitfield; limits?: Partial<NodeLimits> } = {}) {
   const source = (connection: number, nowMs = 0) => {
     connected(connection)
     say(nowMs, connection, { kind: 'have-all' })
-    const payload = encodeExtensionHandshake({ shoal: { blockBytesMax: PIECE, ticket: new Uint8Array() } })
+    const payload = encodeExtensionHandshake({ shoal: { blockBytesMax: PIECE, ticket: new Uint8Array(), isSource: false } })
     say(nowMs, connection, { kind: 'extended', id: 0, payload })
     return say(nowMs, connection, { kind: 'unchoke' })
   }
@@ -107,9 +107,11 @@ describe('NodeEngine', () => {
     const here = one.step(7, { kind: 'piece-written', infoHash: INFO_HASH, fetch })
     expect(of(here, 'piece-here')).toEqual([{ kind: 'piece-here', infoHash: INFO_HASH, index: block.index }])
     expect(of(here, 'release')).toHaveLength(1)
-    // Whoever has it is not told.
-    expect(of(here, 'send')).toEqual([
-      { kind: 'send', connection: 2, message: { kind: 'have', index: block.index } },
+    // Who has it is told as well: by what it knows of others, it serves first those that have least.
+    const message = { kind: 'have', index: block.index }
+    expect(of(here, 'send').filter((effect) => effect.message.kind === 'have')).toEqual([
+      { kind: 'send', connection: 1, message },
+      { kind: 'send', connection: 2, message },
     ])
   })
 

@@ -10,7 +10,7 @@ import { assert } from '@shoal/core'
 import { STANDARD_BLOCK_BYTES } from '@shoal/wire'
 
 /** Of an unknown peer: enough to learn its rate from, little enough to lose. */
-const FIRST_BLOCK_BYTES = 256 * 1024
+const FIRST_BLOCK_BYTES = 32 * 1024
 /** Blocks that are asked for at least, so that the peer always has the next one. */
 const BLOCKS_MIN = 2
 /** Short blocks are cheap to have many of, and a window of two would measure the delay instead of the rate. */

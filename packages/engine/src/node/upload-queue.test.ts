@@ -4,8 +4,15 @@ import { createUploadPeer, takeUpload, type UploadPeer } from './upload-queue.ts
 
 const block = (index: number, begin = 0) => ({ index, begin, length: 16_384 })
 
-function peer(blocks: ReturnType<typeof block>[], timesSent: Record<number, number> = {}): UploadPeer {
-  const made = createUploadPeer((index) => timesSent[index] ?? 0)
+function peer(
+  blocks: ReturnType<typeof block>[],
+  timesSent: Record<number, number> = {},
+  pieces = 0,
+): UploadPeer {
+  const made = createUploadPeer(
+    (index) => timesSent[index] ?? 0,
+    () => pieces,
+  )
   made.queue.push(...blocks)
   return made
 }
@@ -31,18 +38,39 @@ describe('takeUpload', () => {
     expect(takeUpload(100, [first, second], 2)?.peer).toBe(second)
   })
 
+  it('serves who has least, before who has waited longest', () => {
+    const [rich, poor] = [peer([block(1)], {}, 7), peer([block(1)], {}, 3)]
+    poor.lastServedAtMs = 50
+    expect(takeUpload(100, [rich, poor], 2)?.peer).toBe(poor)
+  })
+
+  it('serves whoever is sent nothing now before it sends more to another', () => {
+    const [served, waiting] = [peer([block(1)], { 1: 0, 2: 5 }), peer([block(2)], { 1: 0, 2: 5 })]
+    served.sends.push({ block: block(3), sinceMs: 0, overtaken: 0 })
+    expect(takeUpload(10, [served, waiting], 4)?.peer).toBe(waiting)
+  })
+
   it('waits while every slot is in use, and while a peer has its two', () => {
     const busy = peer([block(3)])
-    busy.sends.push({ block: block(1), sinceMs: 0 }, { block: block(2), sinceMs: 0 })
+    busy.sends.push(
+      { block: block(1), sinceMs: 0, overtaken: 0 },
+      { block: block(2), sinceMs: 0, overtaken: 0 },
+    )
     expect(takeUpload(10, [busy, peer([block(1)])], 2)).toBeUndefined()
     expect(takeUpload(10, [busy], 4)).toBeUndefined()
   })
 
   it('counts no slot for a receiver that is slow', () => {
     const slow = peer([])
-    slow.sends.push({ block: block(1), sinceMs: 0 }, { block: block(2), sinceMs: 0 })
+    slow.sends.push(
+      { block: block(1), sinceMs: 0, overtaken: 0 },
+      { block: block(2), sinceMs: 0, overtaken: 0 },
+    )
     const other = peer([block(1)])
     expect(takeUpload(100, [slow, other], 2)).toBeUndefined()
+    // Where nobody is faster, it is this node's own link.
+    expect(takeUpload(600, [slow, other], 2)).toBeUndefined()
+    for (const send of slow.sends) send.overtaken = 3
     expect(takeUpload(600, [slow, other], 2)?.peer).toBe(other)
     expect(slow.isSlow).toBe(true)
   })

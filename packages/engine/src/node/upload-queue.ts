@@ -10,15 +10,26 @@ import type { Block } from '@shoal/wire'
 
 /** A second one keeps the connection busy while the first one's end is being told. */
 const SENDS_PER_PEER_MAX = 2
-/** A send that takes longer is held up by its receiver, and does not keep others from the link. */
+/**
+ * A send that takes longer than this, and that so many have overtaken that began later, is held up by its receiver and not by
+ * this node's link: it does not keep others from it.
+ */
 export const SLOW_SEND_MS = 500
+const OVERTAKEN_MIN = 3
 /** Requests that are looked at per peer; the rest wait their turn in the order in which they came. */
 const LOOK_AHEAD = 32
+
+export interface Send {
+  readonly block: Block
+  readonly sinceMs: number
+  /** Sends that began later and have ended. */
+  overtaken: number
+}
 
 export interface UploadPeer {
   /** Requests that wait, oldest first. */
   readonly queue: Block[]
-  readonly sends: { readonly block: Block; readonly sinceMs: number }[]
+  readonly sends: Send[]
   /** The piece of which the last block was sent. */
   lastPiece: number
   lastServedAtMs: number
@@ -34,6 +45,10 @@ export function createUploadPeer(timesSent: (index: number) => number, pieces: (
   return { queue: [], sends: [], lastPiece: -1, lastServedAtMs: 0, isSlow: false, pieces, timesSent }
 }
 
+export function isHeldUp(nowMs: number, { sinceMs, overtaken }: Send): boolean {
+  return overtaken >= OVERTAKEN_MIN && nowMs - sinceMs >= SLOW_SEND_MS
+}
+
 /** Takes the best request out of its queue; undefined while every slot is in use or nobody waits. */
 export function takeUpload<P extends UploadPeer>(
   nowMs: number,
@@ -43,8 +58,8 @@ export function takeUpload<P extends UploadPeer>(
   let busy = 0
   let hasSlow = false
   for (const peer of peers) {
-    for (const { sinceMs } of peer.sends) {
-      if (nowMs - sinceMs >= SLOW_SEND_MS) peer.isSlow = true
+    for (const send of peer.sends) {
+      if (isHeldUp(nowMs, send)) peer.isSlow = true
       else if (!peer.isSlow) busy++
     }
     hasSlow ||= peer.isSlow

@@ -4,7 +4,7 @@ import { type Block, isSameBlock } from '@shoal/wire'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
 import type { Showing } from './showing.ts'
-import { SLOW_SEND_MS, takeUpload } from './upload-queue.ts'
+import { isHeldUp, SLOW_SEND_MS, takeUpload } from './upload-queue.ts'
 
 /** A source's peers are those who pass everything on, with little room on their links: it serves more of them at a time. */
 const SOURCE_SLOTS = 2
@@ -62,7 +62,11 @@ export class Uploading {
   sent(nowMs: number, peer: Peer, block: Block): void {
     const position = peer.sends.findIndex((send) => isSameBlock(send.block, block))
     const [send] = position >= 0 ? peer.sends.splice(position, 1) : []
-    if (send !== undefined) peer.isSlow = nowMs - send.sinceMs >= SLOW_SEND_MS
+    if (send !== undefined) {
+      peer.isSlow = isHeldUp(nowMs, send)
+      for (const { sends } of this.#busy)
+        for (const other of sends) if (other.sinceMs < send.sinceMs) other.overtaken++
+    }
     this.#settle(peer)
     this.serve(nowMs)
   }
@@ -99,7 +103,7 @@ export class Uploading {
     }
     peer.lastPiece = block.index
     peer.lastServedAtMs = nowMs
-    peer.sends.push({ block, sinceMs: nowMs })
+    peer.sends.push({ block, sinceMs: nowMs, overtaken: 0 })
     this.#state.effect({
       kind: 'send-block',
       connection: peer.connection,
