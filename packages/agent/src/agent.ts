@@ -112,6 +112,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       ...peerListen,
       peerId,
       prng,
+      zone: settings.zone,
       onOtherProtocol: (socket) => peerApi.accept(socket),
       limits: swarmLimitsOf(settings),
     })

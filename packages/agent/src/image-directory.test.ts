@@ -54,7 +54,7 @@ const blobOf = (digest: Digest) => ({
   info: encodeInfo({
     digest,
     length: 7,
-    pieceLength: 262_144,
+    pieceLength: 65_536,
     piecesSha1: new Uint8Array(20),
     piecesSha256: new Uint8Array(32),
   }),

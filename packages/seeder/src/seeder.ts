@@ -115,6 +115,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       ...peerListen,
       peerId,
       prng,
+      isSource: true,
       limits: swarmLimitsOf(settings),
     })
     await engine.start()

@@ -80,6 +80,10 @@ export interface SwarmEngineInit {
   readonly prng: Prng
   /** A connection on the peer port that does not open with BitTorrent's handshake; refused where absent. */
   readonly onOtherProtocol?: (socket: Socket) => void
+  /** The blobs are had from nowhere else: a seeder. In a crowd, the native engine then sends each piece once before any twice. */
+  readonly isSource?: boolean
+  /** Peers in other zones are asked only for what nobody in this one has. */
+  readonly zone?: string
   /** What is not given has its default; the webtorrent engine has limits of its own. */
   readonly limits?: Partial<SwarmLimits>
 }

@@ -37,13 +37,23 @@ export function checkNode(state: NodeState, downloading: Downloading, uploading:
 function checkSwarm(swarm: Swarm, { peers, limits }: NodeState): void {
   assert(swarm.peers.size <= limits.connectionsPerSwarmMax, 'a swarm’s connections are within their limit')
   const availability = new Uint16Array(swarm.have.length)
+  const inside = new Uint16Array(swarm.have.length)
   for (const peer of swarm.peers) {
     assert(peers.get(peer.connection) === peer, 'a peer of a swarm is connected')
     checkPeer(peer, limits.queuedRequestsPerPeerMax)
-    for (let index = 0; index < peer.have.length; index++) if (peer.have.has(index)) availability[index]!++
+    for (let index = 0; index < peer.have.length; index++) {
+      if (!peer.have.has(index)) continue
+      availability[index]!++
+      if (!peer.isOutside) inside[index]!++
+    }
   }
   for (const [index, count] of availability.entries())
     assert(swarm.availability[index] === count, 'availability counts the peers that have a piece')
+  for (const [index, count] of inside.entries())
+    assert(swarm.availabilityInside[index] === count, 'availability inside counts those in the zone')
+  let insidePeers = 0
+  for (const peer of swarm.peers) if (!peer.isOutside && !peer.isSource) insidePeers++
+  assert(insidePeers === swarm.insidePeers, 'peers in the zone are counted')
   let complete = 0
   for (const peer of swarm.peers) if (peer.have.isFull || peer.isSource) complete++
   assert(complete === swarm.completePeers, 'peers that have everything are counted')

@@ -9,11 +9,14 @@ import { READER_WINDOW_PIECES } from '@shoal/core'
 import type { Peer } from './peer.ts'
 
 /** So long a reader waits for a piece that nobody else has before a source is asked for it that has not shown it. */
-export const READER_PATIENCE_MS = 2_000
+const READER_PATIENCE_MS = 2_000
+/** After such a silence of everybody, peers in other zones are asked for whatever is missing. */
+const ZONE_PATIENCE_MS = 3_000
 
 export function choosePiece(nowMs: number, peer: Peer): number | undefined {
   const { swarm, have } = peer
   const { open } = swarm
+  if (peer.isOutside) return chooseImport(nowMs, peer)
   if (swarm.areAllPeersComplete) return nextInOrder(peer)
   const isPatient = !peer.isSource || nowMs - swarm.readersMovedAtMs < READER_PATIENCE_MS
   if (peer.wantedCount === 0 && isPatient) return undefined
@@ -26,12 +29,27 @@ export function choosePiece(nowMs: number, peer: Peer): number | undefined {
       if (have.has(index) || (!isPatient && swarm.availability[index] === 0)) return index
     }
   }
-  let index = open.nextInBoth(have)
-  if (index >= open.length) return undefined
-  let best = index
-  for (; index < open.length; index = open.nextInBoth(have, index + 1)) {
-    if (isRarer(peer, index, best)) best = index
-  }
+  return rarest(peer, () => true)
+}
+
+/** What nobody in this zone has yet, as far as this node is to fetch it: so that a zone imports a piece about once. */
+function chooseImport(nowMs: number, peer: Peer): number | undefined {
+  const { imports, availabilityInside, insidePeers, lastBlockAtMs } = peer.swarm
+  if (insidePeers === 0 || nowMs - lastBlockAtMs > ZONE_PATIENCE_MS) return rarest(peer, () => true)
+  if (imports === undefined || imports.remainders.length === 0) return undefined
+  const { modulus, remainders } = imports
+  return rarest(peer, (index) => availabilityInside[index] === 0 && remainders.includes(index % modulus))
+}
+
+function rarest(peer: Peer, isAllowed: (index: number) => boolean): number | undefined {
+  const { open } = peer.swarm
+  let best: number | undefined
+  for (
+    let index = open.nextInBoth(peer.have);
+    index < open.length;
+    index = open.nextInBoth(peer.have, index + 1)
+  )
+    if ((best === undefined || isRarer(peer, index, best)) && isAllowed(index)) best = index
   return best
 }
 

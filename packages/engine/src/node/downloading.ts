@@ -89,6 +89,7 @@ export class Downloading {
     const { fetch, block, stamp } = request!
     peer.pipeline.arrived(nowMs, block.length, stamp)
     peer.lastBlockAtMs = nowMs
+    peer.swarm.lastBlockAtMs = nowMs
     peer.rests = 0
     fetch.arrivedBytes += block.length
     if (fetch.arrivedBytes === fetch.bytes) {
@@ -295,7 +296,7 @@ export class Downloading {
    * was asked first answers with a reject (BEP 6), or with the block because it is on its way already.
    */
   #askBack(nowMs: number, peer: Peer): void {
-    if (peer.requests.length > 0 || peer.awaits !== undefined) return
+    if (peer.requests.length > 0 || peer.awaits !== undefined || peer.isOutside) return
     let longest: Fetch | undefined
     for (const fetch of this.#fetches.values()) {
       if (fetch.swarm !== peer.swarm || fetch.state !== 'fetching' || fetch.promisedTo !== undefined) continue
@@ -326,7 +327,7 @@ export class Downloading {
 
   /** End of the game: a piece that another peer will take long for. */
   #slowPiece(nowMs: number, peer: Peer): number | undefined {
-    if (peer.swarm.open.setCount > 0) return undefined
+    if (peer.swarm.open.setCount > 0 || peer.isOutside) return undefined
     let worst: { index: number; remainingMs: number } | undefined
     for (const index of peer.swarm.fetchedIndexes) {
       if (!this.#isWorthAsking(nowMs, peer, index)) continue
@@ -408,7 +409,8 @@ export class Downloading {
 
   /** Tells the peer whether anything of it is wanted (BEP 3, "interested"). */
   #showInterest(peer: Peer): void {
-    const isInterested = peer.swarm.isDownloading && (peer.wantedCount > 0 || (peer.isSource && !peer.swarm.have.isFull))
+    const isInterested =
+      peer.swarm.isDownloading && (peer.wantedCount > 0 || (peer.isSource && !peer.swarm.have.isFull))
     if (isInterested === peer.amInterested) return
     peer.amInterested = isInterested
     this.#state.send(peer, { kind: isInterested ? 'interested' : 'not-interested' })

@@ -50,6 +50,8 @@ export interface NodeEngineInit {
   readonly limits?: Partial<NodeLimits>
   /** Whoever is told of pieces here has them from nowhere else: a seeder. */
   readonly isSource?: boolean
+  /** Pieces come from other zones in the shares that the tracker gave out. */
+  readonly zone?: string
 }
 
 export class NodeEngine {
@@ -59,6 +61,7 @@ export class NodeEngine {
   readonly #uploading: Uploading
   readonly #showing: Showing
   readonly #isSource: boolean
+  readonly #zone: string
   #keepAliveAtMs = Number.POSITIVE_INFINITY
 
   constructor(init: NodeEngineInit) {
@@ -68,6 +71,7 @@ export class NodeEngine {
     this.#showing = new Showing(this.#state)
     this.#uploading = new Uploading(this.#state, this.#showing, init.isSource ?? false)
     this.#isSource = init.isSource ?? false
+    this.#zone = init.zone ?? ''
   }
 
   step(nowMs: number, event: NodeEvent): readonly NodeEffect[] {
@@ -147,6 +151,7 @@ export class NodeEngine {
     switch (event.kind) {
       case 'download-wanted':
         swarm.isDownloading = true
+        swarm.lastBlockAtMs = nowMs
         this.#downloading.fillSwarm(nowMs, swarm)
         this.#connecting.dial(nowMs, swarm)
         break
@@ -216,7 +221,7 @@ export class NodeEngine {
       nowMs,
     })
     this.#state.peers.set(connection, peer)
-    swarm.peers.add(peer)
+    swarm.peerCame(peer)
     this.#greet(peer, event.hasExtensions)
     if (this.#keepAliveAtMs === Number.POSITIVE_INFINITY) {
       this.#keepAliveAtMs = nowMs + KEEP_ALIVE_MS
@@ -236,7 +241,12 @@ export class NodeEngine {
     if (hasExtensions) {
       const payload = encodeExtensionHandshake({
         requestsMax: this.#state.limits.queuedRequestsPerPeerMax,
-        shoal: { blockBytesMax: this.#state.limits.blockBytesMax, ticket: new Uint8Array(0), isSource: this.#isSource && have.isFull },
+        shoal: {
+          blockBytesMax: this.#state.limits.blockBytesMax,
+          ticket: new Uint8Array(0),
+          isSource: this.#isSource && have.isFull,
+          zone: this.#zone,
+        },
       })
       this.#state.send(peer, { kind: 'extended', id: EXTENSION_HANDSHAKE_ID, payload })
     }
@@ -333,6 +343,7 @@ export class NodeEngine {
       peer.blockBytesMax = blockBytesMax
       peer.pipeline.blockBytesMax = Math.min(shoal.blockBytesMax, blockBytesMax)
       if (shoal.isSource) peer.swarm.peerIsSource(peer)
+      else if (shoal.zone !== this.#zone) peer.swarm.peerIsOutside(peer)
       this.#showing.show(peer)
       this.#downloading.fill(nowMs, peer)
     } catch (error) {

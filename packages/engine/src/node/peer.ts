@@ -45,6 +45,8 @@ export interface Peer extends UploadPeer {
   isShoal: boolean
   /** It has everything, whatever it shows. */
   isSource: boolean
+  /** It is in another zone, where this node fetches only its share. */
+  isOutside: boolean
   /** What this source has shown it; undefined where it is shown everything. */
   shown: { readonly ahead: Set<number>; unseen: number } | undefined
   /** The longest block that it may ask for. */
@@ -85,7 +87,10 @@ export function createPeer(init: {
   const { swarm } = init
   const have = new Bitfield(swarm.have.length)
   return {
-    ...createUploadPeer((index) => swarm.timesSent[index] ?? 0, () => have.setCount),
+    ...createUploadPeer(
+      (index) => swarm.timesSent[index] ?? 0,
+      () => have.setCount,
+    ),
     connection: init.connection,
     swarm,
     peerId: init.peerId,
@@ -94,6 +99,7 @@ export function createPeer(init: {
     have,
     isShoal: false,
     isSource: false,
+    isOutside: false,
     shown: undefined,
     pipeline: new Pipeline(init.requestedBytesMax),
     blockBytesMax: init.blockBytesMax,

@@ -84,6 +84,6 @@ describe('Pipeline', () => {
     drive(pipeline, { bytesPerMs: 100_000, delayMs: 5 }, 500)
     pipeline.reset()
     expect(pipeline.rate).toBe(0)
-    expect(pipeline.blockBytes).toBe(256 * 1024)
+    expect(pipeline.blockBytes).toBe(32 * 1024)
   })
 })

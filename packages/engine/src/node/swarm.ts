@@ -29,8 +29,14 @@ export class Swarm {
   /** Of a source: pieces that somebody was told of, and who was sent each first, until it was seen with another. */
   readonly shown: Bitfield | undefined
   readonly firstSentTo: (Peer | 'seen' | undefined)[] = []
+  /** Peers in this node's own zone, without sources. */
+  insidePeers = 0
+  /** When a block last came from anybody. */
+  lastBlockAtMs = 0
   /** When a reader's position last changed. */
   readersMovedAtMs = 0
+  /** How many peers in this node's zone have each piece. */
+  readonly availabilityInside: Uint16Array
   /** How many peers have each piece. */
   readonly availability: Uint16Array
   /** This node's own order of pieces that are equally rare: two nodes rarely ask for the same one. */
@@ -59,6 +65,7 @@ export class Swarm {
     this.open = new Bitfield(count)
     for (let index = 0; index < count; index++) if (!this.have.has(index)) this.open.set(index)
     this.availability = new Uint16Array(count)
+    this.availabilityInside = new Uint16Array(count)
     this.timesSent = new Uint32Array(count)
     this.rank = Uint32Array.from(prng.shuffled([...Array(count).keys()]))
   }
@@ -100,10 +107,16 @@ export class Swarm {
     return this.completePeers === this.peers.size
   }
 
+  peerCame(peer: Peer): void {
+    this.peers.add(peer)
+    this.insidePeers++
+  }
+
   /** @returns whether the peer was not known to have it */
   peerHas(peer: Peer, index: number): boolean {
     if (!peer.have.set(index)) return false
     this.availability[index]!++
+    if (!peer.isOutside) this.availabilityInside[index]!++
     if (peer.have.isFull && !peer.isSource) this.completePeers++
     if (!this.have.has(index)) peer.wantedCount++
     return true
@@ -112,14 +125,27 @@ export class Swarm {
   peerIsSource(peer: Peer): void {
     if (peer.isSource) return
     peer.isSource = true
+    this.insidePeers--
     if (!peer.have.isFull) this.completePeers++
+  }
+
+  peerIsOutside(peer: Peer): void {
+    if (peer.isOutside) return
+    peer.isOutside = true
+    this.insidePeers--
+    for (let index = 0; index < peer.have.length; index++)
+      if (peer.have.has(index)) this.availabilityInside[index]!--
   }
 
   peerGone(peer: Peer): void {
     this.peers.delete(peer)
+    if (!peer.isOutside && !peer.isSource) this.insidePeers--
     if (peer.have.isFull || peer.isSource) this.completePeers--
     for (let index = 0; index < peer.have.length; index++)
-      if (peer.have.has(index)) this.availability[index]!--
+      if (peer.have.has(index)) {
+        this.availability[index]!--
+        if (!peer.isOutside) this.availabilityInside[index]!--
+      }
   }
 
   /** @returns whether it was missing */

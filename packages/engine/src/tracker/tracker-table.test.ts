@@ -18,7 +18,7 @@ const seeder: PeerAddress = { peerId: id(0xeeee), host: '10.0.1.1', port: 7001, 
 
 let table: TrackerTable
 beforeEach(() => {
-  table = new TrackerTable({ seeder, prng: createPrng(1) })
+  table = new TrackerTable({ seeder, prng: createPrng(1), rule: { ...HANDOUT_RULE, seederNeighboursMax: 2 } })
 })
 
 function step(event: TrackerEvent, nowMs = 0): TrackerEffect[] {

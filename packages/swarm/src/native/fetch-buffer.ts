@@ -1,6 +1,7 @@
 /** Where one piece arrives: pages, taken as its bytes come, and given back when nothing uses them any more. */
+import type { BlobShape } from '@shoal/engine'
 import type { SwarmPieces } from '../engine.ts'
-import type { PageCache } from './page-cache.ts'
+import { type PageCache, pageBytesOf } from './page-cache.ts'
 import { PAGE_BYTES, type Page } from './page-pool.ts'
 
 export class FetchBuffer {
@@ -32,8 +33,8 @@ export class FetchBuffer {
   }
 
   /** The piece is on disk: who asks for it soon finds it in the cache. */
-  keepIn(cache: PageCache, blob: SwarmPieces, pieceStart: number): void {
-    cache.keep(blob, pieceStart / PAGE_BYTES, this.#whole())
+  keepIn(cache: PageCache, blob: SwarmPieces, index: number, shape: BlobShape): void {
+    cache.keep(blob, (index * shape.pieceLength) / pageBytesOf(shape), this.#whole())
   }
 
   /** Keeps the pages from being used again while `work` needs them, whoever gives them up meanwhile. */

@@ -80,6 +80,8 @@ export class NativeEngine implements SwarmEngine {
     this.#decider = new NodeEngine({
       peerId: init.peerId,
       prng: init.prng,
+      isSource: init.isSource ?? false,
+      zone: init.zone ?? '',
       limits: { ...limits, receiveBytesMax: bufferBytes - readBytesMax },
     })
     this.#pool = new PagePool({ bytesMax: bufferBytes * (1 + SLACK_SHARE) })
@@ -289,7 +291,7 @@ export class NativeEngine implements SwarmEngine {
         pageOf: (fetch, bytes, offset) => this.#bufferOf(fetch, bytes).pageAt(offset),
         readPage: async (number) => {
           try {
-            return await this.#cache.read(pieces, number, metainfo.length)
+            return await this.#cache.read(pieces, number, metainfo)
           } catch (error) {
             joined.swarm.emit('unreadable', error as Error)
             throw error
@@ -364,7 +366,7 @@ export class NativeEngine implements SwarmEngine {
       try {
         await buffer.whileUsed(async () => {
           await pieces.writePiece(index, buffer.parts())
-          buffer.keepIn(this.#cache, pieces, index * metainfo.pieceLength)
+          buffer.keepIn(this.#cache, pieces, index, metainfo)
         })
         this.#step({ kind: 'piece-written', infoHash, fetch })
       } catch (error) {

@@ -21,7 +21,7 @@ function setUp(init: { pages: number; readPages: number }) {
   const pool = new PagePool({ bytesMax: init.pages * PAGE_BYTES })
   const cache = new PageCache(pool, { readBytesMax: init.readPages * PAGE_BYTES })
   const pieces = new CountedPieces(blob, [...Array(12).keys()])
-  const read = (number: number) => cache.read(pieces, number, blob.bytes.length)
+  const read = (number: number) => cache.read(pieces, number, blob.metainfo)
   return { pool, cache, pieces, read }
 }
 
@@ -31,6 +31,22 @@ const holds = (page: Page, number: number) => {
 }
 
 describe('PageCache', () => {
+  it('holds no bytes of a piece that is not here beside those of one that is', async () => {
+    const small = testBlob(PAGE_BYTES, 6, PAGE_BYTES / 4)
+    const pieces = new CountedPieces(small, [2])
+    const pool = new PagePool({ bytesMax: 4 * PAGE_BYTES })
+    const cache = new PageCache(pool, { readBytesMax: 4 * PAGE_BYTES })
+    const expected = small.bytes.subarray(PAGE_BYTES / 2, (3 * PAGE_BYTES) / 4)
+    expect(
+      expected.equals((await cache.read(pieces, 2, small.metainfo)).bytes.subarray(0, expected.length)),
+    ).toBe(true)
+    await pieces.writePiece(3, [small.bytes.subarray((3 * PAGE_BYTES) / 4)])
+    const last = await cache.read(pieces, 3, small.metainfo)
+    expect(small.bytes.subarray((3 * PAGE_BYTES) / 4).equals(last.bytes.subarray(0, PAGE_BYTES / 4))).toBe(
+      true,
+    )
+  })
+
   it('reads a hot page once for many', async () => {
     const { read, pieces, cache } = setUp({ pages: 4, readPages: 2 })
     const pages = await Promise.all([read(3), read(3), read(3)])

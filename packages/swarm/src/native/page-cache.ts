@@ -2,6 +2,7 @@
  * The pages of pieces that were received or read of late: a hot piece is read from disk once for many peers. Pages that
  * nobody uses make room for others, the least recently used first; while all are in use, whoever wants one waits.
  */
+import type { BlobShape } from '@shoal/engine'
 import type { SwarmPieces } from '../engine.ts'
 import { PAGE_BYTES, type Page, type PagePool } from './page-pool.ts'
 
@@ -11,6 +12,11 @@ interface Entry {
   readonly page: Page
   /** Resolves when the bytes are there. */
   loaded: Promise<void> | undefined
+}
+
+/** What a page of the cache holds of a blob: never bytes of a piece that is here beside those of one that is not. */
+export function pageBytesOf({ pieceLength }: BlobShape): number {
+  return Math.min(PAGE_BYTES, pieceLength)
 }
 
 export class PageCache {
@@ -49,17 +55,17 @@ export class PageCache {
   }
 
   /**
-   * Page `number` of the blob, with the caller as a user: to be released.
-   * @param blobBytes the blob's length
+   * The blob's bytes from a multiple of `shape`'s `pageBytes` on, with the caller as a user: to be released.
+   * @param number which multiple
    */
-  async read(blob: SwarmPieces, number: number, blobBytes: number): Promise<Page> {
+  async read(blob: SwarmPieces, number: number, shape: BlobShape): Promise<Page> {
     const key = this.#keyOf(blob, number)
     for (;;) {
       const known = this.#entries.get(key)
       if (known !== undefined) return this.#use(known)
       if (this.#pagesForReading < this.#readPagesMax) {
         const page = this.#takePage()
-        if (page !== undefined) return this.#load({ key, blob, page, loaded: undefined }, number, blobBytes)
+        if (page !== undefined) return this.#load({ key, blob, page, loaded: undefined }, number, shape)
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
@@ -94,10 +100,11 @@ export class PageCache {
     return entry.page
   }
 
-  async #load(entry: Entry, number: number, blobBytes: number): Promise<Page> {
+  async #load(entry: Entry, number: number, shape: BlobShape): Promise<Page> {
     const { blob, page } = entry
-    const start = number * PAGE_BYTES
-    const bytes = page.bytes.subarray(0, Math.min(PAGE_BYTES, blobBytes - start))
+    const usedBytes = pageBytesOf(shape)
+    const start = number * usedBytes
+    const bytes = page.bytes.subarray(0, Math.min(usedBytes, shape.length - start))
     entry.loaded = blob.readInto(start, [bytes])
     this.#entries.set(entry.key, entry)
     try {

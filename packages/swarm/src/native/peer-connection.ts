@@ -15,6 +15,7 @@ import {
   PeerWireDecoder,
   WireError,
 } from '@shoal/wire'
+import { pageBytesOf } from './page-cache.ts'
 import { PAGE_BYTES, type Page } from './page-pool.ts'
 import { type ReceivingSocket, takeOver } from './take-over.ts'
 
@@ -238,16 +239,17 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
     }
     const start = block.index * this.#init.shape.pieceLength + block.begin
     const end = start + block.length
+    const pageBytes = pageBytesOf(this.#init.shape)
     const idle = setTimeout(() => this.close(new Error('the peer takes nothing')), SEND_IDLE_MS)
     try {
       for (let offset = start; offset < end && !this.#isClosed; ) {
-        const page = await this.#parts.readPage(Math.floor(offset / PAGE_BYTES))
+        const page = await this.#parts.readPage(Math.floor(offset / pageBytes))
         if (this.#isClosed) {
           this.#parts.donePage(page)
           return
         }
-        const within = offset % PAGE_BYTES
-        const bytes = page.bytes.subarray(within, Math.min(PAGE_BYTES, within + end - offset))
+        const within = offset % pageBytes
+        const bytes = page.bytes.subarray(within, Math.min(pageBytes, within + end - offset))
         if (offset === start) {
           this.#cork()
           this.#isWithinBlock = true

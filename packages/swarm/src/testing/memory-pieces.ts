@@ -1,6 +1,6 @@
 /** A blob for tests: random bytes with their metainfo, and places in memory that hold all, some or wrong pieces of it. */
 import { createHash, hash } from 'node:crypto'
-import { Bitfield, createPrng, type Metainfo, parseDigest, pieceCount, pieceLengthFor } from '@shoal/core'
+import { Bitfield, createPrng, type Metainfo, parseDigest, pieceCount } from '@shoal/core'
 import type { StoredBlob } from '@shoal/storage'
 
 export interface TestBlob {
@@ -8,10 +8,10 @@ export interface TestBlob {
   readonly metainfo: Metainfo
 }
 
-export function testBlob(length: number, seed: number): TestBlob {
+/** @param pieceLength a quarter MiB unless told, whatever the rule for the length is */
+export function testBlob(length: number, seed: number, pieceLength = 256 * 1024): TestBlob {
   const prng = createPrng(seed)
   const bytes = Buffer.from(Uint8Array.from({ length }, () => prng.below(256)))
-  const pieceLength = pieceLengthFor(length)
   const pieces = Array.from({ length: Math.ceil(length / pieceLength) }, (_, index) =>
     bytes.subarray(index * pieceLength, (index + 1) * pieceLength),
   )

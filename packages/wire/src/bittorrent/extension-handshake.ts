@@ -13,6 +13,8 @@ export const TICKET_BYTES_MAX = 4 * 1024
 /** What every client takes (BEP 3). */
 export const STANDARD_BLOCK_BYTES = 16 * 1024
 
+/** Percent-encoded. */
+const ZONE_BYTES_MAX = 1024
 const SHOAL_KEY = 'shoal'
 const SHOAL_VERSION = 1
 
@@ -30,14 +32,22 @@ export interface ShoalAbilities {
   readonly ticket: Uint8Array
   /** It has the whole blob, though it may tell of its pieces one by one. */
   readonly isSource: boolean
+  /** Failure domain or network zone; empty where there is one only. */
+  readonly zone: string
 }
 
 export function encodeExtensionHandshake(handshake: ExtensionHandshake): Uint8Array {
   const dictionary: Record<string, Bencoded> = { m: {}, v: asciiBytes('Shoal') }
   if (handshake.requestsMax !== undefined) dictionary.reqq = handshake.requestsMax
   if (handshake.shoal !== undefined) {
-    const { blockBytesMax, ticket, isSource } = handshake.shoal
-    dictionary[SHOAL_KEY] = { block: blockBytesMax, source: isSource ? 1 : 0, ticket, version: SHOAL_VERSION }
+    const { blockBytesMax, ticket, isSource, zone } = handshake.shoal
+    dictionary[SHOAL_KEY] = {
+      block: blockBytesMax,
+      source: isSource ? 1 : 0,
+      ticket,
+      version: SHOAL_VERSION,
+      zone: asciiBytes(encodeURIComponent(zone)),
+    }
   }
   return bencode(dictionary)
 }
@@ -69,12 +79,27 @@ function decoded(payload: Uint8Array): Bencoded {
 
 function abilitiesOf(dictionary: Dictionary | undefined): ShoalAbilities | undefined {
   if (dictionary === undefined || dictionary.version !== SHOAL_VERSION) return undefined
-  const { block, source, ticket } = dictionary
+  const { block, source, ticket, zone } = dictionary
   if (typeof block !== 'number' || block < STANDARD_BLOCK_BYTES)
     throw new FrameInvalidError('a Shoal peer serves blocks of at least 16 KiB')
   if (!(ticket instanceof Uint8Array) || ticket.length > TICKET_BYTES_MAX)
     throw new FrameInvalidError(`a ticket has at most ${TICKET_BYTES_MAX} bytes`)
-  return { blockBytesMax: block, ticket, isSource: source === 1 }
+  if (zone !== undefined && (!(zone instanceof Uint8Array) || zone.length > ZONE_BYTES_MAX))
+    throw new FrameInvalidError(`a zone has at most ${ZONE_BYTES_MAX} bytes`)
+  return {
+    blockBytesMax: block,
+    ticket,
+    isSource: source === 1,
+    zone: zone === undefined ? '' : zoneOf(zone),
+  }
+}
+
+function zoneOf(bytes: Uint8Array): string {
+  try {
+    return decodeURIComponent(String.fromCharCode(...bytes))
+  } catch (cause) {
+    throw new FrameInvalidError('a zone is percent-encoded', { cause })
+  }
 }
 
 type Dictionary = { readonly [key: string]: Bencoded }

@@ -47,7 +47,10 @@ describe('the handshake of BEP 3', () => {
 
 describe('the extension handshake of BEP 10', () => {
   it('survives the wire', () => {
-    const given = { requestsMax: 512, shoal: { blockBytesMax: 4_194_304, ticket: new Uint8Array([1, 2]), isSource: true } }
+    const given = {
+      requestsMax: 512,
+      shoal: { blockBytesMax: 4_194_304, ticket: new Uint8Array([1, 2]), isSource: true, zone: 'süd-1' },
+    }
     expect(decodeExtensionHandshake(encodeExtensionHandshake(given))).toEqual(given)
     expect(decodeExtensionHandshake(encodeExtensionHandshake({}))).toEqual({})
   })

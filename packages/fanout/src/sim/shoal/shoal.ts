@@ -9,6 +9,7 @@ import {
   Bitfield,
   createPrng,
   HEALTHY,
+  type ImportShare,
   type InfoHash,
   nextStep,
   type PeerAddress,
@@ -20,7 +21,7 @@ import {
   pieceLengthFor,
   type SourceHealth,
 } from '@shoal/core'
-import { type BlobShape, NodeEngine, TrackerTable } from '@shoal/engine'
+import { type BlobShape, NodeEngine, type NodeEvent, TrackerTable } from '@shoal/engine'
 import { INLINE_BLOB_BYTES_MAX } from '@shoal/wire'
 import { EventQueue } from '../event-queue.ts'
 import { Measure } from '../measure.ts'
@@ -44,6 +45,12 @@ const SMALL_NODES_PIECES = 1_500
 
 export const simulateShoal: Simulate = (scenario, _strategy, onProgress) =>
   new ShoalSimulation(scenario).run(onProgress)
+
+/** What the seeder says of one layer. */
+interface Answer {
+  readonly peers: readonly PeerAddress[]
+  readonly imports: ImportShare | undefined
+}
 
 interface Puller {
   readonly plan: NodePlan
@@ -160,7 +167,12 @@ class ShoalSimulation {
       },
       {
         address: { peerId, host: name, port: 1, role },
-        engine: new NodeEngine({ peerId, prng: createPrng(this.#prng.below(2 ** 31)), isSource: role === 'seeder' }),
+        engine: new NodeEngine({
+          peerId,
+          prng: createPrng(this.#prng.below(2 ** 31)),
+          isSource: role === 'seeder',
+          zone: `zone-${init.host.zone}`,
+        }),
         diskBytesPerMs: this.#scenario.diskBytesPerSecond / 1000,
         ...init,
       },
@@ -236,12 +248,15 @@ class ShoalSimulation {
     })
   }
 
-  #answer(puller: Puller): PeerAddress[][] {
+  #answer(puller: Puller): Answer[] {
     const { peerId } = puller.node.init.address
-    if (this.#seeder.isDead) return this.#layers.map(() => this.#contacts())
+    if (this.#seeder.isDead) return this.#layers.map(() => ({ peers: this.#contacts(), imports: undefined }))
     const swarms = this.#layers.map(({ infoHash }) => ({ infoHash, state: 'leeching' as const }))
     this.#track({ kind: 'announced', peerId, swarms }, peerId)
-    return this.#layers.map(({ infoHash }) => this.#table.neighbours(infoHash, peerId))
+    return this.#layers.map(({ infoHash }) => ({
+      peers: this.#table.neighbours(infoHash, peerId),
+      imports: this.#table.imports(infoHash, peerId),
+    }))
   }
 
   /** Other agents, in the seeder's place. */
@@ -253,7 +268,7 @@ class ShoalSimulation {
       .map(({ node }) => node.init.address)
   }
 
-  #joinSwarms(puller: Puller, peers: readonly PeerAddress[][]): void {
+  #joinSwarms(puller: Puller, answers: readonly Answer[]): void {
     const { node } = puller
     if (node.isDead) return
     const layers = this.#layers.map(({ infoHash, shape }) =>
@@ -271,7 +286,9 @@ class ShoalSimulation {
       }
       this.#watch(puller, position)
       node.step({ kind: 'download-wanted', infoHash: layer.infoHash })
-      node.step({ kind: 'peers-found', infoHash: layer.infoHash, peers: peers[position]! })
+      const { peers, imports } = answers[position]!
+      if (imports !== undefined) node.step({ kind: 'imports-set', infoHash: layer.infoHash, imports })
+      node.step({ kind: 'peers-found', infoHash: layer.infoHash, peers })
     }
     this.#tellReaders(puller)
   }
@@ -335,10 +352,15 @@ class ShoalSimulation {
   #track(event: Parameters<TrackerTable['step']>[1], answering?: PeerId): void {
     if (this.#seeder?.isDead) return
     for (const effect of this.#table.step(Math.floor(this.#queue.nowMs), event)) {
-      if (effect.kind !== 'send-peers' || effect.to === answering) continue
-      const { to, infoHash, peers } = effect
+      if (effect.kind !== 'send-peers' && effect.kind !== 'set-imports') continue
+      if (effect.to === answering) continue
+      const { to, infoHash } = effect
+      const event: NodeEvent =
+        effect.kind === 'send-peers'
+          ? { kind: 'peers-found', infoHash, peers: effect.peers }
+          : { kind: 'imports-set', infoHash, imports: effect.imports }
       this.#queue.after(this.#scenario.latencyMs, {
-        run: () => this.#byPeerId.get(to)?.node.step({ kind: 'peers-found', infoHash, peers }),
+        run: () => this.#byPeerId.get(to)?.node.step(event),
       })
     }
   }
