@@ -16,8 +16,8 @@ const ZONE_PATIENCE_MS = 3_000
 export function choosePiece(nowMs: number, peer: Peer): number | undefined {
   const { swarm, have } = peer
   const { open } = swarm
+  if (swarm.areAllPeersComplete && (!peer.isOutside || swarm.insidePeers === 0)) return nextInOrder(peer)
   if (peer.isOutside) return chooseImport(nowMs, peer)
-  if (swarm.areAllPeersComplete) return nextInOrder(peer)
   const isPatient = !peer.isSource || nowMs - swarm.readersMovedAtMs < READER_PATIENCE_MS
   if (peer.wantedCount === 0 && isPatient) return undefined
 
@@ -36,6 +36,8 @@ export function choosePiece(nowMs: number, peer: Peer): number | undefined {
 function chooseImport(nowMs: number, peer: Peer): number | undefined {
   const { imports, availabilityInside, insidePeers, lastBlockAtMs } = peer.swarm
   if (insidePeers === 0 || nowMs - lastBlockAtMs > ZONE_PATIENCE_MS) return rarest(peer, () => true)
+  // What a source shows to this node alone is this node's to fetch.
+  if (peer.isSource && !peer.have.isFull) return rarest(peer, (index) => availabilityInside[index] === 0)
   if (imports === undefined || imports.remainders.length === 0) return undefined
   const { modulus, remainders } = imports
   return rarest(peer, (index) => availabilityInside[index] === 0 && remainders.includes(index % modulus))

@@ -11,7 +11,7 @@ import { BUFFER_PAGE_BYTES, type FetchId } from './protocol.ts'
 import type { Swarm } from './swarm.ts'
 
 /** How often peers that keep others waiting are looked for while something is on its way. */
-export const CHECK_MS = 50
+export const CHECK_MS = 25
 /** A peer that was silent too long rests so long, twice as long each time. */
 const REST_MS = 1_000
 const REST_MS_MAX = 30_000
@@ -175,14 +175,15 @@ export class Downloading {
   rejected(nowMs: number, peer: Peer, block: Block): void {
     const request = peer.requests.find((asked) => isSameBlock(asked.block, block))
     if (request === undefined) return
-    const { promisedTo } = request.fetch
+    const { promisedTo, askedBackAtMs } = request.fetch
     this.#forgetRequest(peer, request)
     this.abandon(request.fetch)
-    if (promisedTo === undefined) {
+    if (askedBackAtMs === Number.POSITIVE_INFINITY) {
       this.#rest(nowMs, peer, REST_MS)
       return
     }
-    if (this.#state.peers.get(promisedTo.connection) === promisedTo) this.fill(nowMs, promisedTo)
+    if (promisedTo === undefined) this.fillSwarm(nowMs, peer.swarm)
+    else if (this.#state.peers.get(promisedTo.connection) === promisedTo) this.fill(nowMs, promisedTo)
     this.fill(nowMs, peer)
   }
 
@@ -204,7 +205,9 @@ export class Downloading {
     for (const peer of this.#state.peers.values()) {
       const [oldest] = peer.requests
       if (oldest === undefined) continue
-      if (nowMs - Math.max(oldest.stamp.atMs, peer.lastBlockAtMs) < peer.pipeline.timeoutMs) continue
+      const silentMs = nowMs - Math.max(oldest.stamp.atMs, peer.lastBlockAtMs)
+      if (silentMs >= peer.pipeline.overdueMs) this.#askAllBack(nowMs, peer)
+      if (silentMs < peer.pipeline.timeoutMs) continue
       for (const fetch of [...peer.fetches]) this.abandon(fetch)
       peer.pipeline.reset()
       this.#rest(nowMs, peer, Math.min(REST_MS_MAX, REST_MS * 2 ** peer.rests++))
@@ -299,7 +302,8 @@ export class Downloading {
     if (peer.requests.length > 0 || peer.awaits !== undefined || peer.isOutside) return
     let longest: Fetch | undefined
     for (const fetch of this.#fetches.values()) {
-      if (fetch.swarm !== peer.swarm || fetch.state !== 'fetching' || fetch.promisedTo !== undefined) continue
+      if (fetch.swarm !== peer.swarm || fetch.state !== 'fetching') continue
+      if (fetch.askedBackAtMs !== Number.POSITIVE_INFINITY) continue
       if (!fetch.peer.hasFast || fetch.arrivedBytes > 0) continue
       const isNext = fetch.peer.fetches.length < 2
       if (isNext && nowMs - fetch.startedAtMs < fetch.peer.pipeline.overdueMs) continue
@@ -312,10 +316,17 @@ export class Downloading {
     if (longest !== undefined) this.#askBackFor(nowMs, peer, longest)
   }
 
-  #askBackFor(nowMs: number, peer: Peer, fetch: Fetch): void {
-    fetch.promisedTo = peer
+  /** Silence that is longer than usual: whoever is alive gives back what it has not begun. */
+  #askAllBack(nowMs: number, peer: Peer): void {
+    if (!peer.hasFast) return
+    for (const fetch of peer.fetches)
+      if (fetch.askedBackAtMs === Number.POSITIVE_INFINITY) this.#askBackFor(nowMs, undefined, fetch)
+  }
+
+  #askBackFor(nowMs: number, peer: Peer | undefined, fetch: Fetch): void {
     fetch.askedBackAtMs = nowMs
-    peer.awaits = fetch
+    fetch.promisedTo = peer
+    if (peer !== undefined) peer.awaits = fetch
     for (const asked of fetch.peer.requests)
       if (asked.fetch === fetch) this.#state.send(fetch.peer, { kind: 'cancel', ...asked.block })
   }
@@ -336,14 +347,19 @@ export class Downloading {
     }
     if (worst === undefined) return undefined
     const [fetch] = peer.swarm.fetchesOf(worst.index)
-    if (this.#mayComeTwice(nowMs, fetch!)) return worst.index
-    if (fetch!.promisedTo === undefined && peer.awaits === undefined) this.#askBackFor(nowMs, peer, fetch!)
+    if (this.#isUnanswered(nowMs, fetch!)) {
+      this.abandon(fetch!)
+      return worst.index
+    }
+    if (fetch!.arrivedBytes > 0 || !fetch!.peer.hasFast) return worst.index
+    if (fetch!.askedBackAtMs === Number.POSITIVE_INFINITY && peer.awaits === undefined)
+      this.#askBackFor(nowMs, peer, fetch!)
     return undefined
   }
 
-  /** Whoever could give it back has had the time to say so: it is on its way, slowly, or its peer is gone. */
-  #mayComeTwice(nowMs: number, { peer, arrivedBytes, askedBackAtMs }: Fetch): boolean {
-    return !peer.hasFast || arrivedBytes > 0 || nowMs - askedBackAtMs >= peer.pipeline.overdueMs
+  /** Whoever could give it back has had the time to say so: the peer is gone, or as good as gone. */
+  #isUnanswered(nowMs: number, { peer, arrivedBytes, askedBackAtMs }: Fetch): boolean {
+    return arrivedBytes === 0 && nowMs - askedBackAtMs >= peer.pipeline.overdueMs
   }
 
   #isWorthAsking(nowMs: number, peer: Peer, index: number): boolean {

@@ -343,7 +343,7 @@ export class NodeEngine {
       peer.blockBytesMax = blockBytesMax
       peer.pipeline.blockBytesMax = Math.min(shoal.blockBytesMax, blockBytesMax)
       if (shoal.isSource) peer.swarm.peerIsSource(peer)
-      else if (shoal.zone !== this.#zone) peer.swarm.peerIsOutside(peer)
+      if (shoal.zone !== this.#zone) peer.swarm.peerIsOutside(peer)
       this.#showing.show(peer)
       this.#downloading.fill(nowMs, peer)
     } catch (error) {

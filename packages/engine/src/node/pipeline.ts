@@ -30,6 +30,8 @@ const MEMORY_MS_MAX = 5_000
 const TIMEOUT_MS_MIN = 1_500
 const TIMEOUT_MS_MAX = 8_000
 const UNKNOWN_TIMEOUT_MS = 3_000
+/** Whoever is overdue is only asked to give back what it has not begun: that costs two messages. */
+const OVERDUE_EXTRA_MS = 40
 
 /** What was known when a block was asked for; needed when it arrives. */
 export interface RequestStamp {
@@ -107,7 +109,7 @@ export class Pipeline {
   get overdueMs(): number {
     return Number.isNaN(this.#meanMs)
       ? UNKNOWN_TIMEOUT_MS / 4
-      : this.#meanMs + 4 * this.#deviationMs + BLOCK_MS
+      : this.#meanMs + 4 * this.#deviationMs + OVERDUE_EXTRA_MS
   }
 
   /** Silence after which the peer is given up for a while, ms. */

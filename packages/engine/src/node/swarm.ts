@@ -124,15 +124,15 @@ export class Swarm {
 
   peerIsSource(peer: Peer): void {
     if (peer.isSource) return
+    if (!peer.isOutside) this.insidePeers--
     peer.isSource = true
-    this.insidePeers--
     if (!peer.have.isFull) this.completePeers++
   }
 
   peerIsOutside(peer: Peer): void {
     if (peer.isOutside) return
+    if (!peer.isSource) this.insidePeers--
     peer.isOutside = true
-    this.insidePeers--
     for (let index = 0; index < peer.have.length; index++)
       if (peer.have.has(index)) this.availabilityInside[index]!--
   }
