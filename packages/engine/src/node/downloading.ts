@@ -206,7 +206,10 @@ export class Downloading {
       const [oldest] = peer.requests
       if (oldest === undefined) continue
       const silentMs = nowMs - Math.max(oldest.stamp.atMs, peer.lastBlockAtMs)
-      if (silentMs >= peer.pipeline.overdueMs) this.#askAllBack(nowMs, peer)
+      if (silentMs >= peer.pipeline.overdueMs) {
+        this.#askAllBack(nowMs, peer)
+        this.#giveUpUnanswered(nowMs, peer)
+      }
       if (silentMs < peer.pipeline.timeoutMs) continue
       for (const fetch of [...peer.fetches]) this.abandon(fetch)
       peer.pipeline.reset()
@@ -321,6 +324,17 @@ export class Downloading {
     if (!peer.hasFast) return
     for (const fetch of peer.fetches)
       if (fetch.askedBackAtMs === Number.POSITIVE_INFINITY) this.#askBackFor(nowMs, undefined, fetch)
+  }
+
+  /** What others have too is not waited for any longer. */
+  #giveUpUnanswered(nowMs: number, peer: Peer): void {
+    for (const fetch of [...peer.fetches]) {
+      const isSilent = nowMs - Math.max(fetch.askedBackAtMs, peer.lastBlockAtMs) >= peer.pipeline.overdueMs
+      if (fetch.askedBackAtMs === Number.POSITIVE_INFINITY || !isSilent) continue
+      if (peer.swarm.availability[fetch.index]! < 2) continue
+      this.abandon(fetch)
+      peer.restsUntilMs = nowMs + REST_MS
+    }
   }
 
   #askBackFor(nowMs: number, peer: Peer | undefined, fetch: Fetch): void {
