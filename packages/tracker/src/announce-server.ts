@@ -13,18 +13,20 @@ import {
   ANNOUNCE_STREAM_VERSION,
   decodeAgentMessage,
   encodeTrackerMessage,
-  type TrackerMessage,
   WireError,
 } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { TrackerDriver } from './driver.ts'
+import type { Outbox } from './outbox.ts'
 
 const HEARTBEAT_MS = 10_000
 /** What a slow agent may leave unread before its stream is closed. */
 const UNREAD_BYTES_MAX = 8 * 1024 * 1024
 const CONTACTS_COUNT = 8
+/** Of these, those that are told of the newcomer even if they know enough: what they know would only grow old. */
+const CONTACTS_TOLD = 2
 /** WebSocket close codes (RFC 6455, section 7.4). */
 const CLOSE_GOING_AWAY = 1001
 const CLOSE_UNDERSTOOD_NOT = 1007
@@ -34,6 +36,7 @@ export interface AnnounceServerParts {
   readonly table: TrackerTable
   readonly drive: TrackerDriver
   readonly signingKey: Uint8Array
+  readonly outbox: Outbox
   readonly log: Logger
 }
 
@@ -47,6 +50,10 @@ export class AnnounceServer {
   readonly #streams = new Map<PeerId, WebSocket>()
   /** The seeder's own address on each stream: the one that works for that agent. */
   readonly #dialledHosts = new WeakMap<WebSocket, string>()
+  /** Peers that listen everywhere, by the address at which they are told of: few, and told of again and again. */
+  readonly #reached = new WeakMap<PeerAddress, Map<string, PeerAddress>>()
+  /** Newcomers that each agent was told of since it came, as far as that matters. */
+  readonly #introductions = new WeakMap<WebSocket, number>()
 
   constructor(parts: AnnounceServerParts) {
     this.#parts = parts
@@ -72,22 +79,29 @@ export class AnnounceServer {
   }
 
   /** Peers as the agent can reach them: a seeder that listens everywhere is told by the address that the agent dialled. */
-  asDialled(to: PeerId, peers: readonly PeerAddress[]): PeerAddress[] {
+  asDialled(to: PeerId, peers: readonly PeerAddress[]): readonly PeerAddress[] {
+    if (!peers.some(({ host }) => isWildcard(host))) return peers
     const stream = this.#streams.get(to)
     const dialledHost = stream && this.#dialledHosts.get(stream)
-    return peers.map((peer) =>
-      isWildcard(peer.host) ? { ...peer, host: reachableHost(peer.host, dialledHost) } : peer,
-    )
+    return peers.map((peer) => (isWildcard(peer.host) ? this.#reachedAt(peer, dialledHost) : peer))
   }
 
-  send(to: PeerId, message: TrackerMessage): void {
+  #reachedAt(peer: PeerAddress, dialledHost: string | undefined): PeerAddress {
+    const host = reachableHost(peer.host, dialledHost)
+    const known = this.#reached.get(peer) ?? new Map<string, PeerAddress>()
+    const reached = known.get(host) ?? { ...peer, host }
+    this.#reached.set(peer, known.set(host, reached))
+    return reached
+  }
+
+  send(to: PeerId, frame: Uint8Array): void {
     const stream = this.#streams.get(to)
     if (stream === undefined) return
     if (stream.bufferedAmount > UNREAD_BYTES_MAX) {
       stream.terminate()
       return
     }
-    stream.send(encodeTrackerMessage(message))
+    stream.send(frame)
   }
 
   #accept(stream: WebSocket, remoteHost: string): void {
@@ -108,7 +122,7 @@ export class AnnounceServer {
       if (peerId === undefined || this.#streams.get(peerId) !== stream) return
       this.#streams.delete(peerId)
       drive({ kind: 'agent-left', peerId })
-      log.info({ event: 'agent-left', peerId }, 'agent left')
+      log.debug({ event: 'agent-left', peerId }, 'agent left')
     })
     stream.on('message', (frame: Buffer) => {
       isAlive = true
@@ -141,19 +155,27 @@ export class AnnounceServer {
     this.#streams.set(peerId, stream)
     if (earlier !== stream) earlier?.terminate()
     drive({ kind: 'agent-joined', agent: { address: { peerId, host, port, role: 'agent' }, zone } })
-    log.info({ event: 'agent-joined', peerId, name, zone, host, port }, 'agent joined')
-    this.send(peerId, { type: 'welcome', version: ANNOUNCE_STREAM_VERSION, signingKey })
+    log.debug({ event: 'agent-joined', peerId, name, zone, host, port }, 'agent joined')
+    this.send(peerId, encodeTrackerMessage({ type: 'welcome', version: ANNOUNCE_STREAM_VERSION, signingKey }))
     this.#introduce(peerId, table)
     return peerId
   }
 
-  /** The newcomer learns of some agents, and these learn of it: an early agent must not know nobody. */
+  /** The newcomer learns of some agents, and some of these of it: an early agent must not know nobody. */
   #introduce(peerId: PeerId, table: TrackerTable): void {
+    const { outbox } = this.#parts
     const contacts = table.contacts(peerId, CONTACTS_COUNT)
-    this.send(peerId, { type: 'contacts', agents: contacts })
     const newcomer = table.addressOf(peerId)
-    if (newcomer === undefined) return
-    for (const contact of contacts) this.send(contact.peerId, { type: 'contacts', agents: [newcomer] })
+    if (newcomer === undefined || contacts.length === 0) return
+    outbox.contacts(peerId, contacts)
+    for (const [position, contact] of contacts.entries()) {
+      const stream = this.#streams.get(contact.peerId)
+      if (stream === undefined) continue
+      const introductions = this.#introductions.get(stream) ?? 0
+      if (introductions >= CONTACTS_COUNT && position >= CONTACTS_TOLD) continue
+      this.#introductions.set(stream, introductions + 1)
+      outbox.contacts(contact.peerId, [newcomer])
+    }
   }
 
   #hear(peerId: PeerId, message: Exclude<AgentMessage, { type: 'hello' }>): void {

@@ -3,35 +3,47 @@
  * swarms in one frame, and not in one for each that came.
  */
 import type { ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
-import { PEERS_PER_SWARM_MAX, SWARMS_PER_FRAME_MAX, type TrackerMessage } from '@shoal/wire'
+import {
+  encodePeersFrame,
+  encodeTrackerMessage,
+  PEERS_PER_SWARM_MAX,
+  SWARMS_PER_FRAME_MAX,
+} from '@shoal/wire'
 
 /** As long as agents gather what they say: far below what a pull takes, far above what a frame costs. */
 const GATHER_MS = 5
+/** Newcomers that one agent is told of at a time. */
+const CONTACTS_MAX = 16
 
 interface Letter {
-  readonly peers: Map<InfoHash, PeerAddress[]>
+  readonly peers: Map<InfoHash, readonly PeerAddress[]>
   readonly imports: Map<InfoHash, ImportShare>
+  contacts: readonly PeerAddress[]
 }
 
 export class Outbox {
-  readonly #send: (to: PeerId, message: TrackerMessage) => void
+  readonly #send: (to: PeerId, frame: Uint8Array) => void
   #letters = new Map<PeerId, Letter>()
   #timer: NodeJS.Timeout | undefined
 
-  constructor(parts: { send: (to: PeerId, message: TrackerMessage) => void }) {
+  constructor(parts: { send: (to: PeerId, frame: Uint8Array) => void }) {
     this.#send = parts.send
   }
 
   peers(to: PeerId, infoHash: InfoHash, peers: readonly PeerAddress[]): void {
     const letter = this.#letterTo(to)
     const gathered = letter.peers.get(infoHash)
-    if (gathered === undefined) letter.peers.set(infoHash, [...peers])
-    else gathered.push(...peers)
+    letter.peers.set(infoHash, gathered === undefined ? peers : [...gathered, ...peers])
   }
 
   /** The last word counts. */
   imports(to: PeerId, infoHash: InfoHash, imports: ImportShare): void {
     this.#letterTo(to).imports.set(infoHash, imports)
+  }
+
+  contacts(to: PeerId, agents: readonly PeerAddress[]): void {
+    const letter = this.#letterTo(to)
+    letter.contacts = [...letter.contacts, ...agents].slice(-CONTACTS_MAX)
   }
 
   /** The agent's stream is closed, or begins anew: what was to be said is not true any more. */
@@ -47,7 +59,7 @@ export class Outbox {
   #letterTo(to: PeerId): Letter {
     let letter = this.#letters.get(to)
     if (letter === undefined) {
-      letter = { peers: new Map(), imports: new Map() }
+      letter = { peers: new Map(), imports: new Map(), contacts: [] }
       this.#letters.set(to, letter)
       this.#timer ??= setTimeout(() => this.#flush(), GATHER_MS)
     }
@@ -58,24 +70,31 @@ export class Outbox {
     this.#timer = undefined
     const letters = this.#letters
     this.#letters = new Map()
-    for (const [to, { imports, peers }] of letters) {
+    for (const [to, { imports, peers, contacts }] of letters) {
       // Before the peers that they are about.
-      const shares = [...imports].map(([infoHash, { modulus, remainders }]) => ({
+      const shares = Array.from(imports, ([infoHash, { modulus, remainders }]) => ({
         infoHash,
         modulus,
         remainders: [...remainders],
       }))
-      for (const swarms of inFrames(shares)) this.#send(to, { type: 'imports', swarms })
-      const heard = [...peers].map(([infoHash, some]) => ({
+      for (const swarms of inFrames(shares))
+        this.#send(to, encodeTrackerMessage({ type: 'imports', swarms: [...swarms] }))
+      const heard = Array.from(peers, ([infoHash, some]) => ({
         infoHash,
         peers: some.length > PEERS_PER_SWARM_MAX ? some.slice(-PEERS_PER_SWARM_MAX) : some,
       }))
-      for (const swarms of inFrames(heard)) this.#send(to, { type: 'peers', swarms })
+      for (const swarms of inFrames(heard)) this.#send(to, encodePeersFrame(swarms))
+      if (contacts.length > 0)
+        this.#send(to, encodeTrackerMessage({ type: 'contacts', agents: [...contacts] }))
     }
   }
 }
 
-function* inFrames<T>(items: readonly T[]): Generator<T[]> {
+function* inFrames<T>(items: readonly T[]): Generator<readonly T[]> {
+  if (items.length <= SWARMS_PER_FRAME_MAX) {
+    if (items.length > 0) yield items
+    return
+  }
   for (let start = 0; start < items.length; start += SWARMS_PER_FRAME_MAX)
     yield items.slice(start, start + SWARMS_PER_FRAME_MAX)
 }

@@ -47,14 +47,15 @@ export class Tracker extends EventEmitter<TrackerEvents> {
   constructor(parts: TrackerParts) {
     super()
     this.#parts = parts
+    this.#outbox = new Outbox({ send: (to, frame) => this.#announces.send(to, frame) })
     this.#table = new TrackerTable({ seeder: parts.seeder, prng: parts.prng })
     this.#announces = new AnnounceServer({
       table: this.#table,
       drive: this.#drive,
       signingKey: parts.signingKey,
+      outbox: this.#outbox,
       log: parts.log,
     })
-    this.#outbox = new Outbox({ send: (to, message) => this.#announces.send(to, message) })
   }
 
   get agentCount(): number {

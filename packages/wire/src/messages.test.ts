@@ -11,6 +11,7 @@ import {
 } from './announce-stream.ts'
 import { FrameInvalidError, WireError } from './errors.ts'
 import { encodeMessage } from './msgpack.ts'
+import { encodePeersFrame } from './peers-frame.ts'
 import { decodeResolution, encodeResolution, type Resolution, tagRecordBytes } from './resolution.ts'
 
 const peerId = 'ab'.repeat(20)
@@ -59,6 +60,19 @@ describe('the announce stream', () => {
     ['no message at all', 7],
   ])('refuses %s', (_what, message) => {
     expect(() => decodeAgentMessage(encodeMessage(message))).toThrow(FrameInvalidError)
+  })
+
+  it('puts frames of peers together from kept bytes', () => {
+    const peers = Array.from({ length: 20 }, (_, n) => ({ ...peer, port: 6001 + n }))
+    const swarms = [
+      { infoHash: peerId, peers },
+      { infoHash: 'cd'.repeat(20), peers: [peers[3]!] },
+      { infoHash: 'ef'.repeat(20), peers: [] },
+    ]
+    for (let again = 0; again < 2; again++)
+      expect(decodeTrackerMessage(encodePeersFrame(swarms))).toEqual({ type: 'peers', swarms })
+    const many = Array.from({ length: 1_024 }, () => swarms[1]!)
+    expect(decodeTrackerMessage(encodePeersFrame(many))).toEqual({ type: 'peers', swarms: many })
   })
 
   it.each([

@@ -48,6 +48,10 @@ export class Member {
   readonly remainders: number[] = []
   /** What the agent was last told; undefined before it is told for the first time. */
   importsTold: ImportShare | undefined
+  /** Whether it is on the list of that name: lists change far less often than links do. */
+  isLonely = false
+  isWaiting = false
+  lacksOutside = false
   /** Counts up over all that began to wait for the seeder. */
   waitingSince = 0
   heardAtMs = 0

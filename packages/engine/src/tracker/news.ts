@@ -4,14 +4,15 @@ import type { Member } from './member.ts'
 import type { TrackerEffect } from './protocol.ts'
 
 export class News {
-  readonly #modulus: number
+  /** One for all that have none: most members. */
+  readonly #none: ImportShare
   readonly #peers = new Map<Member, PeerAddress[]>()
   readonly #imports = new Set<Member>()
   #swarms: TrackerEffect[] = []
 
   /** @param modulus of all import shares */
   constructor(modulus: number) {
-    this.#modulus = modulus
+    this.#none = { modulus, remainders: [] }
   }
 
   swarm(kind: 'swarm-began' | 'swarm-ended', infoHash: InfoHash): void {
@@ -41,7 +42,8 @@ export class News {
     this.#swarms = []
     for (const member of this.#imports) {
       if (isSame(member.importsTold, member.remainders)) continue
-      const imports = { modulus: this.#modulus, remainders: [...member.remainders] }
+      const imports =
+        member.remainders.length === 0 ? this.#none : { ...this.#none, remainders: [...member.remainders] }
       member.importsTold = imports
       effects.push({
         kind: 'set-imports',

@@ -116,18 +116,29 @@ export class TrackerSwarm {
 
   /** Puts a member on the lists of those that lack something, or takes it off, as its state and links now say. */
   list(member: Member): void {
-    const { zone, isLeecher } = member
+    const { zone, isLeecher, isImporter } = member
     if (zone === undefined) return
     const { neighboursAim, sourcesEnough, outsideNeighboursAim } = this.#rule
-    if (isLeecher && member.insideCount < neighboursAim) zone.lonely.add(member)
-    else zone.lonely.delete(member)
-    if (!isLeecher || member.hasSeeder || member.sourceCount >= sourcesEnough) zone.waiting.delete(member)
-    else if (!zone.waiting.has(member)) {
-      member.waitingSince = ++this.#waits
-      zone.waiting.add(member)
+    const isLonely = isLeecher && member.insideCount < neighboursAim
+    if (isLonely !== member.isLonely) {
+      member.isLonely = isLonely
+      if (isLonely) zone.lonely.add(member)
+      else zone.lonely.delete(member)
     }
-    if (member.isImporter && member.outsideCount < outsideNeighboursAim) this.lackOutside.add(member)
-    else this.lackOutside.delete(member)
+    const isWaiting = isLeecher && !member.hasSeeder && member.sourceCount < sourcesEnough
+    if (isWaiting !== member.isWaiting) {
+      member.isWaiting = isWaiting
+      if (isWaiting) {
+        member.waitingSince = ++this.#waits
+        zone.waiting.add(member)
+      } else zone.waiting.delete(member)
+    }
+    const lacksOutside = isImporter && member.outsideCount < outsideNeighboursAim
+    if (lacksOutside !== member.lacksOutside) {
+      member.lacksOutside = lacksOutside
+      if (lacksOutside) this.lackOutside.add(member)
+      else this.lackOutside.delete(member)
+    }
   }
 
   #join(member: Member, other: Member): void {
