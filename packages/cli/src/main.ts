@@ -3,6 +3,7 @@ import { createAgent } from '@shoal/agent'
 import { createSeeder } from '@shoal/seeder'
 import { Command } from 'commander'
 import { demoCommand } from './commands/demo.ts'
+import { fanoutCommand } from './commands/fanout.ts'
 import { serviceCommand } from './commands/service.ts'
 import { agentReference, seederReference } from './services.ts'
 import { settingsOf } from './settings/setting.ts'
@@ -22,8 +23,9 @@ const program = new Command('shoal')
 program.addCommand(serviceCommand({ ...seederReference, create: createSeeder, knownVariables }))
 program.addCommand(serviceCommand({ ...agentReference, create: createAgent, knownVariables }))
 program.addCommand(demoCommand())
+program.addCommand(fanoutCommand())
 // What was typed wrong is status 2, help and version are 0.
-for (const command of [program, ...program.commands]) {
+for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
   command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
 }
 

@@ -1,2 +1,5 @@
+export * from './report/pictures.ts'
+export * from './report/table.ts'
 export * from './result.ts'
 export * from './sim/scenario.ts'
+export * from './sim/simulate.ts'

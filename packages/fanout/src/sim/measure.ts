@@ -6,6 +6,8 @@ import { boundSeconds, type Scenario, type StrategyName } from './scenario.ts'
 /** Points of a timeline per bound. */
 const POINTS_PER_BOUND = 100
 const POINTS_MAX = 2_000
+/** Blocks are counted when they have arrived: fewer points would show a rate that no link has. */
+const PEAK_POINTS = 8
 
 export interface RunTotals {
   readonly unfinished: number
@@ -87,8 +89,8 @@ export class Measure {
 
   #seederPeak(): number {
     let peak = 0
-    for (let i = 1; i < this.#timeline.length; i++) {
-      const [before, after] = [this.#timeline[i - 1]!, this.#timeline[i]!]
+    for (let i = PEAK_POINTS; i < this.#timeline.length; i++) {
+      const [before, after] = [this.#timeline[i - PEAK_POINTS]!, this.#timeline[i]!]
       const seconds = after.atSeconds - before.atSeconds
       if (seconds > 0) peak = Math.max(peak, (after.seederBytes - before.seederBytes) / seconds)
     }

@@ -3,7 +3,7 @@ import type { StrategyRun } from '../result.ts'
 import type { Scenario, StrategyName } from './scenario.ts'
 import { simulateShoal } from './shoal/shoal.ts'
 
-export interface Progress {
+export interface SimulationProgress {
   readonly strategy: StrategyName
   readonly completedNodes: number
   /** Virtual. */
@@ -17,7 +17,7 @@ export interface Progress {
 export type Simulate = (
   scenario: Scenario,
   strategy: StrategyName,
-  onProgress: (progress: Progress) => void,
+  onProgress: (progress: SimulationProgress) => void,
 ) => StrategyRun
 
 export const simulate: Simulate = (scenario, strategy, onProgress) => {

@@ -26,6 +26,8 @@ export interface NodeParts {
   /** Who listens at an address. */
   readonly find: (address: PeerAddress) => SimNode | undefined
   readonly nextConnection: () => ConnectionId
+  /** Runs at once, or when a seeder that has no copy yet has read the piece from its origin. */
+  readonly whenReadable: (node: SimNode, layer: Layer, index: number, run: () => void) => void
   /** After every step; sees to the checks. */
   readonly stepped: (node: SimNode) => void
   readonly onPiece: (node: SimNode, layer: Layer, index: number) => void
@@ -252,12 +254,7 @@ export class SimNode {
     if (end === undefined) return
     assert(end.layer.have.has(block.index), 'only verified pieces are served')
     if (this.init.isBlackHole) return
-    this.whenReadable(end.layer, block.index, () => end.outward.sendBlock(block, block.length))
-  }
-
-  /** A seeder whose copy is not complete reads its origin first. */
-  whenReadable(_layer: Layer, _index: number, run: () => void): void {
-    run()
+    this.#parts.whenReadable(this, end.layer, block.index, () => end.outward.sendBlock(block, block.length))
   }
 
   #setTimer(atMs: number): void {

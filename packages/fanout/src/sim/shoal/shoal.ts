@@ -29,7 +29,8 @@ import { Host, Network, type Pipe } from '../network.ts'
 import { type NodePlan, planNodes } from '../plan.ts'
 import { Reader } from '../reader.ts'
 import { boundSeconds, imageBytes, type Scenario } from '../scenario.ts'
-import type { Progress, Simulate } from '../simulate.ts'
+import type { Simulate, SimulationProgress } from '../simulate.ts'
+import { ColdOrigin } from './cold-origin.ts'
 import { type Layer, SimNode } from './node.ts'
 
 /** Changes that an agent tells the tracker of are gathered so long. */
@@ -81,6 +82,7 @@ class ShoalSimulation {
   readonly #byPeerId = new Map<PeerId, Puller>()
   readonly #seeder: SimNode
   readonly #originHost: Host
+  readonly #cold: ColdOrigin | undefined
   readonly #layers: readonly { readonly infoHash: InfoHash; readonly shape: BlobShape }[]
   readonly #layerOf = new Map<InfoHash, number>()
   readonly #checkEvery: number
@@ -117,13 +119,22 @@ class ShoalSimulation {
     })
     const originRate = scenario.originBytesPerSecond / 1000
     this.#originHost = new Host({ upBytesPerMs: originRate, downBytesPerMs: originRate, zone: 0 })
+    this.#cold = scenario.coldOrigin
+      ? new ColdOrigin({
+          network: this.#network,
+          origin: this.#originHost,
+          seeder: this.#seeder.init.host,
+          measure: this.#measure,
+          latencyMs: scenario.originLatencyMs,
+        })
+      : undefined
     for (const { infoHash, shape } of this.#layers)
       this.#seeder.join(infoHash, shape, Bitfield.full(pieceCount(shape)))
     this.#table = new TrackerTable({ seeder: this.#seeder.init.address, prng: createPrng(scenario.seed + 2) })
     for (const plan of planNodes(scenario)) this.#addPuller(plan)
   }
 
-  run(onProgress: (progress: Progress) => void): ReturnType<Simulate> {
+  run(onProgress: (progress: SimulationProgress) => void): ReturnType<Simulate> {
     const scenario = this.#scenario
     const boundMs = boundSeconds(scenario) * 1000
     const untilMs = boundMs * TIME_MAX_BOUNDS + TIME_MAX_EXTRA_MS
@@ -161,6 +172,10 @@ class ShoalSimulation {
         find: ({ peerId: id }) =>
           id === this.#seeder.init.address.peerId ? this.#seeder : this.#byPeerId.get(id)?.node,
         nextConnection: () => this.#nextConnection++,
+        whenReadable: (node, layer, index, run) => {
+          if (node === this.#seeder && this.#cold !== undefined) this.#cold.whenReadable(layer, index, run)
+          else run()
+        },
         stepped: (node) => this.#stepped(node),
         onPiece: (node, layer, index) => this.#pieceCame(node, layer, index),
         onBlock: (node, layer, bytes, from) => this.#bytesCame(node, layer, bytes, from),

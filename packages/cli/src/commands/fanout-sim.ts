@@ -1,0 +1,92 @@
+/** `shoal fanout sim`: thousands of nodes on virtual time, by the code that agents run. */
+import { constants } from 'node:os'
+import { STRATEGIES, type StrategyName } from '@shoal/fanout'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { FanoutOptionError } from '../fanout-sim/errors.ts'
+import { type GivenOption, listScenarios, readScenario } from '../fanout-sim/scenario-files.ts'
+import { SCENARIO_OPTIONS, scenarioOf } from '../fanout-sim/scenario-options.ts'
+import { CliError } from '../settings/errors.ts'
+
+interface Flags {
+  readonly scenario?: string
+  readonly strategies: readonly StrategyName[]
+  readonly json?: boolean
+  readonly svg?: string
+  readonly list?: boolean
+}
+
+export function fanoutSimCommand(): Command {
+  const command = new Command('sim')
+    .description('Simulates a fan-out with the very rules that agents and tracker run.')
+    .option(
+      '--scenario <NAME|FILE>',
+      'one of those that come along (see --list), or a file; flags win over it',
+    )
+    .option('--list', 'print the scenarios that come along')
+  for (const { name, argument, doc } of SCENARIO_OPTIONS)
+    command.addOption(new Option(`--${name}${argument === undefined ? '' : ` ${argument}`}`, doc))
+  return command
+    .addOption(
+      new Option('--strategies <NAMES>', `some of ${STRATEGIES.join(',')}`)
+        .argParser(strategies)
+        .default(['shoal'], 'shoal'),
+    )
+    .option('--svg <FOLDER>', 'write pictures there')
+    .option('--json', 'print nothing but the result as JSON')
+    .action(run)
+}
+
+async function run(flags: Flags & Readonly<Record<string, unknown>>): Promise<void> {
+  if (flags.list) {
+    for (const { name, description } of await listScenarios()) console.log(`${name.padEnd(20)}${description}`)
+    return
+  }
+  const stop = new AbortController()
+  let interruptedBy: NodeJS.Signals | undefined
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(name, () => {
+      interruptedBy = name
+      stop.abort(new Error(`interrupted by ${name}`))
+    })
+  try {
+    const given = flagsGiven(flags)
+    const file = flags.scenario === undefined ? [] : await readScenario(flags.scenario)
+    const scenario = scenarioOf([...file, ...given])
+    const { runSimulation } = await import('../fanout-sim/run.ts')
+    const title = flags.scenario ?? `${scenario.nodes} nodes`
+    const words = given.map(({ name, text }) => (text === 'true' ? `--${name}` : `--${name} ${text}`))
+    const repeat = [
+      'shoal fanout sim',
+      ...(flags.scenario === undefined ? [] : [`--scenario ${flags.scenario}`]),
+      ...words,
+      ...(words.some((word) => word.startsWith('--seed')) ? [] : [`--seed ${scenario.seed}`]),
+      `--strategies ${flags.strategies.join(',')}`,
+    ].join(' ')
+    await runSimulation(
+      { title, scenario, strategies: flags.strategies, json: flags.json ?? false, svg: flags.svg, repeat },
+      stop.signal,
+    )
+  } catch (error) {
+    if (interruptedBy !== undefined) {
+      process.exitCode = 128 + constants.signals[interruptedBy]
+      return
+    }
+    console.error(`error: ${(error as Error).message}`)
+    process.exitCode = error instanceof FanoutOptionError || error instanceof CliError ? 2 : 1
+  }
+}
+
+/** What was typed, in the words of a scenario file. */
+function flagsGiven(flags: Readonly<Record<string, unknown>>): GivenOption[] {
+  return SCENARIO_OPTIONS.flatMap(({ name }) => {
+    const value = flags[name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())]
+    return value === undefined ? [] : [{ name, text: String(value), from: `--${name}` }]
+  })
+}
+
+function strategies(text: string): StrategyName[] {
+  const names = text.split(',')
+  const areKnown = names.every((name): name is StrategyName => STRATEGIES.some((known) => known === name))
+  if (areKnown && new Set(names).size === names.length) return names
+  throw new InvalidArgumentError(`Some of ${STRATEGIES.join(',')} are allowed, with commas, each once.`)
+}

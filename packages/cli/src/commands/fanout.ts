@@ -1,0 +1,9 @@
+/** `shoal fanout …`: one image to many nodes, simulated and live. */
+import { Command } from 'commander'
+import { fanoutSimCommand } from './fanout-sim.ts'
+
+export function fanoutCommand(): Command {
+  return new Command('fanout')
+    .description('Shows how one image gets to many nodes.')
+    .addCommand(fanoutSimCommand())
+}
