@@ -1,5 +1,9 @@
 /** The simulator's entrance. Pure. */
 import type { StrategyRun } from '../result.ts'
+import { simulateKraken } from './baselines/kraken.ts'
+import { simulateMesh } from './baselines/mesh.ts'
+import { simulateRegistry } from './baselines/registry.ts'
+import { simulateTree } from './baselines/tree.ts'
 import type { Scenario, StrategyName } from './scenario.ts'
 import { simulateShoal } from './shoal/shoal.ts'
 
@@ -20,11 +24,13 @@ export type Simulate = (
   onProgress: (progress: SimulationProgress) => void,
 ) => StrategyRun
 
-export const simulate: Simulate = (scenario, strategy, onProgress) => {
-  switch (strategy) {
-    case 'shoal':
-      return simulateShoal(scenario, strategy, onProgress)
-    default:
-      throw new Error(`strategy ${strategy} is not there yet`)
-  }
+const SIMULATIONS: Readonly<Record<StrategyName, Simulate>> = {
+  shoal: simulateShoal,
+  registry: simulateRegistry,
+  tree: simulateTree,
+  mesh: simulateMesh,
+  kraken: simulateKraken,
 }
+
+export const simulate: Simulate = (scenario, strategy, onProgress) =>
+  SIMULATIONS[strategy](scenario, strategy, onProgress)
