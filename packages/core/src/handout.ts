@@ -15,6 +15,8 @@ import type { Prng } from './prng.ts'
 export interface HandoutRule {
   /** Neighbours in its own zone that a leecher is given. */
   readonly neighboursAim: number
+  /** Links of all swarms that an agent asks for at a time; where that is too few for the aim, as for an image of many layers, each swarm has fewer. */
+  readonly linksAim: number
   /** A leecher that is left with so few of them, or fewer, is given new ones at once. */
   readonly neighboursLow: number
   /** A member with this many neighbours, of all zones, is offered no further. */
@@ -33,6 +35,8 @@ export interface HandoutRule {
 
 export const HANDOUT_RULE: HandoutRule = {
   neighboursAim: 8,
+  // Each link is a connection, and others ask for as many again: half of an agent's 512.
+  linksAim: 160,
   // Half the aim is still plenty; below it a second loss would be felt.
   neighboursLow: 4,
   // All members' links, of which each has begun 8 at most, come to 16 a member: a third of all are always open to more.
@@ -150,4 +154,10 @@ function extremeOf(shares: readonly number[][], sign: 1 | -1): number {
 
 function isLessLoaded(a: Load, b: Load): boolean {
   return a.degree < b.degree || (a.degree === b.degree && a.totalDegree < b.totalDegree)
+}
+
+/** Neighbours that a leecher is given in each of the `swarms` that its agent has joined at a time. */
+export function neighboursAimOf(rule: HandoutRule, swarms: number): number {
+  const share = Math.floor(rule.linksAim / Math.max(1, swarms))
+  return Math.min(rule.neighboursAim, Math.max(rule.neighboursLow, share))
 }

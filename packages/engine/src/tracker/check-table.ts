@@ -44,7 +44,7 @@ function checkZone(swarm: TrackerSwarm, zone: Zone, rule: HandoutRule): void {
     'leechers are known',
   )
   const lists = [
-    [zone.lonely, (member: Member) => member.isLeecher && member.insideCount < rule.neighboursAim],
+    [zone.lonely, (member: Member) => member.isLeecher && member.insideCount < member.neighboursAim],
     [
       zone.waiting,
       (member: Member) => member.isLeecher && !member.hasSeeder && member.sourceCount < rule.sourcesEnough,

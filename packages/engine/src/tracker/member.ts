@@ -11,6 +11,8 @@ export class Agent {
   readonly memberships = new Map<TrackerSwarm, Member>()
   /** Neighbours in all swarms together. */
   totalDegree = 0
+  /** Swarms in which it began to leech by its last announce that named any: an image's layers come in one. */
+  swarmsAtATime = 1
   inTable = -1
 
   constructor(entry: AgentEntry) {
@@ -44,6 +46,8 @@ export class Member {
   /** Of the links, those to members that have everything. */
   sourceCount = 0
   hasSeeder = false
+  /** Neighbours in its own zone that it should have. */
+  neighboursAim = 0
   /** Of the pieces, by remainder, those that this member may import; only importers have any. */
   readonly remainders: number[] = []
   /** What the agent was last told; undefined before it is told for the first time. */

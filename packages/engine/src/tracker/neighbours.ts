@@ -18,7 +18,7 @@ export class Neighbours {
   fill(member: Member): void {
     const { zone, swarm } = member
     if (zone === undefined || !member.isLeecher) return
-    const { neighboursAim } = this.#rule
+    const { neighboursAim } = member
     while (member.insideCount < neighboursAim && this.#meet(member, zone.members.items));
     while (member.insideCount < neighboursAim && this.#meet(member, swarm.standards.items));
   }

@@ -2,7 +2,7 @@
  * One swarm in the tracker's table: its members by zone, their links, and the lists of who lacks what, kept up with every
  * change so that no event walks all members. Decides nothing.
  */
-import { assert, type HandoutRule, type InfoHash, type PeerId } from '@shoal/core'
+import { assert, type HandoutRule, type InfoHash, neighboursAimOf, type PeerId } from '@shoal/core'
 import type { SwarmState } from '@shoal/wire'
 import { Bag } from './bag.ts'
 import { type Agent, Member, Zone } from './member.ts'
@@ -33,6 +33,7 @@ export class TrackerSwarm {
   addAgent(agent: Agent, state: SwarmState): Member {
     const zone = this.#zoneFor(agent.zone)
     const member = new Member(this, agent.address, agent, zone)
+    member.neighboursAim = neighboursAimOf(this.#rule, agent.swarmsAtATime)
     this.members.add(member)
     zone.members.add(member)
     agent.memberships.set(this, member)
@@ -118,8 +119,8 @@ export class TrackerSwarm {
   list(member: Member): void {
     const { zone, isLeecher, isImporter } = member
     if (zone === undefined) return
-    const { neighboursAim, sourcesEnough, outsideNeighboursAim } = this.#rule
-    const isLonely = isLeecher && member.insideCount < neighboursAim
+    const { sourcesEnough, outsideNeighboursAim } = this.#rule
+    const isLonely = isLeecher && member.insideCount < member.neighboursAim
     if (isLonely !== member.isLonely) {
       member.isLonely = isLonely
       if (isLonely) zone.lonely.add(member)

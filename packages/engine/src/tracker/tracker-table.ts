@@ -65,6 +65,7 @@ export class TrackerTable {
         this.#agentLeft(event.peerId)
         break
       case 'announced':
+        this.#countSwarms(event)
         for (const { infoHash, state } of event.swarms) this.#announced(event.peerId, infoHash, state)
         break
       case 'swarms-left':
@@ -170,6 +171,13 @@ export class TrackerTable {
     for (const member of [...agent.memberships.values()]) this.#remove(member)
     this.#agents.remove(agent)
     this.#agentById.delete(peerId)
+  }
+
+  #countSwarms({ peerId, swarms }: Extract<TrackerEvent, { kind: 'announced' }>): void {
+    const agent = this.#agentById.get(peerId)
+    let leeching = 0
+    for (const { state } of swarms) if (state === 'leeching') leeching++
+    if (agent !== undefined && leeching > 0) agent.swarmsAtATime = leeching
   }
 
   #announced(peerId: PeerId, infoHash: InfoHash, state: SwarmState): void {
