@@ -40,13 +40,13 @@ function metainfoOf(length: number): Metainfo {
 }
 
 describe('the piece length', () => {
-  it('is the shortest that keeps a blob at 512 pieces, and the longest beyond', () => {
+  it('is the shortest that keeps a blob at 2048 pieces, and the longest beyond', () => {
     fc.assert(
       fc.property(fc.nat({ max: 2 ** 40 }), (length) => {
         const chosen = pieceLengthFor(length)
         const shorter = PIECE_LENGTHS_BYTES.filter((candidate) => candidate < chosen)
-        for (const candidate of shorter) expect(length).toBeGreaterThan(candidate * 512)
-        if (chosen !== PIECE_LENGTHS_BYTES.at(-1)) expect(length / chosen).toBeLessThanOrEqual(512)
+        for (const candidate of shorter) expect(length).toBeGreaterThan(candidate * 2048)
+        if (chosen !== PIECE_LENGTHS_BYTES.at(-1)) expect(length / chosen).toBeLessThanOrEqual(2048)
       }),
     )
   })

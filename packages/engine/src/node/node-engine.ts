@@ -43,6 +43,8 @@ const KEEP_ALIVE_MS = 90_000
 const COMPLETE_LINGER_MS = 10_000
 /** Bytes of blocks that were not asked for, beyond what was cancelled, before the peer is dropped. */
 const UNASKED_BYTES_MAX = 1024 * 1024
+/** Pieces that a peer has as well and is told of together. */
+const UNTOLD_MAX = 8
 
 export interface NodeEngineInit {
   readonly peerId: PeerId
@@ -360,10 +362,22 @@ export class NodeEngine {
   #pieceHere(nowMs: number, swarm: Swarm, index: number): void {
     if (!swarm.pieceHere(index)) return
     this.#state.effect({ kind: 'piece-here', infoHash: swarm.infoHash, index })
-    // To those that have it as well: by what it knows of them, a peer serves those first that have least.
-    for (const peer of swarm.peers) this.#state.send(peer, { kind: 'have', index })
+    for (const peer of swarm.peers) {
+      if (!peer.have.has(index)) {
+        this.#state.send(peer, { kind: 'have', index })
+        continue
+      }
+      // It has it as well, and is told all the same: it serves those first that have least, by what it knows of them.
+      peer.untold.push(index)
+      if (peer.untold.length >= UNTOLD_MAX) this.#tellAll(peer)
+    }
+    if (swarm.have.isFull) for (const peer of swarm.peers) this.#tellAll(peer)
     if (swarm.have.isFull) this.#state.wakeAt(nowMs + COMPLETE_LINGER_MS)
     this.#downloading.pieceDone(nowMs, swarm)
+  }
+
+  #tellAll(peer: Peer): void {
+    for (const index of peer.untold.splice(0)) this.#state.send(peer, { kind: 'have', index })
   }
 
   #blame(nowMs: number, peer: Peer, index: number): void {

@@ -40,6 +40,8 @@ export interface Peer extends UploadPeer {
   readonly dialled: PeerAddress | undefined
   readonly hasFast: boolean
   readonly have: Bitfield
+  /** Pieces that are here, that it has as well, and that it was not told of yet. */
+  readonly untold: number[]
   readonly pipeline: Pipeline
   /** It has shown Shoal's extension. */
   isShoal: boolean
@@ -97,6 +99,7 @@ export function createPeer(init: {
     dialled: init.dialled,
     hasFast: init.hasFast,
     have,
+    untold: [],
     isShoal: false,
     isSource: false,
     isOutside: false,

@@ -215,6 +215,8 @@ export class Pipe<M, B> {
   #underWay = 0
   #isFirst = true
   #hasTurn = false
+  #breath: M[] | undefined
+  #breathAtMs = 0
   /** Blocks that wait or leave, oldest first; and behind which of them each message waits. */
   readonly #blocks: Sending<B>[] = []
   readonly #messages: { readonly message: M; behind: number }[] = []
@@ -296,9 +298,19 @@ export class Pipe<M, B> {
 
   #deliver(message: M): void {
     this.to.downDebtBytes += MESSAGE_BYTES
-    this.network.queue.after(this.latencyMs, {
+    const { queue } = this.network
+    // What is said in one breath arrives as one event.
+    if (this.#breath !== undefined && this.#breathAtMs === queue.nowMs) {
+      this.#breath.push(message)
+      return
+    }
+    const messages = [message]
+    this.#breath = messages
+    this.#breathAtMs = queue.nowMs
+    queue.after(this.latencyMs, {
       run: () => {
-        if (!this.isClosed && !this.to.isDead) this.handler.onMessage(message)
+        if (this.#breath === messages) this.#breath = undefined
+        for (const one of messages) if (!this.isClosed && !this.to.isDead) this.handler.onMessage(one)
       },
     })
   }
