@@ -46,6 +46,7 @@ export class Download {
   #peerBytesAtMs: number
   #anyBytesAtMs: number
   readonly #startedAtMs: number
+  readonly #chance: number
   #seeder: SourceHealth = HEALTHY
   #origin: SourceHealth = HEALTHY
 
@@ -54,6 +55,7 @@ export class Download {
     this.#source = init.source
     this.#seederUrl = init.seederUrl
     this.#startedAtMs = parts.nowMs()
+    this.#chance = 1 - parts.prng.next()
     this.#peerBytesAtMs = this.#startedAtMs
     this.#anyBytesAtMs = this.#startedAtMs
   }
@@ -106,6 +108,7 @@ export class Download {
       peerBytesAtMs: this.#peerBytesAtMs,
       anyBytesAtMs: this.#anyBytesAtMs,
       peersConnected: this.#parts.transfer.swarm.peersConnected,
+      chance: this.#chance,
       seeder: this.#seeder,
       origin: this.#source.originUrl === undefined ? undefined : this.#origin,
     }

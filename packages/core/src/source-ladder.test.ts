@@ -7,6 +7,8 @@ const fresh: LadderState = {
   peerBytesAtMs: 0,
   anyBytesAtMs: 0,
   peersConnected: 3,
+  // The first of its crowd.
+  chance: 1 / LADDER_RULE.crowdMax,
   seeder: HEALTHY,
   origin: undefined,
 }
@@ -30,6 +32,28 @@ describe('nextStep', () => {
     const failed = { ...fresh, origin: HEALTHY, seeder: afterFailure(HEALTHY, stallMs) }
     expect(nextStep(stallMs, failed)).toEqual({ kind: 'fetch', from: 'origin' })
     expect(nextStep(stallMs + restMs, failed)).toEqual({ kind: 'fetch', from: 'seeder' })
+  })
+
+  it('has few of a crowd turn to the origin at first, however large it is, and a lone download at once', () => {
+    for (const size of [10, 500, 10_000]) {
+      const seeder = afterFailure(HEALTHY, stallMs)
+      const delays = Array.from({ length: size }, (_, n) => {
+        // Those that come to the seeder again meanwhile find it dead.
+        let dead = seeder
+        let nowMs = stallMs
+        for (;;) {
+          const step = nextStep(nowMs, { ...fresh, origin: HEALTHY, seeder: dead, chance: (n + 1) / size })
+          if (step.kind === 'wait') nowMs = step.untilMs
+          else if (step.kind === 'fetch' && step.from === 'seeder') dead = afterFailure(dead, nowMs)
+          else return nowMs - stallMs
+        }
+      }).sort((a, b) => a - b)
+      const first = delays[0]!
+      expect(delays.filter((ms) => ms < first + 100).length).toBeLessThanOrEqual(Math.max(3, size / 100))
+      expect(delays.at(-1)).toBeLessThanOrEqual(LADDER_RULE.originSpreadMs)
+    }
+    const alone = { ...fresh, peersConnected: 0, chance: 1, origin: HEALTHY, seeder: afterFailure(HEALTHY, lonelyMs) }
+    expect(nextStep(lonelyMs, alone)).toEqual({ kind: 'fetch', from: 'origin' })
   })
 
   it('rests longer after each failure, up to a limit', () => {

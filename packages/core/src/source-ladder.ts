@@ -13,6 +13,10 @@ export interface LadderRule {
   /** The first rest of a source that failed, and the longest, ms. */
   readonly restMs: number
   readonly restMaxMs: number
+  /** Within so long after the others fell silent, somebody of a crowd turns to the origin, ms. */
+  readonly originSpreadMs: number
+  /** The crowd for which that is made. */
+  readonly crowdMax: number
   /** Silence from everywhere after which the download is given up, ms. */
   readonly giveUpMs: number
 }
@@ -23,6 +27,8 @@ export const LADDER_RULE: LadderRule = {
   lonelyMs: 2_500,
   restMs: 500,
   restMaxMs: 15_000,
+  originSpreadMs: 2_000,
+  crowdMax: 10_000,
   giveUpMs: 90_000,
 }
 
@@ -41,6 +47,8 @@ export interface LadderState {
   /** When a byte last came from anywhere; `startedAtMs` if never. */
   readonly anyBytesAtMs: number
   readonly peersConnected: number
+  /** Drawn once for each download, in (0, 1]. */
+  readonly chance: number
   readonly seeder: SourceHealth
   /** undefined where the origin cannot be reached without the seeder. */
   readonly origin: SourceHealth | undefined
@@ -63,9 +71,22 @@ export function nextStep(nowMs: number, state: LadderState, rule: LadderRule = L
 
   const seederAtMs = restsUntilMs(state.seeder, rule)
   if (nowMs >= seederAtMs) return { kind: 'fetch', from: 'seeder' }
-  const originAtMs = state.origin === undefined ? Number.POSITIVE_INFINITY : restsUntilMs(state.origin, rule)
+  const originAtMs =
+    state.origin === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.max(restsUntilMs(state.origin, rule), stalledAtMs + originDelayMs(state, rule))
   if (nowMs >= originAtMs) return { kind: 'fetch', from: 'origin' }
   return { kind: 'wait', untilMs: Math.min(seederAtMs, originAtMs, state.anyBytesAtMs + rule.giveUpMs) }
+}
+
+/**
+ * When all of a crowd lose the seeder at once, few should read the origin, and pass on what they read: whoever hears from them
+ * stays away. Delays are spread exponentially, so that the first few come first whatever the size of the crowd (RFC 4654,
+ * section 6.1, "Feedback suppression").
+ */
+function originDelayMs({ peersConnected, chance }: LadderState, rule: LadderRule): number {
+  if (peersConnected === 0) return 0
+  return rule.originSpreadMs * Math.max(0, 1 + Math.log(chance) / Math.log(rule.crowdMax))
 }
 
 function restsUntilMs(health: SourceHealth, rule: LadderRule): number {

@@ -65,6 +65,7 @@ interface Puller {
 /** What the agent's download of one layer keeps. */
 interface Ladder {
   readonly startedAtMs: number
+  readonly chance: number
   peerBytesAtMs: number
   anyBytesAtMs: number
   seeder: SourceHealth
@@ -386,6 +387,7 @@ class ShoalSimulation {
     const { nowMs } = this.#queue
     puller.ladders[position] = {
       startedAtMs: nowMs,
+      chance: 1 - this.#prng.next(),
       peerBytesAtMs: nowMs,
       anyBytesAtMs: nowMs,
       seeder: HEALTHY,
