@@ -2,16 +2,16 @@
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { LiveInterruptedError } from '../fanout-live/errors.ts'
-import { parseBitRate } from '../settings/bit-rate-text.ts'
+import { parseDuration, parseRate } from '../fanout-sim/quantities.ts'
 import { parseBytes } from '../settings/bytes-text.ts'
-import { parseDurationMs } from '../settings/duration-text.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 
 const NODES_MAX = 1_000
 const LAYERS_MAX = 127
 const IMAGE_BYTES_MAX = 20e9
-const LINK_BITS_MIN = 64e3
-const LINK_BITS_MAX = 100e9
+/** 64 kbps and 100 Gbps. */
+const LINK_BYTES_MIN = 8e3
+const LINK_BYTES_MAX = 12.5e9
 const TIMEOUT_MS_MAX = 24 * 3_600_000
 const SEED_MAX = 2 ** 32 - 1
 const ISOLATIONS = ['netns', 'process', 'shared'] as const
@@ -62,7 +62,7 @@ async function run(flags: Flags): Promise<void> {
     {
       nodes: flags.nodes,
       layerBytes: flags.imageSize,
-      linkBitsPerSecond: flags.link,
+      linkBytesPerSecond: flags.link,
       isolation: flags.isolation,
       seed: flags.seed,
       timeoutMs: flags.timeout,
@@ -100,14 +100,13 @@ function layerSizes(text: string): readonly number[] {
 }
 
 function linkSpeed(text: string): number {
-  const bitsPerSecond = parseBitRate(text)
-  if (bitsPerSecond !== undefined && bitsPerSecond >= LINK_BITS_MIN && bitsPerSecond <= LINK_BITS_MAX)
-    return bitsPerSecond
+  const bytesPerSecond = parseRate(text) ?? 0
+  if (bytesPerSecond >= LINK_BYTES_MIN && bytesPerSecond <= LINK_BYTES_MAX) return bytesPerSecond
   throw new InvalidArgumentError('A speed from 64kbps to 100Gbps is allowed, such as 20Mbps.')
 }
 
 function durationMs(text: string): number {
-  const ms = parseDurationMs(text)
-  if (ms !== undefined && ms > 0 && ms <= TIMEOUT_MS_MAX) return ms
+  const ms = parseDuration(text) ?? 0
+  if (ms > 0 && ms <= TIMEOUT_MS_MAX) return ms
   throw new InvalidArgumentError('A time up to 24h is allowed, such as 90s or 10m.')
 }

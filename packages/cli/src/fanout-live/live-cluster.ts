@@ -36,7 +36,7 @@ export interface LiveClusterInit {
   readonly shoal: readonly string[]
   readonly nodeCount: number
   /** Both ways, of every node and of the seeder. */
-  readonly linkBitsPerSecond: number
+  readonly linkBytesPerSecond: number
   /** Of this cluster's own; the origin in it holds the image already. */
   readonly folder: string
   readonly origin: string
@@ -62,13 +62,14 @@ export function clockMs(): number {
 export const LOOPBACK = ['--listen', '127.0.0.1:0', '--peer-listen', '127.0.0.1:0']
 
 /** Limits of a service that shapes its own traffic. */
-export function limiterFlags(linkBitsPerSecond: number): string[] {
-  const bytesPerSecond = String(limiterBytesPerSecond(linkBitsPerSecond))
+export function limiterFlags(linkBytesPerSecond: number): string[] {
+  const bytesPerSecond = limiterText(linkBytesPerSecond)
   return ['--upload-bytes-per-second', bytesPerSecond, '--download-bytes-per-second', bytesPerSecond]
 }
 
-export function limiterBytesPerSecond(linkBitsPerSecond: number): number {
-  return Math.floor(linkBitsPerSecond / 8)
+/** As settings have it: whole bytes per second. */
+export function limiterText(linkBytesPerSecond: number): string {
+  return String(Math.floor(linkBytesPerSecond))
 }
 
 /** Waits no longer than `signal` allows; what it waited for goes on. */

@@ -22,7 +22,7 @@ export interface NamespacedHost {
 
 export interface NamespacesInit {
   readonly names: readonly string[]
-  readonly linkBitsPerSecond: number
+  readonly linkBytesPerSecond: number
   readonly cleanup: Cleanup
   readonly onFailed: (error: Error) => void
   readonly signal: AbortSignal
@@ -58,7 +58,7 @@ export async function makeNamespaces(init: NamespacesInit): Promise<Namespaces> 
     address: addressOf(index),
     prefix: [...inside, 'ip', 'netns', 'exec', name],
   }))
-  const script = hosts.flatMap((host, index) => hostScript(host, index, init.linkBitsPerSecond))
+  const script = hosts.flatMap((host, index) => hostScript(host, index, init.linkBytesPerSecond))
   await abortable(runScript(inside, script.join('\n'), signal), signal)
   return { hosts }
 }
@@ -107,10 +107,10 @@ function dropAnchor({ cleanup, onFailed }: NamespacesInit): Promise<number> {
 function hostScript(
   { name, address }: NamespacedHost,
   index: number,
-  linkBitsPerSecond: number,
+  linkBytesPerSecond: number,
 ): readonly string[] {
   const port = `v${index}`
-  const shaping = `root tbf rate ${linkBitsPerSecond}bit burst ${burstBytes(linkBitsPerSecond)} latency ${QUEUE_MS}ms`
+  const shaping = `root tbf rate ${Math.floor(linkBytesPerSecond * 8)}bit burst ${burstBytes(linkBytesPerSecond)} latency ${QUEUE_MS}ms`
   return [
     `ip netns add ${name}`,
     `ip link add ${port} type veth peer name eth0 netns ${name}`,
@@ -130,8 +130,8 @@ function hostScript(
  * What may leave at once after a silence. Two of the longest segments that the kernel hands over in one piece (64 KiB), else
  * it would have to cut up each; on fast links what 2 ms carry, else timers are too coarse to reach the rate.
  */
-function burstBytes(linkBitsPerSecond: number): number {
-  return Math.max(131_072, Math.ceil((linkBitsPerSecond / 8) * 0.002))
+function burstBytes(linkBytesPerSecond: number): number {
+  return Math.max(131_072, Math.ceil(linkBytesPerSecond * 0.002))
 }
 
 function addressOf(index: number): string {

@@ -17,7 +17,7 @@ export const startProcessCluster: StartLiveCluster = async (init) => {
   const dispatcher = openConnections()
   init.cleanup.add({ name: 'connections', end: () => dispatcher.destroy() })
   const services = new Services(init)
-  const flags = [...LOOPBACK, ...limiterFlags(init.linkBitsPerSecond)]
+  const flags = [...LOOPBACK, ...limiterFlags(init.linkBytesPerSecond)]
   const seederUrl = `http://${(await services.seeder(flags)).listen}`
   const readMetrics = (url: string) => async (signal: AbortSignal) =>
     new MetricsPage(url, await metricsText(url, { dispatcher, signal }))

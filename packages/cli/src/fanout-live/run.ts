@@ -3,7 +3,7 @@
  * behind, however it ends.
  */
 import { rmSync } from 'node:fs'
-import { mkdtemp, rm, statfs } from 'node:fs/promises'
+import { mkdtemp, rm, stat, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -37,7 +37,7 @@ export type Isolation = (typeof ISOLATIONS)[number]
 export interface LiveFanoutOptions {
   readonly nodes: number
   readonly layerBytes: readonly number[]
-  readonly linkBitsPerSecond: number
+  readonly linkBytesPerSecond: number
   readonly isolation: Isolation
   readonly seed: number
   readonly json: boolean
@@ -63,6 +63,10 @@ const STARTS: Readonly<Record<Isolation, StartLiveCluster>> = {
 const startLimitMs = (nodes: number) => 60_000 + nodes * 1_000
 /** Making, pushing: a floor that even a slow disk does not fall below. */
 const pushLimitMs = (bytes: number) => 60_000 + bytes / 5_000
+/** A file system in memory, where Linux has one. */
+const MEMORY_FOLDER = '/dev/shm'
+/** Metadata, and what is being written. */
+const ORIGIN_EXTRA_BYTES = 16 * 1024 ** 2
 const CONNECTED_LOOK_MS = 200
 const METRICS_AT_ONCE = 16
 const METRICS_TIMEOUT_MS = 60_000
@@ -107,9 +111,9 @@ async function fanOut(live: Live): Promise<FanoutRun> {
   const { nodes, seed, layerBytes, isolation } = options
 
   const folder = await makeFolder(live)
+  const origin = await makeOrigin(live, folder)
   say('Making an image and pushing it …')
   const image = await buildLiveImage({ layerBytes, seed }, signal)
-  const origin = join(folder, 'origin')
   await within('the push', pushLimitMs(image.contentBytes), signal, (limited) =>
     fillOrigin(live, { folder, origin, image, signal: limited }),
   )
@@ -120,7 +124,7 @@ async function fanOut(live: Live): Promise<FanoutRun> {
       STARTS[isolation]({
         shoal: options.shoal,
         nodeCount: nodes,
-        linkBitsPerSecond: options.linkBitsPerSecond,
+        linkBytesPerSecond: options.linkBytesPerSecond,
         folder,
         origin,
         cleanup: live.cleanup,
@@ -135,20 +139,52 @@ async function fanOut(live: Live): Promise<FanoutRun> {
 
   say(`${nodes} nodes pull at the same moment …`)
   const imageBytes = image.contentBytes
-  const boundSeconds = (imageBytes * 8) / options.linkBitsPerSecond
+  const boundSeconds = imageBytes / options.linkBytesPerSecond
   return { nodes, imageBytes, boundSeconds, seed, runs: [await measure(live, cluster, image)] }
 }
 
 /** Origin, the seeder's copy and every agent's cache hold the image once; a tenth on top for what lies between. */
 async function makeFolder({ options, cleanup }: Live): Promise<string> {
-  const imageBytes = options.layerBytes.reduce((sum, bytes) => sum + bytes, 0)
-  const neededBytes = Math.ceil(imageBytes * (options.nodes + 2) * 1.1)
-  const { bavail, bsize } = await statfs(tmpdir())
-  if (bavail * bsize < neededBytes) throw new LiveRoomError(tmpdir(), neededBytes, bavail * bsize)
-  const folder = await mkdtemp(join(tmpdir(), 'shoal-fanout-'))
+  const neededBytes = Math.ceil(sumOf(options.layerBytes) * (options.nodes + 2) * 1.1)
+  const freeBytes = await freeBytesIn(tmpdir())
+  if (freeBytes < neededBytes) throw new LiveRoomError(tmpdir(), neededBytes, freeBytes)
+  return temporaryFolder(tmpdir(), cleanup)
+}
+
+/**
+ * On another file system than the seeder's copy, as an object store is on another machine: of files beside it the seeder makes
+ * links, and nobody could see how often the origin is read.
+ */
+async function makeOrigin({ options, cleanup, streams }: Live, folder: string): Promise<string> {
+  const neededBytes = sumOf(options.layerBytes) * 1.1 + ORIGIN_EXTRA_BYTES
+  const isElsewhere = (await deviceOf(MEMORY_FOLDER)) !== (await deviceOf(folder))
+  if (isElsewhere && (await freeBytesIn(MEMORY_FOLDER)) >= neededBytes)
+    return temporaryFolder(MEMORY_FOLDER, cleanup)
+  streams.err.write(
+    `${MEMORY_FOLDER} cannot hold the origin, so it is beside the seeder's copy: the seeder links its files and reads nothing of them.\n`,
+  )
+  return join(folder, 'origin')
+}
+
+async function temporaryFolder(parent: string, cleanup: Cleanup): Promise<string> {
+  const folder = await mkdtemp(join(parent, 'shoal-fanout-'))
   const removal = { recursive: true, force: true, maxRetries: 5 }
   cleanup.add({ name: folder, end: () => rm(folder, removal), endNow: () => rmSync(folder, removal) })
   return folder
+}
+
+/** Nothing where there is no such folder. */
+async function freeBytesIn(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder).catch(() => ({ bavail: 0, bsize: 0 }))
+  return bavail * bsize
+}
+
+async function deviceOf(folder: string): Promise<number | undefined> {
+  return (await stat(folder).catch(() => undefined))?.dev
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0)
 }
 
 /** By a seeder of its own, which has no limits, and leaves nothing in the memory of the one that is measured. */

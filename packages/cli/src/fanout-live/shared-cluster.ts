@@ -10,8 +10,8 @@ import { inParallel } from '../registry-client/in-parallel.ts'
 import {
   type LiveNode,
   LOOPBACK,
-  limiterBytesPerSecond,
   limiterFlags,
+  limiterText,
   nodeNames,
   type PullTimes,
   STARTS_AT_ONCE,
@@ -29,7 +29,7 @@ export const startSharedCluster: StartLiveCluster = async (init) => {
   const dispatcher = openConnections()
   init.cleanup.add({ name: 'connections', end: () => dispatcher.destroy() })
   const services = new Services(init)
-  const { listen } = await services.seeder([...LOOPBACK, ...limiterFlags(init.linkBitsPerSecond)])
+  const { listen } = await services.seeder([...LOOPBACK, ...limiterFlags(init.linkBytesPerSecond)])
   const seeder = `http://${listen}`
   const readMetrics = (url: string) => async (signal: AbortSignal) =>
     new MetricsPage(url, await metricsText(url, { dispatcher, signal }))
@@ -38,7 +38,7 @@ export const startSharedCluster: StartLiveCluster = async (init) => {
   const children = Array.from({ length: processCount }, (_, index) =>
     services.adopt(new TaskChild(`agents-${index + 1}`, [process.execPath, PROGRAM])),
   )
-  const bytesPerSecond = String(limiterBytesPerSecond(init.linkBitsPerSecond))
+  const bytesPerSecond = limiterText(init.linkBytesPerSecond)
   const nodes: LiveNode[] = []
   await inParallel([...nodeNames(init.nodeCount).entries()], STARTS_AT_ONCE, async ([index, name]) => {
     const child = children[index % processCount]!

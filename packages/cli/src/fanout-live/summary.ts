@@ -1,15 +1,14 @@
 /** What a live fan-out came to, for people. Pure. */
 import { type FanoutRun, quantile } from '@shoal/fanout'
 import { megabytes } from '../demo/report.ts'
-import { formatBitRate } from '../settings/bit-rate-text.ts'
 
 export function summaryText(
   { nodes, imageBytes, boundSeconds, runs }: FanoutRun,
-  { isolation, linkBitsPerSecond }: { isolation: string; linkBitsPerSecond: number },
+  { isolation, linkBytesPerSecond }: { isolation: string; linkBytesPerSecond: number },
 ): string {
   const seconds = (value: number | null | undefined) => (value == null ? '–' : `${value.toFixed(2)} s`)
   const lines = [
-    `${nodes} nodes (${isolation}) pulled ${megabytes(imageBytes)} at ${formatBitRate(linkBitsPerSecond)}; no node can be done before ${seconds(boundSeconds)}.`,
+    `${nodes} nodes (${isolation}) pulled ${megabytes(imageBytes)} at ${(linkBytesPerSecond * 8) / 1e6} Mbps; no node can be done before ${seconds(boundSeconds)}.`,
   ]
   for (const run of runs) {
     const last = run.finishSeconds.at(-1)
