@@ -70,6 +70,14 @@ const table = {
     binaries: ['transmission-daemon'],
     packages: ['transmission-daemon'],
   },
+  'network-namespaces': {
+    title: 'network namespaces with shaped links',
+    binaries: ['ip', 'tc', 'unshare', 'nsenter', 'mount'],
+    packages: ['iproute2', 'util-linux', 'mount'],
+    privileged: true,
+    probe: () => shapedLinkTrouble(),
+    remedy: 'load the kernel modules veth and sch_tbf',
+  },
   /** Enough to make an image out of a program of this machine. */
   ldd: { title: 'ldd', binaries: ['ldd'], packages: ['libc-bin'] },
 } satisfies Record<string, Component>
@@ -170,6 +178,13 @@ function isPrivileged(): boolean {
   } catch {
     return false
   }
+}
+
+function shapedLinkTrouble(): string | undefined {
+  const script =
+    'ip link add v0 type veth peer name v1 && tc qdisc add dev v0 root tbf rate 1mbit burst 64k latency 50ms'
+  const tried = spawnSync('unshare', ['--net', 'sh', '-ec', script], { encoding: 'utf8', timeout: 10_000 })
+  return tried.status === 0 ? undefined : `none can be made: ${tried.stderr?.trim() || tried.error?.message}`
 }
 
 function dockerEngineTrouble(): string | undefined {

@@ -7,7 +7,7 @@ export interface ShoalProcess extends RunningProcess {
   readonly ready: Readonly<Record<string, unknown>>
 }
 
-const BIN = fileURLToPath(new URL('../../packages/cli/bin/shoal.js', import.meta.url))
+export const BIN = fileURLToPath(new URL('../../packages/cli/bin/shoal.js', import.meta.url))
 /** As in the first line of bin/shoal.js. */
 export const SHOAL_NODE_FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1']
 const READY_TIMEOUT_MS = 30_000

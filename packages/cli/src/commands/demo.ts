@@ -1,15 +1,14 @@
 /** `shoal demo`: a seeder, agents and a real image on this machine, in one command. */
-import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { DemoOptions } from '../demo/demo.ts'
 import { DemoInterruptedError } from '../demo/errors.ts'
 import { formatBytes, parseBytes } from '../settings/bytes-text.ts'
+import { interruptions, statusOf } from './interruptions.ts'
 
 const AGENTS_MAX = 64
 const IMAGE_BYTES = 160e6
 const IMAGE_BYTES_MAX = 20e9
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 interface Flags {
   readonly agents: number
@@ -37,29 +36,14 @@ async function run({ agents, imageSize, json = false, keep = false }: Flags): Pr
   // With the flags that this process was started with: those of bin/shoal.js.
   const shoal = [process.execPath, ...process.execArgv, bin]
   const options: DemoOptions = { agents, imageBytes: imageSize, json, keep, shoal }
-  const interruption = interruptions()
+  const interruption = interruptions((signalName) => new DemoInterruptedError(signalName))
   // What builds and pushes images is of no use to the services that this program runs otherwise.
   const { runDemo } = await import('../demo/demo.ts')
   const report = await runDemo(options, { out: process.stdout, err: process.stderr }, interruption.signal)
   // With --keep, Ctrl-C is how it ends.
   const interruptedBy = report.ok && keep ? undefined : interruption.name()
-  if (interruptedBy !== undefined) process.exitCode = 128 + constants.signals[interruptedBy]
+  if (interruptedBy !== undefined) process.exitCode = statusOf(interruptedBy)
   else process.exitCode = report.ok ? 0 : 1
-}
-
-/** The first signal ends the demo in order, the second at once. */
-function interruptions(): { signal: AbortSignal; name(): NodeJS.Signals | undefined } {
-  const stop = new AbortController()
-  let interruptedBy: NodeJS.Signals | undefined
-  for (const signalName of SIGNALS) {
-    process.on(signalName, () => {
-      // What is left then ends with the process, by force.
-      if (interruptedBy !== undefined) process.exit(128 + constants.signals[signalName])
-      interruptedBy = signalName
-      stop.abort(new DemoInterruptedError(signalName))
-    })
-  }
-  return { signal: stop.signal, name: () => interruptedBy }
 }
 
 function agentCount(text: string): number {

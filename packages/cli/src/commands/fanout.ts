@@ -1,9 +1,11 @@
 /** `shoal fanout …`: one image to many nodes, simulated and live. */
 import { Command } from 'commander'
+import { fanoutLiveCommand } from './fanout-live.ts'
 import { fanoutSimCommand } from './fanout-sim.ts'
 
 export function fanoutCommand(): Command {
   return new Command('fanout')
     .description('Shows how one image gets to many nodes.')
     .addCommand(fanoutSimCommand())
+    .addCommand(fanoutLiveCommand())
 }

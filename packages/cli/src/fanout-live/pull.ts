@@ -1,0 +1,33 @@
+/** One client's pull from the agent beside it, timed; and a page of a service's metrics. */
+import type { Dispatcher } from 'undici'
+import { call, readShortBody } from '../registry-client/connection.ts'
+import { pullImage } from '../registry-client/pull.ts'
+import { clockMs, type PullTimes, REPOSITORY, TAG } from './live-cluster.ts'
+
+const PAGE_BYTES_MAX = 4 * 1024 ** 2
+
+export interface PullFrom {
+  readonly dispatcher: Dispatcher
+  readonly agentUrl: string
+  readonly signal: AbortSignal
+  readonly onBytes: (bytes: number) => void
+}
+
+export async function timedPull({
+  agentUrl: registryUrl,
+  dispatcher,
+  signal,
+  onBytes,
+}: PullFrom): Promise<PullTimes> {
+  const startedAtMs = clockMs()
+  await pullImage({ dispatcher, registryUrl, repository: REPOSITORY, signal, onBytes }, TAG)
+  return { startedAtMs, endedAtMs: clockMs() }
+}
+
+export async function metricsText(
+  serviceUrl: string,
+  { dispatcher, signal }: { dispatcher: Dispatcher; signal: AbortSignal },
+): Promise<string> {
+  const response = await call('GET', `${serviceUrl}/metrics`, [200], { dispatcher, signal })
+  return (await readShortBody(response, PAGE_BYTES_MAX))?.toString() ?? ''
+}
