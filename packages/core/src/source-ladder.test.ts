@@ -52,7 +52,13 @@ describe('nextStep', () => {
       expect(delays.filter((ms) => ms < first + 100).length).toBeLessThanOrEqual(Math.max(3, size / 100))
       expect(delays.at(-1)).toBeLessThanOrEqual(LADDER_RULE.originSpreadMs)
     }
-    const alone = { ...fresh, peersConnected: 0, chance: 1, origin: HEALTHY, seeder: afterFailure(HEALTHY, lonelyMs) }
+    const alone = {
+      ...fresh,
+      peersConnected: 0,
+      chance: 1,
+      origin: HEALTHY,
+      seeder: afterFailure(HEALTHY, lonelyMs),
+    }
     expect(nextStep(lonelyMs, alone)).toEqual({ kind: 'fetch', from: 'origin' })
   })
 
