@@ -18,6 +18,7 @@ import { makeFolder, syncFolder } from './durable.ts'
 import { BlobDigestMismatchError, BlobRemovedError } from './errors.ts'
 import { type FileDigest, sharedHasher } from './hasher.ts'
 import { readBytes, type StoredBlob } from './piece-store.ts'
+import { PieceWrites } from './piece-writes.ts'
 
 /** A blob so short is hashed when it is whole, at once: waking the hashing thread would take longer. */
 const SHORT_BYTES = 1024 * 1024
@@ -35,7 +36,7 @@ export class FileBlob implements StoredBlob {
   #isClosed = false
   #handle: Promise<FileHandle> | undefined
   #handleUsers = 0
-  #lastWrite: Promise<void> = Promise.resolve()
+  readonly #writes: PieceWrites
   /** The digest of the file, as far as its beginning is here without a gap. */
   #digest: FileDigest | undefined
   #checking: Promise<void> | undefined
@@ -50,6 +51,7 @@ export class FileBlob implements StoredBlob {
     this.#paths = paths
     this.#describe = describe
     this.have = new Bitfield(pieceCount(metainfo))
+    this.#writes = new PieceWrites(metainfo.pieceLength, (index, parts) => this.#write(index, parts))
   }
 
   get isComplete(): boolean {
@@ -91,17 +93,15 @@ export class FileBlob implements StoredBlob {
     })
   }
 
-  writePiece(index: number, parts: readonly Uint8Array[]): Promise<void> {
+  async writePiece(index: number, parts: readonly Uint8Array[]): Promise<void> {
     assert(bytesOf(parts) === pieceBytes(this.metainfo, index), 'a piece is written whole')
-    // One after the other: the system writes to a file by one thread at a time, and the others would spin until it is done.
-    const write = this.#lastWrite.then(() => this.#writePiece(index, parts))
-    this.#lastWrite = write.catch(() => {})
-    return write
-  }
-
-  async #writePiece(index: number, parts: readonly Uint8Array[]): Promise<void> {
     // What is there is right, and its file may be about to get its final name.
     if (this.have.has(index)) return
+    await this.#writes.add(index, parts)
+    this.have.set(index)
+  }
+
+  async #write(index: number, parts: readonly Uint8Array[]): Promise<void> {
     await this.#withHandle(async (handle) => {
       let position = index * this.metainfo.pieceLength
       for (let rest = parts; rest.length > 0; ) {
@@ -110,7 +110,6 @@ export class FileBlob implements StoredBlob {
         rest = withoutFirst(rest, bytesWritten)
       }
     })
-    this.have.set(index)
   }
 
   async readInto(start: number, parts: readonly Uint8Array[]): Promise<void> {

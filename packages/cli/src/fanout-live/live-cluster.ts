@@ -4,6 +4,8 @@ import type { MetricsPage } from '../demo/metrics-page.ts'
 
 export const REPOSITORY = 'fanout/image'
 export const TAG = '1'
+/** A small image that every node pulls before anything is measured: agents of a cluster have pulled before. */
+export const WARM_UP_TAG = 'warm-up'
 
 /** Agents at a time: their start is the busiest moment of their life, and a crowd of them would miss time limits. */
 export const STARTS_AT_ONCE = 8
@@ -21,7 +23,7 @@ export interface LiveNode {
    * Pulls the image as a client on this node does.
    * @param onBytes told as bytes of blobs arrive
    */
-  pull(signal: AbortSignal, onBytes: (bytes: number) => void): Promise<PullTimes>
+  pull(tag: string, signal: AbortSignal, onBytes: (bytes: number) => void): Promise<PullTimes>
   readMetrics(signal: AbortSignal): Promise<MetricsPage>
 }
 

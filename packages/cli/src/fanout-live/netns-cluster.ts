@@ -50,7 +50,7 @@ export const startNetnsCluster: StartLiveCluster = async (init) => {
     nodes.push({
       name: host.name,
       agentUrl,
-      pull: (signal, onBytes) => child.do<PullTimes>('pull', { agentUrl }, signal, onBytes),
+      pull: (tag, signal, onBytes) => child.do<PullTimes>('pull', { agentUrl, tag }, signal, onBytes),
       readMetrics: readMetrics(child, agentUrl),
     })
     init.onStarted(host.name)

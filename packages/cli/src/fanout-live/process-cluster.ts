@@ -29,7 +29,7 @@ export const startProcessCluster: StartLiveCluster = async (init) => {
     nodes.push({
       name,
       agentUrl,
-      pull: (signal, onBytes) => timedPull({ dispatcher, agentUrl, signal, onBytes }),
+      pull: (tag, signal, onBytes) => timedPull({ dispatcher, agentUrl, tag, signal, onBytes }),
       readMetrics: readMetrics(agentUrl),
     })
     init.onStarted(name)

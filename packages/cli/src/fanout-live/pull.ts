@@ -2,25 +2,27 @@
 import type { Dispatcher } from 'undici'
 import { call, readShortBody } from '../registry-client/connection.ts'
 import { pullImage } from '../registry-client/pull.ts'
-import { clockMs, type PullTimes, REPOSITORY, TAG } from './live-cluster.ts'
+import { clockMs, type PullTimes, REPOSITORY } from './live-cluster.ts'
 
 const PAGE_BYTES_MAX = 4 * 1024 ** 2
 
 export interface PullFrom {
   readonly dispatcher: Dispatcher
   readonly agentUrl: string
+  readonly tag: string
   readonly signal: AbortSignal
   readonly onBytes: (bytes: number) => void
 }
 
 export async function timedPull({
   agentUrl: registryUrl,
+  tag,
   dispatcher,
   signal,
   onBytes,
 }: PullFrom): Promise<PullTimes> {
   const startedAtMs = clockMs()
-  await pullImage({ dispatcher, registryUrl, repository: REPOSITORY, signal, onBytes }, TAG)
+  await pullImage({ dispatcher, registryUrl, repository: REPOSITORY, signal, onBytes }, tag)
   return { startedAtMs, endedAtMs: clockMs() }
 }
 

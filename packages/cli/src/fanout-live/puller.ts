@@ -7,7 +7,8 @@ const dispatcher = openConnections()
 const { signal } = new AbortController()
 
 await serveTasks({
-  pull: ({ agentUrl }: { agentUrl: string }, onBytes) => timedPull({ dispatcher, agentUrl, signal, onBytes }),
+  pull: ({ agentUrl, tag }: { agentUrl: string; tag: string }, onBytes) =>
+    timedPull({ dispatcher, agentUrl, tag, signal, onBytes }),
   metrics: ({ url }: { url: string }) => metricsText(url, { dispatcher, signal }),
 })
 process.exit(0)

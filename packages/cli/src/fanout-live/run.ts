@@ -25,6 +25,7 @@ import {
   REPOSITORY,
   type StartLiveCluster,
   TAG,
+  WARM_UP_TAG,
 } from './live-cluster.ts'
 import { startNetnsCluster } from './netns-cluster.ts'
 import { startProcessCluster } from './process-cluster.ts'
@@ -68,6 +69,8 @@ const MEMORY_FOLDER = '/dev/shm'
 /** Metadata, and what is being written. */
 const ORIGIN_EXTRA_BYTES = 16 * 1024 ** 2
 const CONNECTED_LOOK_MS = 200
+/** Enough for code and buffers to be as warm as they are in a daemon that has been there for a while. */
+const WARM_UP_BYTES_MAX = 6e6
 const METRICS_AT_ONCE = 16
 const METRICS_TIMEOUT_MS = 60_000
 
@@ -114,8 +117,10 @@ async function fanOut(live: Live): Promise<FanoutRun> {
   const origin = await makeOrigin(live, folder)
   say('Making an image and pushing it …')
   const image = await buildLiveImage({ layerBytes, seed }, signal)
+  const warmUpBytes = Math.min(WARM_UP_BYTES_MAX, Math.ceil(image.contentBytes / 4))
+  const warmUp = await buildLiveImage({ layerBytes: [warmUpBytes], seed: -seed - 1 }, signal)
   await within('the push', pushLimitMs(image.contentBytes), signal, (limited) =>
-    fillOrigin(live, { folder, origin, image, signal: limited }),
+    fillOrigin(live, { folder, origin, images: { [TAG]: image, [WARM_UP_TAG]: warmUp }, signal: limited }),
   )
 
   say(`Starting a seeder and ${nodes} agents (${isolation}) …`)
@@ -137,6 +142,11 @@ async function fanOut(live: Live): Promise<FanoutRun> {
     return started
   })
 
+  say('Every node pulls a small image first …')
+  await within('the first pull', options.timeoutMs, signal, (limited) =>
+    Promise.all(cluster.nodes.map((node) => node.pull(WARM_UP_TAG, limited, () => {}))),
+  )
+
   say(`${nodes} nodes pull at the same moment …`)
   const imageBytes = image.contentBytes
   const boundSeconds = imageBytes / options.linkBytesPerSecond
@@ -145,7 +155,7 @@ async function fanOut(live: Live): Promise<FanoutRun> {
 
 /** Origin, the seeder's copy and every agent's cache hold the image once; a tenth on top for what lies between. */
 async function makeFolder({ options, cleanup }: Live): Promise<string> {
-  const neededBytes = Math.ceil(sumOf(options.layerBytes) * (options.nodes + 2) * 1.1)
+  const neededBytes = Math.ceil((sumOf(options.layerBytes) + WARM_UP_BYTES_MAX) * (options.nodes + 2) * 1.1)
   const freeBytes = await freeBytesIn(tmpdir())
   if (freeBytes < neededBytes) throw new LiveRoomError(tmpdir(), neededBytes, freeBytes)
   return temporaryFolder(tmpdir(), cleanup)
@@ -190,7 +200,12 @@ function sumOf(values: readonly number[]): number {
 /** By a seeder of its own, which has no limits, and leaves nothing in the memory of the one that is measured. */
 async function fillOrigin(
   { options, cleanup, onFailed }: Live,
-  { folder, origin, image, signal }: { folder: string; origin: string; image: Image; signal: AbortSignal },
+  {
+    folder,
+    origin,
+    images,
+    signal,
+  }: { folder: string; origin: string; images: Readonly<Record<string, Image>>; signal: AbortSignal },
 ): Promise<void> {
   const data = join(folder, 'importer')
   const args = ['seeder', '--data', data, '--origin', origin, ...LOOPBACK, '--log-level', 'warn']
@@ -207,7 +222,8 @@ async function fillOrigin(
   })
   const { listen } = await abortable(importer.ready, signal)
   const target = { dispatcher, registryUrl: `http://${listen}`, repository: REPOSITORY }
-  await pushImage({ ...target, signal, onBytes: () => {} }, TAG, image)
+  for (const [tag, image] of Object.entries(images))
+    await pushImage({ ...target, signal, onBytes: () => {} }, tag, image)
   await dispatcher.close()
   await importer.stop()
 }
@@ -221,6 +237,7 @@ async function measure(live: Live, cluster: LiveCluster, image: Image): Promise<
   const { options, streams, signal } = live
   const total = image.contentBytes * options.nodes
   const before = await cluster.readSeederMetrics(signal)
+  const bytesBefore = await agentBytes(cluster, signal)
   const timeLimit = new AbortController()
   const limited = AbortSignal.any([signal, timeLimit.signal])
   const timer = setTimeout(
@@ -235,7 +252,7 @@ async function measure(live: Live, cluster: LiveCluster, image: Image): Promise<
       Promise.all(
         cluster.nodes.map(async (node) => {
           try {
-            const { endedAtMs } = await node.pull(limited, add)
+            const { endedAtMs } = await node.pull(TAG, limited, add)
             finishSeconds.push((endedAtMs - releasedAtMs) / 1000)
           } catch (error) {
             // One node that fails is a result; an end of everything is not.
@@ -255,7 +272,13 @@ async function measure(live: Live, cluster: LiveCluster, image: Image): Promise<
   return within('reading the counters', METRICS_TIMEOUT_MS, signal, async (reading) => {
     const after = await cluster.readSeederMetrics(reading)
     const grown = (name: string) => after.sum(name) - before.sum(name)
-    const bytes = await agentBytes(cluster, reading)
+    const bytesAfter = await agentBytes(cluster, reading)
+    const bytes = {
+      fromPeers: bytesAfter.fromPeers - bytesBefore.fromPeers,
+      fromSeeder: bytesAfter.fromSeeder - bytesBefore.fromSeeder,
+      fromOrigin: bytesAfter.fromOrigin - bytesBefore.fromOrigin,
+      sent: bytesAfter.sent - bytesBefore.sent,
+    }
     const seederSentBytes = grown('shoal_seeder_sent_bytes_total') + grown('shoal_seeder_served_bytes_total')
     const end: TimelinePoint = {
       atSeconds: endSeconds,

@@ -19,7 +19,8 @@ await serveTasks({
     await agent.start()
     return agent.url
   },
-  pull: ({ agentUrl }: { agentUrl: string }, onBytes) => timedPull({ dispatcher, agentUrl, signal, onBytes }),
+  pull: ({ agentUrl, tag }: { agentUrl: string; tag: string }, onBytes) =>
+    timedPull({ dispatcher, agentUrl, tag, signal, onBytes }),
 })
 // Nothing of an agent here is kept, so nothing has to be written down: its folder goes with it.
 process.exit(0)

@@ -58,7 +58,7 @@ export const startSharedCluster: StartLiveCluster = async (init) => {
     nodes.push({
       name,
       agentUrl,
-      pull: (signal, onBytes) => child.do<PullTimes>('pull', { agentUrl }, signal, onBytes),
+      pull: (tag, signal, onBytes) => child.do<PullTimes>('pull', { agentUrl, tag }, signal, onBytes),
       readMetrics: readMetrics(agentUrl),
     })
     init.onStarted(name)

@@ -6,12 +6,14 @@
  * needs rare pieces from here: they come in order, as disks and readers like them.
  */
 import { READER_WINDOW_PIECES } from '@shoal/core'
-import type { Peer } from './peer.ts'
+import { isShowing, type Peer } from './peer.ts'
 
 /** So long a reader waits for a piece that nobody else has before a source is asked for it that has not shown it. */
 const READER_PATIENCE_MS = 2_000
 /** After such a silence of everybody, peers in other zones are asked for whatever is missing. */
 const ZONE_PATIENCE_MS = 3_000
+/** Pieces on their way from other peers, with which a source is spared. */
+const BUSY_FETCHES = 2
 
 export function choosePiece(nowMs: number, peer: Peer): number | undefined {
   const { swarm, have } = peer
@@ -20,6 +22,7 @@ export function choosePiece(nowMs: number, peer: Peer): number | undefined {
   if (peer.isOutside) return chooseImport(nowMs, peer)
   const isPatient = !peer.isSource || nowMs - swarm.readersMovedAtMs < READER_PATIENCE_MS
   if (peer.wantedCount === 0 && isPatient) return undefined
+  if (isSpared(peer)) return rarest(peer, (index) => swarm.availability[index] === 1)
 
   // Offset by offset, so that of two readers neither waits for the other's whole window.
   for (let ahead = 0; ahead < READER_WINDOW_PIECES; ahead++) {
@@ -37,10 +40,18 @@ function chooseImport(nowMs: number, peer: Peer): number | undefined {
   const { imports, availabilityInside, insidePeers, lastBlockAtMs } = peer.swarm
   if (insidePeers === 0 || nowMs - lastBlockAtMs > ZONE_PATIENCE_MS) return rarest(peer, () => true)
   // What a source shows to this node alone is this node's to fetch.
-  if (peer.isSource && !peer.have.isFull) return rarest(peer, (index) => availabilityInside[index] === 0)
+  if (isShowing(peer)) return rarest(peer, (index) => availabilityInside[index] === 0)
   if (imports === undefined || imports.remainders.length === 0) return undefined
   const { modulus, remainders } = imports
   return rarest(peer, (index) => availabilityInside[index] === 0 && remainders.includes(index % modulus))
+}
+
+/** A source that has shown everything is for those who come later, while the others keep this node busy. */
+function isSpared(peer: Peer): boolean {
+  if (!peer.isSource || isShowing(peer)) return false
+  let fetches = 0
+  for (const other of peer.swarm.peers) if (!other.isSource) fetches += other.fetches.length
+  return fetches >= BUSY_FETCHES
 }
 
 function rarest(peer: Peer, isAllowed: (index: number) => boolean): number | undefined {

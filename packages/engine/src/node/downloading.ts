@@ -6,7 +6,7 @@ import { TokenBucket } from '@shoal/core'
 import { type Block, isSameBlock } from '@shoal/wire'
 import { choosePiece } from './choose-piece.ts'
 import type { NodeState } from './node-state.ts'
-import type { Fetch, Peer, Request } from './peer.ts'
+import { type Fetch, isShowing, type Peer, type Request } from './peer.ts'
 import { BUFFER_PAGE_BYTES, type FetchId } from './protocol.ts'
 import type { Swarm } from './swarm.ts'
 
@@ -129,7 +129,10 @@ export class Downloading {
 
   /** A piece is here and its buffer free: who has nothing more to give is told so, and who waited for room gets it. */
   pieceDone(nowMs: number, swarm: Swarm): void {
-    for (const peer of swarm.peers) if (peer.wantedCount === 0) this.#showInterest(peer)
+    for (const peer of swarm.peers) {
+      if (peer.wantedCount === 0) this.#showInterest(peer)
+      else if (peer.isSource) this.fill(nowMs, peer)
+    }
     this.#feedStarved(nowMs)
   }
 
@@ -286,7 +289,7 @@ export class Downloading {
     // One piece is always possible, however small the buffers are.
     if (this.#receiveBytes === 0) return true
     if (after <= receiveBytesMax / 2) return true
-    if (peer.isSource) return after <= receiveBytesMax
+    if (isShowing(peer)) return after <= receiveBytesMax
     return after <= receiveBytesMax * (1 - SOURCE_SHARE) && (peer.fetches.length === 0 || this.#isFast(peer))
   }
 
@@ -449,7 +452,7 @@ export class Downloading {
 
 /** The source first, since nobody else has what it shows; then who has least to do. */
 function isFedBefore(a: Peer, b: Peer): boolean {
-  if (a.isSource !== b.isSource) return a.isSource
+  if (isShowing(a) !== isShowing(b)) return isShowing(a)
   const difference = a.pipeline.outstandingBytes - b.pipeline.outstandingBytes
   return difference < 0 || (difference === 0 && a.lastBlockAtMs < b.lastBlockAtMs)
 }

@@ -75,6 +75,11 @@ export interface Peer extends UploadPeer {
   awaits: Fetch | undefined
 }
 
+/** Whether it is a source that has not shown everything yet; it never shows what it knows to be here. */
+export function isShowing({ isSource, wantedCount, swarm: { have } }: Peer): boolean {
+  return isSource && wantedCount < have.length - have.setCount
+}
+
 export function createPeer(init: {
   connection: ConnectionId
   swarm: Swarm
