@@ -3,12 +3,12 @@
  * on the same folder, without a stop, with files changed in between.
  */
 import { createHash, hash, randomBytes } from 'node:crypto'
-import { mkdtemp, open, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { digestHex, type Metainfo, parseDigest, pieceBytes, pieceCount, pieceLengthFor } from '@shoal/core'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { BlobDigestMismatchError, BlobRemovedError } from './errors.ts'
 import { FilePieceStore } from './file-piece-store.ts'
 import { readBytes, type StoredBlob } from './piece-store.ts'
@@ -54,6 +54,13 @@ const pieceOf = (index: number) =>
 
 async function write(blob: StoredBlob, indexes: readonly number[]): Promise<void> {
   await Promise.all(indexes.map((index) => blob.writePiece(index, [pieceOf(index)])))
+  await described(blob)
+}
+
+/** What a killed process leaves counts from here on: the blob is described on disk. */
+async function described({ metainfo: { digest } }: StoredBlob): Promise<void> {
+  const path = join(folder, 'metainfo', `sha256-${digestHex(digest)}`)
+  await vi.waitFor(async () => expect(await stat(path)).toBeDefined())
 }
 
 const partialFile = () => join(folder, 'partial', `sha256-${digestHex(metainfo.digest)}`)
