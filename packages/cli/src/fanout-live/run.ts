@@ -69,8 +69,10 @@ const MEMORY_FOLDER = '/dev/shm'
 /** Metadata, and what is being written. */
 const ORIGIN_EXTRA_BYTES = 16 * 1024 ** 2
 const CONNECTED_LOOK_MS = 200
-/** Enough for code and buffers to be as warm as they are in a daemon that has been there for a while. */
+/** Enough for code and buffers to be as warm as they are in a daemon that has been there for a while, and soon done. */
 const WARM_UP_BYTES_MAX = 6e6
+const WARM_UP_SECONDS = 2
+const WARM_UP_TIMEOUT_MS = 120_000
 const METRICS_AT_ONCE = 16
 const METRICS_TIMEOUT_MS = 60_000
 
@@ -117,7 +119,9 @@ async function fanOut(live: Live): Promise<FanoutRun> {
   const origin = await makeOrigin(live, folder)
   say('Making an image and pushing it …')
   const image = await buildLiveImage({ layerBytes, seed }, signal)
-  const warmUpBytes = Math.min(WARM_UP_BYTES_MAX, Math.ceil(image.contentBytes / 4))
+  const warmUpBytes = Math.ceil(
+    Math.min(WARM_UP_BYTES_MAX, image.contentBytes / 4, options.linkBytesPerSecond * WARM_UP_SECONDS),
+  )
   const warmUp = await buildLiveImage({ layerBytes: [warmUpBytes], seed: -seed - 1 }, signal)
   await within('the push', pushLimitMs(image.contentBytes), signal, (limited) =>
     fillOrigin(live, { folder, origin, images: { [TAG]: image, [WARM_UP_TAG]: warmUp }, signal: limited }),
@@ -143,14 +147,18 @@ async function fanOut(live: Live): Promise<FanoutRun> {
   })
 
   say('Every node pulls a small image first …')
-  await within('the first pull', options.timeoutMs, signal, (limited) =>
+  await within('the first pull', WARM_UP_TIMEOUT_MS, signal, (limited) =>
     Promise.all(cluster.nodes.map((node) => node.pull(WARM_UP_TAG, limited, () => {}))),
+  )
+
+  const before = await within('reading the counters', METRICS_TIMEOUT_MS, signal, (limited) =>
+    readCounters(cluster, limited),
   )
 
   say(`${nodes} nodes pull at the same moment …`)
   const imageBytes = image.contentBytes
   const boundSeconds = imageBytes / options.linkBytesPerSecond
-  return { nodes, imageBytes, boundSeconds, seed, runs: [await measure(live, cluster, image)] }
+  return { nodes, imageBytes, boundSeconds, seed, runs: [await measure(live, cluster, image, before)] }
 }
 
 /** Origin, the seeder's copy and every agent's cache hold the image once; a tenth on top for what lies between. */
@@ -233,11 +241,14 @@ async function allConnected(cluster: LiveCluster, signal: AbortSignal): Promise<
     await delay(CONNECTED_LOOK_MS, undefined, { signal })
 }
 
-async function measure(live: Live, cluster: LiveCluster, image: Image): Promise<StrategyRun> {
+async function measure(
+  live: Live,
+  cluster: LiveCluster,
+  image: Image,
+  before: Counters,
+): Promise<StrategyRun> {
   const { options, streams, signal } = live
   const total = image.contentBytes * options.nodes
-  const before = await cluster.readSeederMetrics(signal)
-  const bytesBefore = await agentBytes(cluster, signal)
   const timeLimit = new AbortController()
   const limited = AbortSignal.any([signal, timeLimit.signal])
   const timer = setTimeout(
@@ -270,33 +281,26 @@ async function measure(live: Live, cluster: LiveCluster, image: Image): Promise<
   if (failures.length > 5) streams.err.write(`and ${failures.length - 5} more\n`)
 
   return within('reading the counters', METRICS_TIMEOUT_MS, signal, async (reading) => {
-    const after = await cluster.readSeederMetrics(reading)
-    const grown = (name: string) => after.sum(name) - before.sum(name)
-    const bytesAfter = await agentBytes(cluster, reading)
-    const bytes = {
-      fromPeers: bytesAfter.fromPeers - bytesBefore.fromPeers,
-      fromSeeder: bytesAfter.fromSeeder - bytesBefore.fromSeeder,
-      fromOrigin: bytesAfter.fromOrigin - bytesBefore.fromOrigin,
-      sent: bytesAfter.sent - bytesBefore.sent,
-    }
-    const seederSentBytes = grown('shoal_seeder_sent_bytes_total') + grown('shoal_seeder_served_bytes_total')
+    const after = await readCounters(cluster, reading)
+    const grown = (name: keyof Counters) => after[name] - before[name]
+    const seederSentBytes = grown('seederSent')
     const end: TimelinePoint = {
       atSeconds: endSeconds,
       completedNodes: finishSeconds.length,
-      peerBytes: bytes.fromPeers,
-      seederBytes: bytes.fromSeeder,
-      originBytes: bytes.fromOrigin,
+      peerBytes: grown('fromPeers'),
+      seederBytes: grown('fromSeeder'),
+      originBytes: grown('fromOrigin'),
     }
     return {
       strategy: 'shoal',
       finishSeconds: finishSeconds.toSorted((a, b) => a - b),
       unfinished: failures.length,
-      originBytes: grown('shoal_seeder_origin_read_bytes_total') + bytes.fromOrigin,
-      originRequests: grown('shoal_seeder_origin_requests_total'),
+      originBytes: grown('originRead') + grown('fromOrigin'),
+      originRequests: grown('originRequests'),
       // One zone, and the seeder is in it.
       crossZoneBytes: [0],
       seederSentBytes,
-      swarmSentBytes: bytes.sent + seederSentBytes,
+      swarmSentBytes: grown('agentsSent') + seederSentBytes,
       // Its link is shaped; how much of it was used from second to second nobody looks at.
       seederPeakBytesPerSecond: seederSentBytes / Math.max(endSeconds, 0.001),
       timeline: [end],
@@ -304,17 +308,37 @@ async function measure(live: Live, cluster: LiveCluster, image: Image): Promise<
   })
 }
 
-async function agentBytes({ nodes }: LiveCluster, signal: AbortSignal) {
-  const sum = { fromPeers: 0, fromSeeder: 0, fromOrigin: 0, sent: 0 }
-  await inParallel(nodes, METRICS_AT_ONCE, async (node) => {
+interface Counters {
+  /** What agents received, by where it came from; what they sent to each other. */
+  fromPeers: number
+  fromSeeder: number
+  fromOrigin: number
+  agentsSent: number
+  seederSent: number
+  originRead: number
+  originRequests: number
+}
+
+async function readCounters(cluster: LiveCluster, signal: AbortSignal): Promise<Counters> {
+  const seeder = await cluster.readSeederMetrics(signal)
+  const counters: Counters = {
+    fromPeers: 0,
+    fromSeeder: 0,
+    fromOrigin: 0,
+    agentsSent: 0,
+    seederSent: seeder.sum('shoal_seeder_sent_bytes_total') + seeder.sum('shoal_seeder_served_bytes_total'),
+    originRead: seeder.sum('shoal_seeder_origin_read_bytes_total'),
+    originRequests: seeder.sum('shoal_seeder_origin_requests_total'),
+  }
+  await inParallel(cluster.nodes, METRICS_AT_ONCE, async (node) => {
     const page = await node.readMetrics(signal)
     const from = (source: string) => page.sum('shoal_agent_received_bytes_total', { source })
-    sum.fromPeers += from('peer')
-    sum.fromSeeder += from('seeder')
-    sum.fromOrigin += from('origin')
-    sum.sent += page.sum('shoal_agent_sent_bytes_total')
+    counters.fromPeers += from('peer')
+    counters.fromSeeder += from('seeder')
+    counters.fromOrigin += from('origin')
+    counters.agentsSent += page.sum('shoal_agent_sent_bytes_total')
   })
-  return sum
+  return counters
 }
 
 async function withProgress<T>(
