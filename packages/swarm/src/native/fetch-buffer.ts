@@ -21,7 +21,7 @@ export class FetchBuffer {
   /** The page of byte `offset` of the piece; undefined when there is none to be had. */
   pageAt(offset: number): Page | undefined {
     const position = Math.floor(offset / PAGE_BYTES)
-    this.#pages[position] ??= this.#cache.take()
+    this.#pages[position] ??= this.#cache.take(Math.min(PAGE_BYTES, this.#bytes))
     return this.#pages[position]
   }
 

@@ -77,12 +77,12 @@ describe('PageCache', () => {
   it('has pages for what arrives, whatever is being read', async () => {
     const { read, cache } = setUp({ pages: 3, readPages: 2 })
     await Promise.all([read(0), read(1)])
-    expect(cache.take()).toBeDefined()
+    expect(cache.take(PAGE_BYTES)).toBeDefined()
   })
 
   it('gives what was received without reading it', async () => {
     const { read, cache, pieces } = setUp({ pages: 4, readPages: 2 })
-    const page = cache.take()!
+    const page = cache.take(PAGE_BYTES)!
     page.bytes.set(blob.bytes.subarray(5 * PAGE_BYTES, 6 * PAGE_BYTES))
     cache.keep(pieces, 5, [page])
     cache.release(page)

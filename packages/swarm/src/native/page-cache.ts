@@ -36,8 +36,8 @@ export class PageCache {
   }
 
   /** A page for what arrives; undefined only while pages that were given up are still being hashed or written. */
-  take(): Page | undefined {
-    return this.#takePage()
+  take(bytes: number): Page | undefined {
+    return this.#takePage(bytes)
   }
 
   release(page: Page): void {
@@ -64,7 +64,7 @@ export class PageCache {
       const known = this.#entries.get(key)
       if (known !== undefined) return this.#use(known)
       if (this.#pagesForReading < this.#readPagesMax) {
-        const page = this.#takePage()
+        const page = this.#takePage(pageBytesOf(shape))
         if (page !== undefined) return this.#load({ key, blob, page, loaded: undefined }, number, shape)
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
@@ -117,9 +117,9 @@ export class PageCache {
     }
   }
 
-  #takePage(): Page | undefined {
+  #takePage(bytes: number): Page | undefined {
     for (;;) {
-      const page = this.#pool.take()
+      const page = this.#pool.take(bytes)
       if (page !== undefined) return page
       const idle = this.#leastUsedIdle()
       if (idle === undefined) return undefined

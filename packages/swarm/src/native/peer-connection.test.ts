@@ -23,7 +23,12 @@ it('keeps messages out of a block that is being sent', async () => {
       readPage: async (number) => {
         await new Promise((resolve) => setImmediate(resolve))
         connection.send({ kind: 'have', index: number })
-        return { bytes: new Uint8Array(new SharedArrayBuffer(PAGE_BYTES)), users: 1, readers: 1 } as Page
+        return {
+          bytes: new Uint8Array(new SharedArrayBuffer(PAGE_BYTES)),
+          users: 1,
+          readers: 1,
+          cut: undefined,
+        } as Page
       },
       donePage: () => {},
     },
