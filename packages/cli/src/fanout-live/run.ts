@@ -23,6 +23,7 @@ import {
   type LiveCluster,
   LOOPBACK,
   REPOSITORY,
+  STARTS_AT_ONCE,
   type StartLiveCluster,
   TAG,
   WARM_UP_TAG,
@@ -148,7 +149,9 @@ async function fanOut(live: Live): Promise<FanoutRun> {
 
   say('Every node pulls a small image first …')
   await within('the first pull', WARM_UP_TIMEOUT_MS, signal, (limited) =>
-    Promise.all(cluster.nodes.map((node) => node.pull(WARM_UP_TAG, limited, () => {}))),
+    inParallel(cluster.nodes, STARTS_AT_ONCE, async (node) => {
+      await node.pull(WARM_UP_TAG, limited, () => {})
+    }),
   )
 
   const before = await within('reading the counters', METRICS_TIMEOUT_MS, signal, (limited) =>
