@@ -1,112 +1,28 @@
 /** `shoal fanout live`: real agents, a real seeder, one image, everybody at once. */
-import { fileURLToPath } from 'node:url'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { reportOf } from '@shoal/fanout'
+import { Command } from 'commander'
 import { LiveInterruptedError } from '../fanout-live/errors.ts'
-import { parseDuration, parseRate } from '../fanout-sim/quantities.ts'
-import { parseBytes } from '../settings/bytes-text.ts'
 import { interruptions, statusOf } from './interruptions.ts'
-
-const NODES_MAX = 1_000
-const LAYERS_MAX = 127
-const IMAGE_BYTES_MAX = 20e9
-/** 64 kbps and 100 Gbps. */
-const LINK_BYTES_MIN = 8e3
-const LINK_BYTES_MAX = 12.5e9
-const TIMEOUT_MS_MAX = 24 * 3_600_000
-const SEED_MAX = 2 ** 32 - 1
-const ISOLATIONS = ['netns', 'process', 'shared'] as const
-
-interface Flags {
-  readonly nodes: number
-  readonly imageSize: readonly number[]
-  readonly link: number
-  readonly isolation: (typeof ISOLATIONS)[number]
-  readonly seed: number
-  readonly timeout: number
-  readonly json?: boolean
-}
+import { addLiveOptions, type LiveFlags, liveOptionsOf } from './live-options.ts'
 
 export function fanoutLiveCommand(): Command {
-  const option = <T>(flags: string, description: string, parse: (text: string) => T, text: string) =>
-    new Option(flags, description).argParser(parse).default(parse(text), text)
-  return new Command('live')
-    .description('Starts a seeder and agents here, all of which pull one image at once, and measures it.')
-    .addOption(option('--nodes <N>', `agents, from 1 to ${NODES_MAX}`, nodeCount, '50'))
-    .addOption(
-      option('--image-size <SIZES>', 'bytes of each layer, such as 40MB or 30MB,10MB', layerSizes, '40MB'),
-    )
-    .addOption(option('--link <SPEED>', 'each node’s link, both ways, such as 20Mbps', linkSpeed, '20Mbps'))
-    .addOption(
-      new Option(
-        '--isolation <FORM>',
-        'netns: network namespaces with shaped links, as root; process: a process per agent that limits itself; shared: many agents in a process',
-      )
-        .choices(ISOLATIONS)
-        .default('process'),
-    )
-    .addOption(option('--seed <N>', 'what the bytes of the image are made from', seed, '1'))
-    .addOption(
-      option('--timeout <TIME>', 'how long the pull may take, such as 90s or 10m', durationMs, '10m'),
-    )
-    .option('--json', 'print nothing but the line of JSON')
-    .action(run)
+  const command = new Command('live').description(
+    'Starts a seeder and agents here, all of which pull one image at once, and measures it.',
+  )
+  return addLiveOptions(command, { nodes: '50', imageSize: '40MB', link: '20Mbps' }).action(run)
 }
 
-async function run(flags: Flags): Promise<void> {
-  const bin = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
-  // With the flags that this process was started with: those of bin/shoal.js.
-  const shoal = [process.execPath, ...process.execArgv, bin]
+async function run(flags: LiveFlags): Promise<void> {
+  const options = liveOptionsOf(flags)
   const interruption = interruptions((signalName) => new LiveInterruptedError(signalName))
   const { runLiveFanout } = await import('../fanout-live/run.ts')
-  const ok = await runLiveFanout(
-    {
-      nodes: flags.nodes,
-      layerBytes: flags.imageSize,
-      linkBytesPerSecond: flags.link,
-      isolation: flags.isolation,
-      seed: flags.seed,
-      timeoutMs: flags.timeout,
-      json: flags.json ?? false,
-      shoal,
-    },
-    { out: process.stdout, err: process.stderr },
-    interruption.signal,
-  )
+  const { summaryText } = await import('../fanout-live/summary.ts')
+  const measured = await runLiveFanout(options, process.stderr, interruption.signal)
+  if (measured !== undefined) {
+    if (!flags.json) console.log(summaryText(measured, options))
+    console.log(JSON.stringify(reportOf(measured)))
+  }
   const interruptedBy = interruption.name()
-  process.exitCode = interruptedBy === undefined ? (ok ? 0 : 1) : statusOf(interruptedBy)
-}
-
-function nodeCount(text: string): number {
-  return wholeNumber(text, 1, NODES_MAX)
-}
-
-function seed(text: string): number {
-  return wholeNumber(text, 0, SEED_MAX)
-}
-
-function wholeNumber(text: string, min: number, max: number): number {
-  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
-  if (value >= min && value <= max) return value
-  throw new InvalidArgumentError(`A whole number from ${min} to ${max} is allowed.`)
-}
-
-function layerSizes(text: string): readonly number[] {
-  const sizes = text.split(',').map((size) => parseBytes(size.trim()) ?? 0)
-  const sum = sizes.reduce((total, bytes) => total + bytes, 0)
-  if (sizes.length <= LAYERS_MAX && sizes.every((bytes) => bytes > 0) && sum <= IMAGE_BYTES_MAX) return sizes
-  throw new InvalidArgumentError(
-    `Up to ${LAYERS_MAX} sizes of 20GB together are allowed, such as 40MB or 30MB,10MB.`,
-  )
-}
-
-function linkSpeed(text: string): number {
-  const bytesPerSecond = parseRate(text) ?? 0
-  if (bytesPerSecond >= LINK_BYTES_MIN && bytesPerSecond <= LINK_BYTES_MAX) return bytesPerSecond
-  throw new InvalidArgumentError('A speed from 64kbps to 100Gbps is allowed, such as 20Mbps.')
-}
-
-function durationMs(text: string): number {
-  const ms = parseDuration(text) ?? 0
-  if (ms > 0 && ms <= TIMEOUT_MS_MAX) return ms
-  throw new InvalidArgumentError('A time up to 24h is allowed, such as 90s or 10m.')
+  const isGood = measured?.runs.every(({ unfinished }) => unfinished === 0) ?? false
+  process.exitCode = interruptedBy === undefined ? (isGood ? 0 : 1) : statusOf(interruptedBy)
 }

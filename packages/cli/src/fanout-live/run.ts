@@ -7,7 +7,7 @@ import { mkdtemp, rm, stat, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type FanoutRun, reportOf, type StrategyRun, type TimelinePoint } from '@shoal/fanout'
+import type { FanoutRun, StrategyRun, TimelinePoint } from '@shoal/fanout'
 import { Cleanup } from '../demo/cleanup.ts'
 import { showProgress } from '../demo/progress.ts'
 import { ServiceProcess } from '../demo/service-process.ts'
@@ -31,7 +31,6 @@ import {
 import { startNetnsCluster } from './netns-cluster.ts'
 import { startProcessCluster } from './process-cluster.ts'
 import { startSharedCluster } from './shared-cluster.ts'
-import { summaryText } from './summary.ts'
 
 export const ISOLATIONS = ['netns', 'process', 'shared'] as const
 export type Isolation = (typeof ISOLATIONS)[number]
@@ -42,18 +41,10 @@ export interface LiveFanoutOptions {
   readonly linkBytesPerSecond: number
   readonly isolation: Isolation
   readonly seed: number
-  readonly json: boolean
   /** For the pulls; who is not done by then counts as unfinished. */
   readonly timeoutMs: number
   /** How to run `shoal`: program and first arguments. */
   readonly shoal: readonly string[]
-}
-
-export interface LiveFanoutStreams {
-  /** The result. */
-  readonly out: NodeJS.WritableStream
-  /** What happens until then. */
-  readonly err: NodeJS.WriteStream
 }
 
 const STARTS: Readonly<Record<Isolation, StartLiveCluster>> = {
@@ -78,42 +69,40 @@ const METRICS_AT_ONCE = 16
 const METRICS_TIMEOUT_MS = 60_000
 
 /**
+ * @param err where it is told what happens
  * @param signal aborts on Ctrl-C; then everything is ended before this resolves
- * @returns whether everybody got the image
+ * @returns undefined when it failed; why was told
  */
 export async function runLiveFanout(
   options: LiveFanoutOptions,
-  streams: LiveFanoutStreams,
+  err: NodeJS.WriteStream,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<FanoutRun | undefined> {
   const cleanup = new Cleanup()
   const ending = new AbortController()
   const onFailed = (error: Error) => ending.abort(error)
-  const live: Live = { options, streams, cleanup, onFailed, signal: AbortSignal.any([signal, ending.signal]) }
+  const live: Live = { options, err, cleanup, onFailed, signal: AbortSignal.any([signal, ending.signal]) }
   let run: FanoutRun | undefined
   try {
     run = await fanOut(live)
   } catch (error) {
-    streams.err.write(`The fan-out failed: ${error instanceof Error ? error.message : String(error)}\n`)
+    err.write(`The fan-out failed: ${error instanceof Error ? error.message : String(error)}\n`)
   }
-  for (const failure of await cleanup.run()) streams.err.write(`could not clean up ${failure}\n`)
-  if (run === undefined) return false
-  if (!options.json) streams.out.write(`${summaryText(run, options)}\n`)
-  streams.out.write(`${JSON.stringify(reportOf(run))}\n`)
-  return run.runs.every(({ unfinished }) => unfinished === 0)
+  for (const failure of await cleanup.run()) err.write(`could not clean up ${failure}\n`)
+  return run
 }
 
 interface Live {
   readonly options: LiveFanoutOptions
-  readonly streams: LiveFanoutStreams
+  readonly err: NodeJS.WriteStream
   readonly cleanup: Cleanup
   readonly signal: AbortSignal
   onFailed(error: Error): void
 }
 
 async function fanOut(live: Live): Promise<FanoutRun> {
-  const { options, streams, signal } = live
-  const say = (text: string) => streams.err.write(`${text}\n`)
+  const { options, err, signal } = live
+  const say = (text: string) => err.write(`${text}\n`)
   const { nodes, seed, layerBytes, isolation } = options
 
   const folder = await makeFolder(live)
@@ -130,7 +119,7 @@ async function fanOut(live: Live): Promise<FanoutRun> {
 
   say(`Starting a seeder and ${nodes} agents (${isolation}) …`)
   const cluster = await within('the start', startLimitMs(nodes), signal, async (limited) => {
-    const started = await withProgress(streams.err, { title: 'start', name: 'agents', total: nodes }, (add) =>
+    const started = await withProgress(err, { title: 'start', name: 'agents', total: nodes }, (add) =>
       STARTS[isolation]({
         shoal: options.shoal,
         nodeCount: nodes,
@@ -176,12 +165,12 @@ async function makeFolder({ options, cleanup }: Live): Promise<string> {
  * On another file system than the seeder's copy, as an object store is on another machine: of files beside it the seeder makes
  * links, and nobody could see how often the origin is read.
  */
-async function makeOrigin({ options, cleanup, streams }: Live, folder: string): Promise<string> {
+async function makeOrigin({ options, cleanup, err }: Live, folder: string): Promise<string> {
   const neededBytes = sumOf(options.layerBytes) * 1.1 + ORIGIN_EXTRA_BYTES
   const isElsewhere = (await deviceOf(MEMORY_FOLDER)) !== (await deviceOf(folder))
   if (isElsewhere && (await freeBytesIn(MEMORY_FOLDER)) >= neededBytes)
     return temporaryFolder(MEMORY_FOLDER, cleanup)
-  streams.err.write(
+  err.write(
     `${MEMORY_FOLDER} cannot hold the origin, so it is beside the seeder's copy: the seeder links its files and reads nothing of them.\n`,
   )
   return join(folder, 'origin')
@@ -250,7 +239,7 @@ async function measure(
   image: Image,
   before: Counters,
 ): Promise<StrategyRun> {
-  const { options, streams, signal } = live
+  const { options, err, signal } = live
   const total = image.contentBytes * options.nodes
   const timeLimit = new AbortController()
   const limited = AbortSignal.any([signal, timeLimit.signal])
@@ -262,7 +251,7 @@ async function measure(
   const failures: string[] = []
   const releasedAtMs = clockMs()
   try {
-    await withProgress(streams.err, { title: 'pull', name: 'all nodes', total }, (add) =>
+    await withProgress(err, { title: 'pull', name: 'all nodes', total }, (add) =>
       Promise.all(
         cluster.nodes.map(async (node) => {
           try {
@@ -280,8 +269,8 @@ async function measure(
     clearTimeout(timer)
   }
   const endSeconds = (clockMs() - releasedAtMs) / 1000
-  for (const failure of failures.slice(0, 5)) streams.err.write(`${failure}\n`)
-  if (failures.length > 5) streams.err.write(`and ${failures.length - 5} more\n`)
+  for (const failure of failures.slice(0, 5)) err.write(`${failure}\n`)
+  if (failures.length > 5) err.write(`and ${failures.length - 5} more\n`)
 
   return within('reading the counters', METRICS_TIMEOUT_MS, signal, async (reading) => {
     const after = await readCounters(cluster, reading)
