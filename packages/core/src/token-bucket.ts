@@ -33,6 +33,11 @@ export class TokenBucket {
     if (this.#bytesPerMs !== Number.POSITIVE_INFINITY) this.#tokens -= bytes
   }
 
+  /** What was spent and is not used after all. */
+  giveBack(bytes: number): void {
+    if (this.#bytesPerMs !== Number.POSITIVE_INFINITY) this.#tokens += bytes
+  }
+
   /** When something may be spent again, in whole milliseconds. */
   nextAtMs(nowMs: number): number {
     if (this.hasAny(nowMs)) return nowMs

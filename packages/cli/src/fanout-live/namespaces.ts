@@ -32,6 +32,11 @@ export interface NamespacesInit {
 const ROUTER_ADDRESS = '10.231.255.254'
 /** What a switch's port holds while a sender is too fast. */
 const QUEUE_MS = 50
+/**
+ * What a kernel holds of one connection that it has not sent. Left alone it takes megabytes: a few milliseconds of the links of
+ * a cluster, but seconds of links as slow as these, for which nobody can take a block back.
+ */
+const UNSENT_BYTES_MAX = 16_384
 const LAST_LINES_MAX = 12
 const STOP_TIMEOUT_MS = 5_000
 /**
@@ -117,6 +122,7 @@ function hostScript(
     `ip link set ${port} up`,
     `ip route add ${address}/32 dev ${port}`,
     `tc qdisc add dev ${port} ${shaping}`,
+    `ip netns exec ${name} sh -c 'echo ${UNSENT_BYTES_MAX} > /proc/sys/net/ipv4/tcp_notsent_lowat'`,
     `ip -n ${name} link set lo up`,
     `ip -n ${name} addr add ${address}/32 dev eth0`,
     `ip -n ${name} link set eth0 up`,

@@ -412,6 +412,7 @@ export class Downloading {
   #forgetRequest(peer: Peer, request: Request): void {
     peer.requests.splice(peer.requests.indexOf(request), 1)
     peer.pipeline.given(request.block.length)
+    this.#bucket.giveBack(request.block.length)
   }
 
   /** Gives the fetch's buffer back. */
