@@ -322,11 +322,18 @@ export class Downloading {
     if (longest !== undefined) this.#askBackFor(nowMs, peer, longest)
   }
 
-  /** Silence that is longer than usual: whoever is alive gives back what it has not begun. */
+  /**
+   * Silence that is longer than usual: whoever is alive gives back what it has not begun and others have as well. Once per
+   * silence: what nobody else takes would only lose its place in the peer's queue.
+   */
   #askAllBack(nowMs: number, peer: Peer): void {
-    if (!peer.hasFast) return
-    for (const fetch of peer.fetches)
-      if (fetch.askedBackAtMs === Number.POSITIVE_INFINITY) this.#askBackFor(nowMs, undefined, fetch)
+    const sinceMs = Math.max(peer.lastBlockAtMs, peer.restsUntilMs)
+    if (!peer.hasFast || peer.askedAllBackAtMs > sinceMs) return
+    peer.askedAllBackAtMs = nowMs
+    for (const fetch of peer.fetches) {
+      if (fetch.askedBackAtMs !== Number.POSITIVE_INFINITY) continue
+      if (peer.swarm.availability[fetch.index]! >= 2) this.#askBackFor(nowMs, undefined, fetch)
+    }
   }
 
   /** What others have too is not waited for any longer. */

@@ -67,6 +67,8 @@ export interface Peer extends UploadPeer {
   /** Bytes of requests that were cancelled and may come all the same. */
   cancelledBytes: number
   lastBlockAtMs: number
+  /** When it was last asked to give everything back. */
+  askedAllBackAtMs: number
   /** It kept requests waiting too long: it is asked for nothing until then. */
   restsUntilMs: number
   /** How often in a row. */
@@ -119,6 +121,7 @@ export function createPeer(init: {
     requests: [],
     cancelledBytes: 0,
     lastBlockAtMs: init.nowMs,
+    askedAllBackAtMs: Number.NEGATIVE_INFINITY,
     restsUntilMs: 0,
     rests: 0,
     awaits: undefined,

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
-import { type PeerMessage, PeerWireDecoder } from '@shoal/wire'
+import { encodePeerMessage, encodePieceHeader, type PeerMessage, PeerWireDecoder } from '@shoal/wire'
 import { expect, it } from 'vitest'
 import { PAGE_BYTES, type Page } from './page-pool.ts'
 import { PeerConnection } from './peer-connection.ts'
@@ -63,4 +63,43 @@ it('keeps messages out of a block that is being sent', async () => {
   const have = (index: number) => ({ kind: 'have', index })
   expect(heard.filter((what) => what !== 'block')).toEqual([0, 1, 2, 3, 4, 5].map(have))
   expect(heard.filter((what) => what === 'block')).toHaveLength(1)
+})
+
+it('takes a block for the fetch that asks for it now, where an earlier request was rejected', async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const accepted = once(server, 'connection')
+  const theirs = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const [ours] = await accepted
+  const page: Page = {
+    bytes: new Uint8Array(new SharedArrayBuffer(PAGE_BYTES)),
+    users: 1,
+    readers: 0,
+    cut: undefined,
+  }
+  const connection = new PeerConnection(
+    { pageOf: () => page, readPage: async () => page, donePage: () => {} },
+    {
+      socket: ours,
+      rest: new Uint8Array(0),
+      shape: { length: 16, pieceLength: 16 },
+      blockBytesMax: 16,
+    },
+  )
+  const block = { index: 0, begin: 0, length: 16 }
+  connection.open()
+  connection.start()
+  connection.request(1, block)
+  const rejected = once(connection, 'message')
+  theirs.write(encodePeerMessage({ kind: 'reject', ...block }))
+  await rejected
+  connection.request(2, block)
+  const arrived = once(connection, 'arrived')
+  theirs.write(encodePieceHeader(block))
+  theirs.write(new Uint8Array(16).fill(7))
+  expect(await arrived).toEqual([2, block])
+  expect([...page.bytes.subarray(0, 16)]).toEqual(Array(16).fill(7))
+  connection.close()
+  theirs.destroy()
+  server.close()
 })

@@ -89,7 +89,10 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
         extendedBytesMax: EXTENSION_HANDSHAKE_BYTES_MAX,
       },
       handler: {
-        onMessage: (message) => this.emit('message', message),
+        onMessage: (message) => {
+          if (message.kind === 'reject') this.#forgetExpected(message)
+          this.emit('message', message)
+        },
         onBlockBegin: (block) => this.#blockBegins(block),
         blockTarget: (block, offset) => this.#blockTarget(block, offset),
         onBlockEnd: (block) => this.#blockEnds(block),
@@ -190,6 +193,12 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
       if (!(error instanceof WireError)) throw error
       this.close(error)
     }
+  }
+
+  /** The oldest request of the block is answered: if it is asked for anew, it comes for another fetch. */
+  #forgetExpected(block: Block): void {
+    const position = this.#expected.findIndex((asked) => isSameBlock(asked.block, block))
+    if (position >= 0) this.#expected.splice(position, 1)
   }
 
   #blockBegins(block: Block): boolean {
