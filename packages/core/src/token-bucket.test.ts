@@ -37,6 +37,18 @@ describe('TokenBucket', () => {
     expect(bucket.hasAny(3_600_000)).toBe(false)
   })
 
+  it('may spend what was given back, and saves up no more for it', () => {
+    const bucket = new TokenBucket(1_000_000, 0)
+    bucket.spend(300_000)
+    expect(bucket.hasAny(0)).toBe(false)
+    bucket.giveBack(300_000)
+    expect(bucket.hasAny(0)).toBe(true)
+    bucket.giveBack(10_000_000)
+    expect(bucket.hasAny(1)).toBe(true)
+    bucket.spend(250_000)
+    expect(bucket.hasAny(1)).toBe(false)
+  })
+
   it('without a limit always has some', () => {
     const bucket = new TokenBucket(Number.POSITIVE_INFINITY, 0)
     bucket.spend(2 ** 50)

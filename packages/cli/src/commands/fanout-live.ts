@@ -9,7 +9,12 @@ export function fanoutLiveCommand(): Command {
   const command = new Command('live').description(
     'Starts a seeder and agents here, all of which pull one image at once, and measures it.',
   )
-  return addLiveOptions(command, { nodes: '50', imageSize: '40MB', link: '20Mbps' }).action(run)
+  return addLiveOptions(command, {
+    nodes: '50',
+    imageSize: '40MB',
+    link: '20Mbps',
+    isolation: 'process',
+  }).action(run)
 }
 
 async function run(flags: LiveFlags): Promise<void> {

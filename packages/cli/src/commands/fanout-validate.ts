@@ -10,7 +10,12 @@ export function fanoutValidateCommand(): Command {
   const command = new Command('validate').description(
     `Runs one fan-out simulated and live; fails when p50 or last differ by more than ${percent(DIFFERENCE_MAX)}.`,
   )
-  return addLiveOptions(command, { nodes: '10', imageSize: '10MB', link: '10Mbps' }).action(run)
+  return addLiveOptions(command, {
+    nodes: '10',
+    imageSize: '10MB',
+    link: '10Mbps',
+    isolation: 'netns',
+  }).action(run)
 }
 
 async function run(flags: LiveFlags): Promise<void> {

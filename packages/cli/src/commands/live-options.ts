@@ -28,7 +28,12 @@ export interface LiveFlags {
 /** @param defaults texts, as they would be typed */
 export function addLiveOptions(
   command: Command,
-  defaults: { readonly nodes: string; readonly imageSize: string; readonly link: string },
+  defaults: {
+    readonly nodes: string
+    readonly imageSize: string
+    readonly link: string
+    readonly isolation: LiveFlags['isolation']
+  },
 ): Command {
   const option = <T>(flags: string, description: string, parse: (text: string) => T, text: string) =>
     new Option(flags, description).argParser(parse).default(parse(text), text)
@@ -51,7 +56,7 @@ export function addLiveOptions(
         'netns: network namespaces with shaped links, as root; process: a process per agent that limits itself; shared: many agents in a process',
       )
         .choices(ISOLATIONS)
-        .default('process'),
+        .default(defaults.isolation),
     )
     .addOption(option('--seed <N>', 'what the bytes of the image are made from', seed, '1'))
     .addOption(
