@@ -1,11 +1,11 @@
 /**
  * How long the pieces of a blob are. Pure; the rule is part of the info hash, so changing it makes new swarms.
  *
- * Makespan ≈ bytes/link + log₂(nodes) · piece/link wants short pieces; bookkeeping and hashing want few. At most
- * 512 pieces keeps the first term's neighbour small (9 hops × 1/512 < 2%) while a bitfield stays 64 bytes.
+ * Makespan ≈ bytes/link + log₂(nodes) · piece/link wants short pieces; bookkeeping and hashing want few. Between 512 and 2048
+ * pieces a blob's last piece is hardly late (9 hops × 1/512 < 2%), and a bitfield has at most 256 bytes.
  *
  * The lengths lie a factor of four apart because `docker push` does not say how long a layer is: a push of unknown
- * length is hashed for every piece length that is still possible, and three candidates is what hashing while the
+ * length is hashed for every piece length that is still possible, and four candidates is what hashing while the
  * bytes arrive can afford.
  */
 import { assert } from './errors.ts'
