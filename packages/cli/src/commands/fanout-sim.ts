@@ -1,11 +1,11 @@
 /** `shoal fanout sim`: thousands of nodes on virtual time, by the code that agents run. */
-import { constants } from 'node:os'
 import { STRATEGIES, type StrategyName } from '@shoal/fanout'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { FanoutOptionError } from '../fanout-sim/errors.ts'
 import { type GivenOption, listScenarios, readScenario } from '../fanout-sim/scenario-files.ts'
 import { SCENARIO_OPTIONS, scenarioOf } from '../fanout-sim/scenario-options.ts'
 import { CliError } from '../settings/errors.ts'
+import { interruptions, statusOf } from './interruptions.ts'
 
 interface Flags {
   readonly scenario?: string
@@ -41,13 +41,7 @@ async function run(flags: Flags & Readonly<Record<string, unknown>>): Promise<vo
     for (const { name, description } of await listScenarios()) console.log(`${name.padEnd(20)}${description}`)
     return
   }
-  const stop = new AbortController()
-  let interruptedBy: NodeJS.Signals | undefined
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.once(name, () => {
-      interruptedBy = name
-      stop.abort(new Error(`interrupted by ${name}`))
-    })
+  const interruption = interruptions((signalName) => new Error(`interrupted by ${signalName}`))
   try {
     const given = flagsGiven(flags)
     const file = flags.scenario === undefined ? [] : await readScenario(flags.scenario)
@@ -64,11 +58,12 @@ async function run(flags: Flags & Readonly<Record<string, unknown>>): Promise<vo
     ].join(' ')
     await runSimulation(
       { title, scenario, strategies: flags.strategies, json: flags.json ?? false, svg: flags.svg, repeat },
-      stop.signal,
+      interruption.signal,
     )
   } catch (error) {
+    const interruptedBy = interruption.name()
     if (interruptedBy !== undefined) {
-      process.exitCode = 128 + constants.signals[interruptedBy]
+      process.exitCode = statusOf(interruptedBy)
       return
     }
     console.error(`error: ${(error as Error).message}`)
