@@ -1,6 +1,6 @@
 /** A chart's frame: title, axes with units, legend; light and dark. Pure. */
 import { type ScaleContinuousNumeric, scaleLinear, scaleLog } from 'd3-scale'
-import { element, rounded, text } from './svg.ts'
+import { element, escaped, rounded, text } from './svg.ts'
 
 const WIDTH = 760
 const HEIGHT = 420
@@ -79,6 +79,7 @@ export function chart(title: string, x: Axis, y: Axis, series: readonly Series[]
   return `<?xml version="1.0" encoding="UTF-8"?>\n${element(
     'svg',
     { xmlns: 'http://www.w3.org/2000/svg', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img' },
+    element('title', {}, escaped(title)),
     element('style', {}, STYLE),
     ...parts,
   )}\n`
