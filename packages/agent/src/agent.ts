@@ -25,6 +25,7 @@ import { ImageDirectory } from './image-directory.ts'
 import { ImageRecords } from './image-records.ts'
 import { createMetrics } from './metrics.ts'
 import { PeerApi } from './peer-api.ts'
+import { ReferrerLists } from './referrer-lists.ts'
 import type { AgentSettings } from './settings.ts'
 import { TagLists } from './tag-lists.ts'
 
@@ -177,9 +178,10 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     undo.push(() => announcer.stop())
 
     const tagLists = new TagLists({ http, objects }, { seederUrl })
+    const referrerLists = new ReferrerLists({ http, records }, { seederUrl })
     const server = createHttpServer(log.child({ component: 'http' }))
     await server.register(registryPlugin, {
-      backend: createBackend({ directory, downloads, tagLists, metrics }),
+      backend: createBackend({ directory, downloads, tagLists, referrerLists, metrics }),
     })
     server.get('/metrics', async (_request, reply) =>
       reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),

@@ -10,15 +10,17 @@ import type { Downloads } from './downloads.ts'
 import { BlobUnknownError } from './errors.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import type { AgentMetrics } from './metrics.ts'
+import type { ReferrerLists } from './referrer-lists.ts'
 import type { TagLists } from './tag-lists.ts'
 
 export function createBackend(parts: {
   readonly directory: ImageDirectory
   readonly downloads: Downloads
   readonly tagLists: TagLists
+  readonly referrerLists: ReferrerLists
   readonly metrics: AgentMetrics
 }): RegistryBackend {
-  const { directory, downloads, tagLists, metrics } = parts
+  const { directory, downloads, tagLists, referrerLists, metrics } = parts
 
   /** What is needed to fetch the blob; what is here of it already says enough when nobody can be asked. */
   const sourceOf = async (repository: string, digest: Digest): Promise<BlobSource | undefined> => {
@@ -55,6 +57,7 @@ export function createBackend(parts: {
       }
     },
     tags: (repository, page): Promise<TagsPage | undefined> => tagLists.tags(repository, page),
+    referrers: (repository, subject, query, signal) => referrerLists.page(repository, subject, query, signal),
     hasRepository: (repository) => tagLists.hasRepository(repository),
   }
 }

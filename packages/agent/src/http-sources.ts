@@ -2,6 +2,8 @@
  * What the agent asks of others over HTTP: a resolution (of the seeder, or of another agent in its place), and bytes of a
  * blob (of the seeder's registry, or of the origin by presigned URL). Everything has a short deadline.
  */
+import type { Digest } from '@shoal/core'
+import type { Referrer } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
 import { decodeResolution, RESOLUTION_BYTES_MAX, RESOLVE_PATH, type Resolution, WireError } from '@shoal/wire'
 import { SourceUnavailableError } from './errors.ts'
@@ -19,12 +21,19 @@ export interface ResolveQuestion {
   readonly peerId: string
 }
 
+export interface ReferrersQuery {
+  readonly artifactType?: string
+  readonly after?: string
+}
+
 /** A miss must take less than 3 s for clients to fall back: a seeder that needs longer counts as away, then contacts are asked. */
 const RESOLVE_TIMEOUT_MS = 2_000
 const CONTACT_TIMEOUT_MS = 900
 const BLOB_IDLE_TIMEOUT_MS = 5_000
 const CONNECTIONS_PER_HOST_MAX = 8
 const TAG_LIST_BYTES_MAX = 4 * 1024 * 1024
+/** A page and the longest manifest's annotations. */
+const REFERRERS_BYTES_MAX = 16 * 1024 * 1024
 
 export class HttpSources {
   readonly #dispatcher = new HttpAgent({
@@ -111,6 +120,40 @@ export class HttpSources {
       return { tags: list.tags, more: answer.headers.link !== undefined }
     } catch (cause) {
       if (cause instanceof SourceUnavailableError) throw cause
+      throw new SourceUnavailableError('the seeder', 'it cannot be reached in time', { cause })
+    }
+  }
+
+  /**
+   * A page of what is attached to a manifest.
+   * @throws SourceUnavailableError
+   */
+  async referrers(
+    seederUrl: string,
+    repository: string,
+    subject: Digest,
+    query: ReferrersQuery,
+    signal: AbortSignal,
+  ): Promise<{ readonly referrers: readonly Referrer[]; readonly next?: string }> {
+    const url = new URL(`/v2/${repository}/referrers/${subject}`, seederUrl)
+    if (query.artifactType !== undefined) url.searchParams.set('artifactType', query.artifactType)
+    if (query.after !== undefined) url.searchParams.set('last', query.after)
+    try {
+      const answer = await request(url, {
+        dispatcher: this.#dispatcher,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(RESOLVE_TIMEOUT_MS)]),
+      })
+      const list = JSON.parse(Buffer.from(await collect(answer.body, REFERRERS_BYTES_MAX)).toString())
+      if (answer.statusCode !== 200 || !Array.isArray(list.manifests))
+        throw new SourceUnavailableError('the seeder', `status ${answer.statusCode} for a list of referrers`)
+      const next = /[?&]last=([^&>]+)/.exec(String(answer.headers.link ?? ''))?.[1]
+      return {
+        referrers: list.manifests,
+        ...(next === undefined ? {} : { next: decodeURIComponent(next) }),
+      }
+    } catch (cause) {
+      if (cause instanceof SourceUnavailableError) throw cause
+      signal.throwIfAborted()
       throw new SourceUnavailableError('the seeder', 'it cannot be reached in time', { cause })
     }
   }

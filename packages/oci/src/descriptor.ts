@@ -12,6 +12,9 @@ export interface Platform {
   readonly osVersion?: string
 }
 
+/** Names and texts; OCI image specification, "Annotations". */
+export type Annotations = { readonly [name: string]: string }
+
 export interface Descriptor {
   readonly mediaType: string
   readonly digest: Digest
@@ -60,6 +63,15 @@ export function parseText(value: unknown, where: string): string | undefined {
   if (value === undefined || value === '') return undefined
   if (typeof value !== 'string' || value.length > 255) throw invalid(where, 'is not a short string')
   return value
+}
+
+/** Absent ones are none. */
+export function parseAnnotations(value: unknown, where: string): Annotations {
+  if (value === undefined || value === null) return {}
+  if (!isJsonObject(value) || !Object.values(value).every((text) => typeof text === 'string')) {
+    throw invalid(where, 'are not texts by name')
+  }
+  return value as Annotations
 }
 
 export function invalid(where: string, what: string): OciError {

@@ -7,10 +7,12 @@
  */
 import type { Digest } from '@shoal/core'
 import {
+  type Annotations,
   type Descriptor,
   invalid,
   isJsonObject,
   type JsonObject,
+  parseAnnotations,
   parseDescriptor,
   parseText,
 } from './descriptor.ts'
@@ -28,6 +30,7 @@ interface ManifestCommon {
   /** What this one is attached to; need not exist. */
   readonly subject?: Descriptor
   readonly artifactType?: string
+  readonly annotations: Annotations
 }
 
 export interface ImageManifest extends ManifestCommon {
@@ -135,6 +138,7 @@ function parseCommon(document: JsonObject, mediaType: string): ManifestCommon {
     mediaType,
     ...(subject === undefined ? {} : { subject }),
     ...(artifactType === undefined ? {} : { artifactType }),
+    annotations: parseAnnotations(document.annotations, 'annotations'),
   }
 }
 

@@ -35,12 +35,16 @@ describe('Range', () => {
     expect(parseRange(header, 100)).toEqual(expected)
   })
 
-  test.each(['bytes=100-', 'bytes=100-200', 'bytes=-0', 'bytes=99999999999999999999-', 'bytes=200-300,400-'])(
-    '%s is outside',
-    (header) => {
-      expect(parseRange(header, 100)).toEqual({ kind: 'unsatisfiable' })
-    },
-  )
+  test.each([
+    'bytes=5-2',
+    'bytes=100-',
+    'bytes=100-200',
+    'bytes=-0',
+    'bytes=99999999999999999999-',
+    'bytes=200-300,400-',
+  ])('%s is outside', (header) => {
+    expect(parseRange(header, 100)).toEqual({ kind: 'unsatisfiable' })
+  })
 
   test.each([
     undefined,
@@ -51,7 +55,6 @@ describe('Range', () => {
     'items=0-1',
     'bytes=a-b',
     'bytes=-',
-    'bytes=5-2',
     'bytes=1-2-3',
     'bytes=0x1-2',
     'bytes=--1',

@@ -6,6 +6,7 @@
  * "Unknown" is a value, not an error; whatever is thrown becomes an OCI error (`OciError`) or a 500.
  */
 import type { Digest, DigestAlgorithm } from '@shoal/core'
+import type { Referrer } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
 
 export interface BlobStat {
@@ -19,6 +20,8 @@ export interface ManifestStat extends BlobStat {
 
 export interface Manifest extends ManifestStat {
   readonly bytes: Uint8Array
+  /** Something the client should know about this answer, such as that it may be out of date; printable ASCII. */
+  readonly warning?: string
 }
 
 /** A tag, or the digest of a manifest. */
@@ -30,6 +33,12 @@ export interface TagsPage {
   readonly tags: readonly string[]
   /** More tags follow the last one given. */
   readonly more: boolean
+}
+
+export interface ReferrersPage {
+  readonly referrers: readonly Referrer[]
+  /** What to pass as `after` for the next page; absent on the last. */
+  readonly next?: string
 }
 
 export interface RegistryBackend {
@@ -49,7 +58,13 @@ export interface RegistryBackend {
     purpose: 'look' | 'pull',
     signal: AbortSignal,
   ): Promise<Manifest | undefined>
-  blobStat(repository: string, digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined>
+  /** @param purpose `look` for HEAD: a client that pushes does not send what is found so, and relies on its staying */
+  blobStat(
+    repository: string,
+    digest: Digest,
+    purpose: 'look' | 'pull',
+    signal: AbortSignal,
+  ): Promise<BlobStat | undefined>
   /**
    * The bytes [start, end) of a blob, streamed under back-pressure. Once it has given a byte it gives all of them or throws,
    * and the connection is cut. A chunk may be overwritten when the next is asked for. `signal` aborts when the client goes away, which is normal.
@@ -60,8 +75,31 @@ export interface RegistryBackend {
     range: ByteRange,
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array>
+  /**
+   * The manifests that name `subject`, whether or not that exists: none are an empty page.
+   * @param query.artifactType only those of this type
+   * @param query.after the `next` of the page before
+   */
+  referrers(
+    repository: string,
+    subject: Digest,
+    query: { readonly artifactType?: string; readonly after?: string },
+    signal: AbortSignal,
+  ): Promise<ReferrersPage>
   /** Absent on a registry that cannot be pushed to. */
   readonly push?: RegistryPush
+  /** Absent on a registry where nothing can be deleted, tags included. */
+  readonly remove?: RegistryRemove
+}
+
+export interface RegistryRemove {
+  /**
+   * Removes a tag, or a manifest with all tags that point to it.
+   * @returns false when there is none
+   */
+  removeManifest(repository: string, reference: Reference): Promise<boolean>
+  /** Takes a blob out of this repository; others keep it. @returns false when it was not there */
+  removeBlob(repository: string, digest: Digest): Promise<boolean>
 }
 
 export interface UploadStatus {
@@ -107,10 +145,14 @@ export interface RegistryPush {
   finishUpload(repository: string, id: string, digest: Digest): Promise<BlobStat>
   /** @returns false when there is no such upload */
   cancelUpload(repository: string, id: string): Promise<boolean>
-  /** Makes a blob of repository `from` readable in `repository`; undefined when that cannot be done. */
-  mountBlob(repository: string, digest: Digest, from: string): Promise<BlobStat | undefined>
+  /**
+   * Makes a blob of repository `from`, or of any where none is named, readable in `repository`; undefined when that cannot
+   * be done.
+   */
+  mountBlob(repository: string, digest: Digest, from: string | undefined): Promise<BlobStat | undefined>
   /**
    * @param bytes 4 MiB at most, as they came
+   * @param tags given to the manifest beside `reference`
    * @throws OciError MANIFEST_INVALID · MANIFEST_BLOB_UNKNOWN · DIGEST_INVALID
    */
   putManifest(
@@ -118,5 +160,11 @@ export interface RegistryPush {
     reference: Reference,
     mediaType: string,
     bytes: Uint8Array,
-  ): Promise<ManifestStat>
+    tags: readonly string[],
+  ): Promise<StoredManifest>
+}
+
+export interface StoredManifest extends ManifestStat {
+  /** What the manifest is attached to. */
+  readonly subject?: Digest
 }

@@ -1,28 +1,28 @@
 /** `/v2/<name>/blobs/<digest>`. OCI distribution specification, "Pulling blobs"; ranges by RFC 9110, 14. */
+import type { Digest } from '@shoal/core'
 import { formatContentRange, formatUnsatisfiedRange, MEDIA_TYPES, OciError, parseRange } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
 import type { BlobStat } from './backend.ts'
-import { digestOf, type Exchange, etagOf, isKnownToClient } from './exchange.ts'
+import { severalRanges } from './byteranges.ts'
+import { digestOf, type Exchange, etagOf, isKnownToClient, removeOf } from './exchange.ts'
 import { sendBody } from './response-body.ts'
 
 export async function headBlob(exchange: Exchange, repository: string, digestText: string): Promise<void> {
-  const stat = await findBlob(exchange, repository, digestText)
+  const stat = await findBlob(exchange, repository, digestText, 'look')
   if (answerNotModified(exchange, stat)) return
   exchange.reply.header('content-length', stat.length).send()
 }
 
 export async function getBlob(exchange: Exchange, repository: string, digestText: string): Promise<void> {
   const { reply } = exchange
-  const stat = await findBlob(exchange, repository, digestText)
+  const stat = await findBlob(exchange, repository, digestText, 'pull')
   if (answerNotModified(exchange, stat)) return
-  const range = chooseRange(exchange, stat)
-  const bytes = range.end - range.start
+  const { bytes, body } = chooseBody(exchange, repository, stat)
   reply.header('content-length', bytes)
   if (bytes === 0) {
     reply.send()
     return
   }
-  const body = exchange.backend.readBlob(repository, stat.digest, range, exchange.signal)
   await sendBody(reply, body, {
     bytes,
     idleTimeoutMs: exchange.limits.idleTimeoutMs,
@@ -30,11 +30,21 @@ export async function getBlob(exchange: Exchange, repository: string, digestText
   })
 }
 
-async function findBlob(exchange: Exchange, repository: string, digestText: string): Promise<BlobStat> {
+export async function deleteBlob(exchange: Exchange, repository: string, digestText: string): Promise<void> {
   const digest = digestOf(digestText)
-  const stat = await exchange.backend.blobStat(repository, digest, exchange.signal)
-  if (stat === undefined)
-    throw new OciError('BLOB_UNKNOWN', 'blob unknown to registry', { detail: { digest } })
+  if (!(await removeOf(exchange).removeBlob(repository, digest))) throw blobUnknown(digest)
+  exchange.reply.code(202).send()
+}
+
+async function findBlob(
+  exchange: Exchange,
+  repository: string,
+  digestText: string,
+  purpose: 'look' | 'pull',
+): Promise<BlobStat> {
+  const digest = digestOf(digestText)
+  const stat = await exchange.backend.blobStat(repository, digest, purpose, exchange.signal)
+  if (stat === undefined) throw blobUnknown(digest)
   exchange.reply.headers({
     'content-type': MEDIA_TYPES.blob,
     'docker-content-digest': stat.digest,
@@ -50,8 +60,15 @@ function answerNotModified({ request, reply }: Exchange, stat: BlobStat): boolea
   return true
 }
 
-/** Sets status and `Content-Range`. Several ranges are answered with the whole, which RFC 9110, 14.2 allows. */
-function chooseRange({ request, reply }: Exchange, stat: BlobStat): ByteRange {
+interface Body {
+  readonly bytes: number
+  readonly body: AsyncIterable<Uint8Array>
+}
+
+/** Sets the status and what it needs. */
+function chooseBody({ request, reply, backend, signal }: Exchange, repository: string, stat: BlobStat): Body {
+  const read = (range: ByteRange) => backend.readBlob(repository, stat.digest, range, signal)
+  const whole = { start: 0, end: stat.length }
   const ifRange = request.headers['if-range']
   const isForThisBlob = ifRange === undefined || ifRange === etagOf(stat.digest)
   const asked = parseRange(isForThisBlob ? request.headers.range : undefined, stat.length)
@@ -61,8 +78,19 @@ function chooseRange({ request, reply }: Exchange, stat: BlobStat): ByteRange {
       detail: { length: stat.length },
     })
   }
-  if (asked.kind === 'whole' || asked.ranges.length > 1) return { start: 0, end: stat.length }
+  if (asked.kind === 'whole') return { bytes: stat.length, body: read(whole) }
   const [range] = asked.ranges
-  reply.code(206).header('content-range', formatContentRange(range, stat.length))
-  return range
+  if (asked.ranges.length === 1) {
+    reply.code(206).header('content-range', formatContentRange(range, stat.length))
+    return { bytes: range.end - range.start, body: read(range) }
+  }
+  const several = severalRanges(asked.ranges, stat.length, MEDIA_TYPES.blob, read)
+  // More bytes than the blob has: the whole is the shorter answer, and RFC 9110, 14.2 allows it.
+  if (several.bytes > stat.length) return { bytes: stat.length, body: read(whole) }
+  reply.code(206).type(several.contentType)
+  return several
+}
+
+function blobUnknown(digest: Digest): OciError {
+  return new OciError('BLOB_UNKNOWN', 'blob unknown to registry', { detail: { digest } })
 }

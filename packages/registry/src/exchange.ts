@@ -3,12 +3,14 @@ import type { Digest } from '@shoal/core'
 import { tryParseDigest } from '@shoal/core'
 import { isTag, OciError } from '@shoal/oci'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Reference, RegistryBackend, RegistryPush } from './backend.ts'
+import type { Reference, RegistryBackend, RegistryPush, RegistryRemove } from './backend.ts'
 
 export interface RegistryLimits {
   /** How long a client may neither send nor take a byte that is waited for. */
   readonly idleTimeoutMs: number
   readonly manifestBytesMax: number
+  /** Whether tags, manifests and blobs may be deleted. */
+  readonly allowDelete: boolean
   /** Tags in one answer, whatever the client asks for; a `Link` leads to the rest. */
   readonly tagsMax: number
 }
@@ -28,6 +30,14 @@ export function pushOf(exchange: Exchange): RegistryPush {
   const { push } = exchange.backend
   if (push === undefined) throw new OciError('UNSUPPORTED', 'this registry cannot be pushed to')
   return push
+}
+
+/** @throws OciError UNSUPPORTED on a registry where nothing can be deleted */
+export function removeOf(exchange: Exchange): RegistryRemove {
+  const { remove } = exchange.backend
+  if (remove === undefined || !exchange.limits.allowDelete)
+    throw new OciError('UNSUPPORTED', 'nothing can be deleted from this registry')
+  return remove
 }
 
 /** @throws OciError DIGEST_INVALID */

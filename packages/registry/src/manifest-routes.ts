@@ -1,9 +1,12 @@
 /** `/v2/<name>/manifests/<reference>`. OCI distribution specification, "Pulling manifests" and "Pushing manifests". */
 import type { Digest } from '@shoal/core'
-import { mediaTypeOfHeader, OciError } from '@shoal/oci'
+import { isTag, mediaTypeOfHeader, OciError } from '@shoal/oci'
 import type { Manifest } from './backend.ts'
-import { type Exchange, etagOf, isKnownToClient, pushOf, referenceOf } from './exchange.ts'
+import { type Exchange, etagOf, isKnownToClient, pushOf, referenceOf, removeOf } from './exchange.ts'
 import { collectBody } from './request-body.ts'
+
+/** Tags that one PUT may give, beside the reference in its path. */
+const TAGS_PER_PUT_MAX = 100
 
 export async function headManifest(
   exchange: Exchange,
@@ -38,37 +41,56 @@ export async function putManifest(
       detail: { reference: referenceText.slice(0, 160) },
     })
   }
+  const tags = reference.kind === 'digest' ? tagsOf(exchange.query) : []
   const { raw, headers } = exchange.request
   const bytes = await collectBody(raw, exchange.limits.manifestBytesMax, exchange.limits.idleTimeoutMs)
   const mediaType = mediaTypeOfHeader(headers['content-type']) ?? ''
-  const stored = await push.putManifest(repository, reference, mediaType, bytes)
+  const stored = await push.putManifest(repository, reference, mediaType, bytes, tags)
   exchange.reply
     .code(201)
     .headers({
       location: `/v2/${repository}/manifests/${stored.digest}`,
       'docker-content-digest': stored.digest,
+      ...(stored.subject === undefined ? {} : { 'oci-subject': stored.subject }),
+      ...(tags.length === 0 ? {} : { 'oci-tag': [...tags] }),
     })
     .send()
 }
 
+export async function deleteManifest(
+  exchange: Exchange,
+  repository: string,
+  referenceText: string,
+): Promise<void> {
+  const remove = removeOf(exchange)
+  const reference = referenceOf(referenceText)
+  if (reference === undefined || !(await remove.removeManifest(repository, reference)))
+    throw await notFound(exchange, repository, referenceText)
+  exchange.reply.code(202).send()
+}
+
+/** The development head of the specification, "Pushing Manifests": a manifest pushed by digest may be given tags. */
+function tagsOf(query: URLSearchParams): readonly string[] {
+  const tags = [...new Set(query.getAll('tag'))]
+  const wrong = tags.find((tag) => !isTag(tag))
+  if (wrong !== undefined)
+    throw new OciError('TAG_INVALID', 'not a tag', { detail: { tag: wrong.slice(0, 160) } })
+  if (tags.length > TAGS_PER_PUT_MAX)
+    throw new OciError('TAG_INVALID', `more than ${TAGS_PER_PUT_MAX} tags at once`, { status: 414 })
+  return tags
+}
+
 async function findManifest(
-  { backend, reply, signal }: Exchange,
+  exchange: Exchange,
   repository: string,
   referenceText: string,
   purpose: 'look' | 'pull',
 ): Promise<Manifest> {
+  const { backend, reply, signal } = exchange
   const reference = referenceOf(referenceText)
   const manifest = reference && (await backend.manifest(repository, reference, purpose, signal))
-  if (manifest === undefined) {
-    if (!(await backend.hasRepository(repository))) {
-      throw new OciError('NAME_UNKNOWN', 'repository name not known to registry', {
-        detail: { name: repository },
-      })
-    }
-    throw new OciError('MANIFEST_UNKNOWN', 'manifest unknown', {
-      detail: { reference: referenceText.slice(0, 160) },
-    })
-  }
+  if (manifest === undefined) throw await notFound(exchange, repository, referenceText)
+  if (manifest.warning !== undefined) reply.header('warning', warningOf(manifest.warning))
   reply.headers({
     'content-type': manifest.mediaType,
     'docker-content-digest': manifest.digest,
@@ -81,4 +103,20 @@ function answerNotModified({ request, reply }: Exchange, digest: Digest): boolea
   if (!isKnownToClient(request, digest)) return false
   reply.code(304).send()
   return true
+}
+
+async function notFound({ backend }: Exchange, repository: string, referenceText: string): Promise<OciError> {
+  if (await backend.hasRepository(repository)) {
+    return new OciError('MANIFEST_UNKNOWN', 'manifest unknown', {
+      detail: { reference: referenceText.slice(0, 160) },
+    })
+  }
+  return new OciError('NAME_UNKNOWN', 'repository name not known to registry', {
+    detail: { name: repository },
+  })
+}
+
+/** OCI distribution specification, "Warnings": code 299, agent `-`. */
+function warningOf(text: string): string {
+  return `299 - "${text.replace(/[^ !#-[\]-~]/g, '?').slice(0, 256)}"`
 }

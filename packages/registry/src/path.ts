@@ -13,6 +13,7 @@ export type RegistryPath =
   | { readonly kind: 'base' }
   | { readonly kind: 'tags'; readonly repository: string }
   | { readonly kind: 'manifest'; readonly repository: string; readonly reference: string }
+  | { readonly kind: 'referrers'; readonly repository: string; readonly digest: string }
   | { readonly kind: 'blob'; readonly repository: string; readonly digest: string }
   | { readonly kind: 'uploads'; readonly repository: string }
   | { readonly kind: 'upload'; readonly repository: string; readonly id: string }
@@ -28,6 +29,9 @@ export function parseRegistryPath(path: string): RegistryPath {
   const [beforeLast, last] = [segments.at(-2), segments.at(-1)!]
   if (beforeLast === 'manifests') {
     return { kind: 'manifest', repository: repositoryOf(segments, 2), reference: last }
+  }
+  if (beforeLast === 'referrers') {
+    return { kind: 'referrers', repository: repositoryOf(segments, 2), digest: last }
   }
   if (beforeLast === 'tags' && last === 'list') return { kind: 'tags', repository: repositoryOf(segments, 2) }
   if (segments.at(-3) === 'blobs' && beforeLast === 'uploads') {

@@ -7,11 +7,12 @@
 import { MANIFEST_BYTES_MAX, OciError } from '@shoal/oci'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { RegistryBackend } from './backend.ts'
-import { getBlob, headBlob } from './blob-routes.ts'
+import { deleteBlob, getBlob, headBlob } from './blob-routes.ts'
 import { type Exchange, pushOf, type RegistryLimits } from './exchange.ts'
-import { getManifest, headManifest, putManifest } from './manifest-routes.ts'
+import { deleteManifest, getManifest, headManifest, putManifest } from './manifest-routes.ts'
 import { sendOciError } from './oci-errors.ts'
 import { parseRegistryPath, type RegistryPath } from './path.ts'
+import { listReferrers } from './referrer-routes.ts'
 import { discardBody } from './request-body.ts'
 import { listTags } from './tag-routes.ts'
 import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from './upload-routes.ts'
@@ -25,6 +26,7 @@ const LIMITS: RegistryLimits = {
   idleTimeoutMs: 120_000,
   manifestBytesMax: MANIFEST_BYTES_MAX,
   tagsMax: 1_000,
+  allowDelete: true,
 }
 
 const PREFIX = '/v2'
@@ -36,6 +38,7 @@ export async function registryPlugin(server: FastifyInstance, options: RegistryP
     idleTimeoutMs: options.idleTimeoutMs ?? LIMITS.idleTimeoutMs,
     manifestBytesMax: options.manifestBytesMax ?? LIMITS.manifestBytesMax,
     tagsMax: options.tagsMax ?? LIMITS.tagsMax,
+    allowDelete: options.allowDelete ?? LIMITS.allowDelete,
   }
   const handle = (request: FastifyRequest, reply: FastifyReply) =>
     serve(options.backend, limits, request, reply)
@@ -105,11 +108,16 @@ async function route(exchange: Exchange, path: RegistryPath): Promise<void> {
       if (method === 'GET') return getManifest(exchange, path.repository, path.reference)
       if (method === 'HEAD') return headManifest(exchange, path.repository, path.reference)
       if (method === 'PUT') return putManifest(exchange, path.repository, path.reference)
-      throw unsupported(exchange, 'GET, HEAD, PUT')
+      if (method === 'DELETE') return deleteManifest(exchange, path.repository, path.reference)
+      throw unsupported(exchange, 'GET, HEAD, PUT, DELETE')
+    case 'referrers':
+      if (method === 'GET') return listReferrers(exchange, path.repository, path.digest)
+      throw unsupported(exchange, 'GET')
     case 'blob':
       if (method === 'GET') return getBlob(exchange, path.repository, path.digest)
       if (method === 'HEAD') return headBlob(exchange, path.repository, path.digest)
-      throw unsupported(exchange, 'GET, HEAD')
+      if (method === 'DELETE') return deleteBlob(exchange, path.repository, path.digest)
+      throw unsupported(exchange, 'GET, HEAD, DELETE')
     case 'uploads':
       if (method === 'POST') return postUpload(exchange, path.repository)
       throw unsupported(exchange, 'POST')

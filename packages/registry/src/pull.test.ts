@@ -80,9 +80,28 @@ describe('a blob', () => {
     expect(await codeOf(answer)).toBe('RANGE_INVALID')
   })
 
-  test('several ranges, malformed ones and one for another entity are answered with the whole', async () => {
+  test('several ranges come as parts, each with its place', async () => {
+    const answer = await get(blob, { range: 'bytes=0-9, 500000-500004,-3' })
+    expect(answer.status).toBe(206)
+    const boundary = /^multipart\/byteranges; boundary=(\w+)$/.exec(answer.headers.get('content-type')!)![1]
+    const body = Buffer.from(await bytesOf(answer))
+    expect(body.length).toBe(Number(answer.headers.get('content-length')))
+    const parts = body.toString('latin1').split(`\r\n--${boundary}`)
+    expect(parts.shift()).toBe('')
+    expect(parts.pop()).toBe('--\r\n')
+    const spans = [[0, 10] as const, [500_000, 500_005] as const, [999_997, 1_000_000] as const]
+    expect(parts).toHaveLength(spans.length)
+    for (const [index, [start, end]] of spans.entries()) {
+      const [head, bytes] = parts[index]!.split('\r\n\r\n')
+      expect(head).toContain('Content-Type: application/octet-stream')
+      expect(head).toContain(`Content-Range: bytes ${start}-${end - 1}/1000000`)
+      expect(Buffer.from(bytes!, 'latin1')).toEqual(Buffer.from(content.subarray(start, end)))
+    }
+  })
+
+  test('malformed ranges, ones for another entity and more than the whole are answered with the whole', async () => {
     for (const headers of [
-      { range: 'bytes=0-1,5-6' },
+      { range: 'bytes=0-,0-,0-' },
       { range: 'lines=1-2' },
       { range: 'bytes=0-1', 'if-range': '"x"' },
     ]) {

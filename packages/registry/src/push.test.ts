@@ -122,13 +122,17 @@ describe('a blob arrives', () => {
     const mount = (query: string) => send(`/v2/target/blobs/uploads/?${query}`, 'POST')
     for (const query of [
       `mount=${digest}&from=nobody`,
-      `mount=${digest}`,
+      `mount=${sha256('nowhere')}`,
       `mount=${digest}&from=../source`,
       'mount=x&from=source',
     ]) {
       expect((await mount(query)).status).toBe(202)
       expect((await send(`/v2/target/blobs/${digest}`, 'HEAD')).status).toBe(404)
     }
+    // Without a source the registry may look for one itself.
+    const anonymous = await send(`/v2/other/blobs/uploads/?mount=${digest}`, 'POST')
+    expect(anonymous.status).toBe(201)
+    await expectStored('other')
     const mounted = await mount(`mount=${digest}&from=source`)
     expect(mounted.status).toBe(201)
     expect(mounted.headers.get('docker-content-digest')).toBe(digest)
@@ -320,6 +324,19 @@ describe('a manifest', () => {
     const answer = await putManifest(registry.url, 'app', first.digest, first.manifest)
     expect(answer.status).toBe(201)
     expect(answer.headers.get('location')).toBe(`/v2/app/manifests/${first.digest}`)
+  })
+
+  test('pushed by digest is given the tags of the query', async () => {
+    const { manifest, digest: of } = await pushImage(registry.url, 'app', 'v1', 'one')
+    const answer = await send(`/v2/app/manifests/${of}?tag=a&tag=b&tag=a`, 'PUT', manifest, {
+      'content-type': 'application/vnd.oci.image.manifest.v1+json',
+    })
+    expect(answer.status).toBe(201)
+    expect(answer.headers.get('oci-tag')).toBe('a, b')
+    for (const tag of ['a', 'b'])
+      expect((await send(`/v2/app/manifests/${tag}`, 'HEAD')).headers.get('docker-content-digest')).toBe(of)
+    const wrong = await send(`/v2/app/manifests/${of}?tag=${'x'.repeat(129)}`, 'PUT', manifest)
+    expect(await codeOf(wrong)).toBe('TAG_INVALID')
   })
 
   test('an index may come before its children', async () => {

@@ -28,6 +28,7 @@ async function serve(length: number, readBlob: ReadBlob, plugin: RegistryServerI
   const backend: RegistryBackend = {
     tags: async () => undefined,
     hasRepository: async () => true,
+    referrers: async () => ({ referrers: [] }),
     manifest: async () => undefined,
     blobStat: async () => ({ digest, length }),
     readBlob: (_repository, _digest, range, signal) => readBlob(range, signal),
@@ -184,6 +185,7 @@ describe('an upload', () => {
         tags: images.tags.bind(images),
         hasRepository: images.hasRepository.bind(images),
         manifest: images.manifest.bind(images),
+        referrers: images.referrers.bind(images),
         blobStat: images.blobStat.bind(images),
         readBlob: images.readBlob.bind(images),
         push: push as RegistryPush,

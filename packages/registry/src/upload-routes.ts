@@ -85,8 +85,8 @@ async function mount(
   repository: string,
 ): Promise<Digest | undefined> {
   const digest = tryParseDigest(query.get('mount') ?? '')
-  const from = query.get('from') ?? ''
-  if (digest === undefined || !isRepositoryName(from)) return undefined
+  const from = query.get('from') ?? undefined
+  if (digest === undefined || (from !== undefined && !isRepositoryName(from))) return undefined
   return (await push.mountBlob(repository, digest, from))?.digest
 }
 

@@ -52,7 +52,7 @@ export class Resolver {
   async #resolveBlob({ repository, blob, peerId }: Question): Promise<Resolution | undefined> {
     const digest = tryParseDigest(blob ?? '')
     if (digest === undefined) return undefined
-    const stat = await this.#parts.images.blobStat(repository, digest)
+    const stat = await this.#parts.images.blobStat(repository, digest, 'pull')
     return stat === undefined ? undefined : { manifests: [], blobs: await this.#blobs([digest], peerId) }
   }
 

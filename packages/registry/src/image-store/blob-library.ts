@@ -1,6 +1,10 @@
 /**
  * Blobs in the object store, whatever repository they belong to: records, metainfo, and how a new one is published.
- * Records and metainfo never change once written, so they are kept in memory for a while.
+ * Metainfo never changes once written; of records only what garbage collection writes does. Both are kept in memory for a
+ * while.
+ *
+ * A record is only changed by conditional writes, so that of a push and a collection that meet on one blob exactly one is
+ * first, and the other sees it (`garbage-collection.ts`).
  */
 import {
   type Digest,
@@ -30,18 +34,34 @@ export interface BlobMetainfo {
 
 /** How long another replica's deletion may go unseen. */
 const AGE_MS_MAX = 60_000
+/** Whoever loses a race for a record looks again; so many races in a row are something else. */
+const ATTEMPTS_MAX = 8
 /** A record takes some hundred bytes. */
 const RECORDS_MAX = 8_192
 /** Most metainfo is below 30 KB. */
 const METAINFO_BYTES_KEPT_MAX = 16 * 1024 * 1024
 
+/** A record as it was read, with the tag that a conditional write needs. */
+export interface StoredBlob {
+  readonly record: BlobRecord
+  readonly etag: string
+}
+
 export class BlobLibrary {
   readonly #objects: ObjectStore
-  readonly #records: RecentValues<BlobRecord>
+  readonly #nowMs: () => number
+  readonly #leaseMs: number
+  readonly #records: RecentValues<StoredBlob>
   readonly #metainfos: RecentValues<BlobMetainfo>
 
-  constructor({ objects, nowMs }: { objects: ObjectStore; nowMs: () => number }) {
+  /** @param init.leaseMs age from which a lease is renewed: half of what garbage collection waits */
+  constructor(
+    { objects, nowMs }: { objects: ObjectStore; nowMs: () => number },
+    { leaseMs }: { leaseMs: number },
+  ) {
     this.#objects = objects
+    this.#nowMs = nowMs
+    this.#leaseMs = leaseMs
     this.#records = new RecentValues({ weightMax: RECORDS_MAX, ageMsMax: AGE_MS_MAX, nowMs })
     this.#metainfos = new RecentValues({
       weightMax: METAINFO_BYTES_KEPT_MAX,
@@ -52,8 +72,25 @@ export class BlobLibrary {
   }
 
   /** @returns undefined when there is no such blob */
-  record(digest: Digest): Promise<BlobRecord | undefined> {
-    return this.#records.get(digest, () => this.#readRecord(digest))
+  async record(digest: Digest): Promise<BlobRecord | undefined> {
+    return (await this.#records.get(digest, () => this.#readLive(digest)))?.record
+  }
+
+  /**
+   * Promises whoever asks that the blob stays for a while: they are about to rely on it.
+   * @returns undefined when there is no such blob
+   */
+  async lease(digest: Digest): Promise<BlobRecord | undefined> {
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+      const stored = await this.#records.get(digest, () => this.#readLive(digest))
+      if (stored === undefined) return undefined
+      const { condemnedAtMs, ...record } = stored.record
+      const isLeased = condemnedAtMs === undefined && record.leasedAtMs > this.#nowMs() - this.#leaseMs
+      if (isLeased) return record
+      const leased = { ...record, leasedAtMs: this.#nowMs() }
+      if (await this.replace(digest, stored.etag, leased)) return leased
+    }
+    throw new Error(`the record of ${digest} changed ${ATTEMPTS_MAX} times while it was leased`)
   }
 
   metainfo(digest: Digest): Promise<BlobMetainfo | undefined> {
@@ -76,41 +113,85 @@ export class BlobLibrary {
    * is deleted and the other's is used: both succeed.
    */
   async publish(blob: HashedBlob, contentKey: string): Promise<BlobRecord> {
-    const info = encodeInfo(blob.metainfo)
-    const record: BlobRecord = { length: blob.length, contentKey, infoHash: infoHashOf(blob.metainfo) }
+    const { digest, length, metainfo } = blob
+    const infoHash = infoHashOf(metainfo)
+    const record: BlobRecord = { length, contentKey, infoHash, leasedAtMs: this.#nowMs() }
     // Deterministic in the blob's bytes: whoever writes these writes the same. They come before the record, so that a
     // blob that can be seen has them.
+    const putMetainfo = async (precondition?: { ifAbsent: true }) => {
+      await this.#objects.put(keys.torrent(digest), encodeInfo(metainfo), precondition)
+      await this.#objects.put(keys.swarm(infoHash), Buffer.from(digest), precondition)
+    }
     try {
-      await this.#objects.put(keys.torrent(blob.digest), info, { ifAbsent: true })
-      await this.#objects.put(keys.swarm(record.infoHash), Buffer.from(blob.digest), { ifAbsent: true })
+      await putMetainfo({ ifAbsent: true })
     } catch (error) {
       await this.#objects.delete(contentKey)
       throw error
     }
-    const winner = await this.#create(blob.digest, record)
-    this.#records.set(blob.digest, winner)
-    this.#metainfos.set(blob.digest, { metainfo: blob.metainfo, infoHash: record.infoHash })
+    const { winner, isRevived } = await this.#create(digest, record)
+    // What is left of a removed blob may be going away at this moment.
+    if (isRevived) await putMetainfo()
+    this.#metainfos.set(digest, { metainfo, infoHash })
     if (winner.contentKey !== contentKey) await this.#objects.delete(contentKey)
     return winner
   }
 
-  async #create(digest: Digest, record: BlobRecord): Promise<BlobRecord> {
+  // What garbage collection needs.
+
+  /** Reads past everything that is remembered. */
+  async readRecord(digest: Digest): Promise<StoredBlob | undefined> {
+    const key = keys.blob(digest)
+    const object = await this.#objects.read(key)
+    if (object === undefined) return undefined
+    const bytes = await readWhole(key, object, RECORD_BYTES_MAX)
+    return { record: decodeBlobRecord(key, bytes), etag: object.etag }
+  }
+
+  /** @returns false when somebody else changed the record since it had this tag */
+  async replace(digest: Digest, etag: string, record: BlobRecord): Promise<boolean> {
+    const outcome = await this.#objects.put(keys.blob(digest), encodeBlobRecord(record), { ifMatch: etag })
+    if (outcome.kind === 'stored' && record.removedAtMs === undefined)
+      this.#records.set(digest, { record, etag: outcome.etag })
+    else this.#records.delete(digest)
+    return outcome.kind === 'stored'
+  }
+
+  forget(digest: Digest): void {
+    this.#records.delete(digest)
+    this.#metainfos.delete(digest)
+  }
+
+  async #readLive(digest: Digest): Promise<StoredBlob | undefined> {
+    const stored = await this.readRecord(digest)
+    return stored?.record.removedAtMs === undefined ? stored : undefined
+  }
+
+  async #create(
+    digest: Digest,
+    record: BlobRecord,
+  ): Promise<{ readonly winner: BlobRecord; readonly isRevived: boolean }> {
     const outcome = await this.#objects
       .put(keys.blob(digest), encodeBlobRecord(record), { ifAbsent: true })
       // The write may have happened although its answer was lost, or may happen yet: the content stays in any case.
       .catch((error: unknown) => ({ kind: 'unclear' as const, error }))
-    if (outcome.kind === 'stored') return record
-    const existing = await this.#readRecord(digest)
-    if (existing !== undefined) return existing
-    throw outcome.kind === 'unclear'
-      ? outcome.error
-      : new Error(`the record of ${digest} vanished while it was written`)
-  }
-
-  async #readRecord(digest: Digest): Promise<BlobRecord | undefined> {
-    const key = keys.blob(digest)
-    const bytes = await this.#readSmall(key, RECORD_BYTES_MAX)
-    return bytes && decodeBlobRecord(key, bytes)
+    if (outcome.kind === 'stored') {
+      this.#records.set(digest, { record, etag: outcome.etag })
+      return { winner: record, isRevived: false }
+    }
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+      this.#records.delete(digest)
+      const leased = await this.lease(digest)
+      if (leased !== undefined) return { winner: leased, isRevived: false }
+      const removed = await this.readRecord(digest)
+      if (outcome.kind === 'unclear' && removed === undefined) throw outcome.error
+      const isStored =
+        removed === undefined
+          ? (await this.#objects.put(keys.blob(digest), encodeBlobRecord(record), { ifAbsent: true }))
+              .kind === 'stored'
+          : removed.record.removedAtMs !== undefined && (await this.replace(digest, removed.etag, record))
+      if (isStored) return { winner: record, isRevived: true }
+    }
+    throw new Error(`the record of ${digest} changed ${ATTEMPTS_MAX} times while it was written`)
   }
 
   async #readSmall(key: string, bytesMax: number): Promise<Uint8Array | undefined> {

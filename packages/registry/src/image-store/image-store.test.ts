@@ -68,7 +68,7 @@ describe('a pushed blob', () => {
   test('is there after a restart, and its range is read', async () => {
     await push(create())
     const restarted = create()
-    expect(await restarted.blobStat('app', digest)).toEqual({ digest, length: content.length })
+    expect(await restarted.blobStat('app', digest, 'pull')).toEqual({ digest, length: content.length })
     expect(await readAll(restarted.readBlob('app', digest, { start: 100, end: 70_000 }, signal))).toEqual(
       content.subarray(100, 70_000),
     )
@@ -112,7 +112,7 @@ describe('the same blob pushed twice', () => {
     await push(images, 'second')
     expect(objects.keys('content/')).toEqual(['content/upload-0'])
     expect(objects.openWriters).toBe(0)
-    expect(await images.blobStat('second', digest)).toBeDefined()
+    expect(await images.blobStat('second', digest, 'pull')).toBeDefined()
   })
 
   test('at once, by two replicas: both succeed, one content stays, and it is the one that the record names', async () => {
@@ -146,7 +146,7 @@ describe('when the store fails', () => {
       await expect(push(images)).rejects.toThrow('down')
       objects.fault = () => {}
       expect(objects.openWriters).toBe(0)
-      expect(await create().blobStat('app', digest)).toBeUndefined()
+      expect(await create().blobStat('app', digest, 'pull')).toBeUndefined()
       await push(images)
       const images2 = create()
       expect(
@@ -275,7 +275,7 @@ describe('requests to the origin', () => {
     const pull = async () => {
       const found = await images.manifest('app', { kind: 'tag', tag: 'v1' })
       expect(found?.bytes).toEqual(manifest)
-      expect(await images.blobStat('app', digest)).toBeDefined()
+      expect(await images.blobStat('app', digest, 'pull')).toBeDefined()
       expect(await images.metainfo(digest)).toBeDefined()
     }
     const total = () => Object.values(objects.calls).reduce((sum, count) => sum + count, 0)

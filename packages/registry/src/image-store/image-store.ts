@@ -5,23 +5,27 @@
  * conditional create, after its metainfo is there. The object store is the database; everything held here can be lost.
  */
 import { type Digest, digestAlgorithm } from '@shoal/core'
-import { OciError } from '@shoal/oci'
+import { OciError, referrerOf } from '@shoal/oci'
 import type { ByteRange, ObjectStore } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type {
   BlobStat,
   Manifest,
-  ManifestStat,
   Reference,
+  ReferrersPage,
   RegistryBackend,
   RegistryPush,
+  RegistryRemove,
+  StoredManifest,
   TagsPage,
   UploadChunk,
   UploadStatus,
 } from '../backend.ts'
+import { readManifest } from '../manifest-text.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 import { BlobLibrary, type BlobMetainfo } from './blob-library.ts'
 import { checkManifest } from './manifest-check.ts'
+import { Referrers } from './referrers.ts'
 import { Repositories } from './repositories.ts'
 import type { UploadSession } from './upload-session.ts'
 import { type UploadLimits, UploadSessions } from './upload-sessions.ts'
@@ -38,23 +42,43 @@ export interface ImageStoreParts {
   readonly onBlobStored?: (stat: BlobStat, blob: BlobMetainfo) => void
 }
 
-const LIMITS: UploadLimits = { uploadsMax: 128, uploadIdleMs: 60 * 60 * 1000 }
+export interface ImageStoreLimits extends UploadLimits {
+  /**
+   * How long garbage collection keeps what nothing refers to. Longer than the longest push takes from its first blob to its
+   * manifest.
+   */
+  readonly graceMs: number
+}
 
-export class ImageStore implements RegistryBackend, RegistryPush {
+const LIMITS: ImageStoreLimits = {
+  uploadsMax: 128,
+  uploadIdleMs: 60 * 60 * 1000,
+  graceMs: 24 * 60 * 60 * 1000,
+}
+
+export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove {
   readonly push: RegistryPush = this
+  readonly remove: RegistryRemove = this
   readonly #blobs: BlobLibrary
   readonly #repositories: Repositories
+  readonly #referrers: Referrers
   readonly #uploads: UploadSessions
-  readonly #limits: UploadLimits
+  readonly #limits: ImageStoreLimits
   #sweeping: NodeJS.Timeout | undefined
 
   constructor(
     private readonly parts: ImageStoreParts,
-    limits: Partial<UploadLimits> = {},
+    limits: Partial<ImageStoreLimits> = {},
   ) {
     this.#limits = { ...LIMITS, ...limits }
-    this.#blobs = new BlobLibrary(parts)
-    this.#repositories = new Repositories(parts)
+    this.#blobs = new BlobLibrary(parts, { leaseMs: this.#limits.graceMs / 2 })
+    const repositories = new Repositories(parts)
+    this.#repositories = repositories
+    this.#referrers = new Referrers({
+      objects: parts.objects,
+      manifestDigests: (name) => repositories.manifestDigests(name),
+      manifest: (name, digest) => repositories.manifest(name, digest),
+    })
     this.#uploads = new UploadSessions(parts, this.#limits)
   }
 
@@ -120,10 +144,23 @@ export class ImageStore implements RegistryBackend, RegistryPush {
     return digest && (await this.#repositories.manifest(repository, digest))
   }
 
-  async blobStat(repository: string, digest: Digest): Promise<BlobStat | undefined> {
+  async blobStat(
+    repository: string,
+    digest: Digest,
+    purpose: 'look' | 'pull',
+  ): Promise<BlobStat | undefined> {
     if (!(await this.#repositories.hasBlob(repository, digest))) return undefined
-    const record = await this.#blobs.record(digest)
+    // Who only looks is about to push an image that needs the blob, and will not send it if it is here.
+    const record = await (purpose === 'look' ? this.#blobs.lease(digest) : this.#blobs.record(digest))
     return record && { digest, length: record.length }
+  }
+
+  referrers(
+    repository: string,
+    subject: Digest,
+    query: { readonly artifactType?: string; readonly after?: string },
+  ): Promise<ReferrersPage> {
+    return this.#referrers.page(repository, subject, query)
   }
 
   async *readBlob(
@@ -132,7 +169,7 @@ export class ImageStore implements RegistryBackend, RegistryPush {
     range: ByteRange,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    const stat = await this.blobStat(repository, digest)
+    const stat = await this.blobStat(repository, digest, 'pull')
     if (stat === undefined) throw blobUnknown(digest)
     if (this.parts.readBlob !== undefined) yield* this.parts.readBlob(stat, range, signal)
     else yield* this.readContent(digest, range, signal)
@@ -195,10 +232,16 @@ export class ImageStore implements RegistryBackend, RegistryPush {
     return true
   }
 
-  async mountBlob(repository: string, digest: Digest, from: string): Promise<BlobStat | undefined> {
-    const stat = await this.blobStat(from, digest)
-    if (stat !== undefined) await this.#repositories.linkBlob(repository, digest)
-    return stat
+  async mountBlob(
+    repository: string,
+    digest: Digest,
+    from: string | undefined,
+  ): Promise<BlobStat | undefined> {
+    if (from !== undefined && !(await this.#repositories.hasBlob(from, digest))) return undefined
+    const record = await this.#blobs.lease(digest)
+    if (record === undefined) return undefined
+    await this.#repositories.linkBlob(repository, digest)
+    return { digest, length: record.length }
   }
 
   async putManifest(
@@ -206,17 +249,55 @@ export class ImageStore implements RegistryBackend, RegistryPush {
     reference: Reference,
     mediaType: string,
     bytes: Uint8Array,
-  ): Promise<ManifestStat> {
-    const manifest = await checkManifest(reference, mediaType, bytes, async (digest) => {
-      return (await this.blobStat(repository, digest)) !== undefined
+    tags: readonly string[] = [],
+  ): Promise<StoredManifest> {
+    const manifest = await checkManifest(reference, mediaType, bytes, async (blob) => {
+      return (await this.blobStat(repository, blob, 'look')) !== undefined
     })
+    const { digest, length, parsed } = manifest
+    const subject = parsed.subject?.digest
     await this.#repositories.putManifest(repository, manifest)
-    if (reference.kind === 'tag') await this.#repositories.putTag(repository, reference.tag, manifest.digest)
+    if (subject !== undefined)
+      await this.#referrers.add(repository, subject, referrerOf(parsed, digest, length))
+    for (const tag of reference.kind === 'tag' ? [reference.tag] : tags)
+      await this.#repositories.putTag(repository, tag, digest)
     this.parts.log.info(
-      { event: 'manifest-stored', repository, digest: manifest.digest, reference: labelOf(reference) },
+      { event: 'manifest-stored', repository, digest, reference: labelOf(reference) },
       'manifest stored',
     )
-    return { digest: manifest.digest, length: manifest.length, mediaType: manifest.mediaType }
+    return { digest, length, mediaType: manifest.mediaType, ...(subject === undefined ? {} : { subject }) }
+  }
+
+  // Content management.
+
+  async removeManifest(repository: string, reference: Reference): Promise<boolean> {
+    const isRemoved =
+      reference.kind === 'tag'
+        ? await this.#repositories.deleteTag(repository, reference.tag)
+        : await this.#removeByDigest(repository, reference.digest)
+    if (isRemoved)
+      this.parts.log.info(
+        { event: 'manifest-deleted', repository, reference: labelOf(reference) },
+        'manifest deleted',
+      )
+    return isRemoved
+  }
+
+  async removeBlob(repository: string, digest: Digest): Promise<boolean> {
+    const isThere = (await this.blobStat(repository, digest, 'pull')) !== undefined
+    await this.#repositories.unlinkBlob(repository, digest)
+    if (isThere) this.parts.log.info({ event: 'blob-deleted', repository, digest }, 'blob deleted')
+    return isThere
+  }
+
+  async #removeByDigest(repository: string, digest: Digest): Promise<boolean> {
+    const manifest = await this.#repositories.manifest(repository, digest)
+    if (manifest === undefined) return false
+    // Tags first: one that points to nothing is worse than a manifest without a tag.
+    await this.#repositories.deleteTagsOf(repository, digest)
+    const { subject } = readManifest(manifest.bytes, manifest.mediaType)
+    if (subject !== undefined) await this.#referrers.remove(repository, subject.digest, digest)
+    return this.#repositories.deleteManifest(repository, digest)
   }
 
   async #finish(repository: string, session: UploadSession, digest: Digest): Promise<BlobStat> {
@@ -224,7 +305,7 @@ export class ImageStore implements RegistryBackend, RegistryPush {
     // Known to be wrong before anything of it can be seen.
     if (hashed !== undefined && hashed.digest !== digest) throw digestInvalid(digest, hashed.digest)
     const stat =
-      hashed !== undefined && (await this.#blobs.record(digest)) !== undefined
+      hashed !== undefined && (await this.#blobs.lease(digest)) !== undefined
         ? await this.#keepExisting(session, hashed)
         : await this.#storeNew(session, hashed, digest)
     this.#uploads.forget(session)

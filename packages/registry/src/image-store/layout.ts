@@ -2,12 +2,15 @@
  * Where everything of an image lies in the object store. Pure.
  *
  * ```
- * blobs/<alg>/<ab>/<hex>                 JSON {version, length, contentKey, infoHash}: the blob exists, and where its bytes are
+ * blobs/<alg>/<ab>/<hex>                 JSON {version, length, contentKey, infoHash, leasedAtMs, condemnedAtMs, removedAtMs}: the
+ *                                        blob exists, where its bytes are, and whether they may go (`garbage-collection.ts`)
  * content/<upload id>                    the bytes, written once to the place where they stay
  * torrents/<alg>-<hex>                   the bencoded info dictionary
  * swarms/<info hash>                     the digest, so that a standard client's info hash is found after a restart
  * repos/<name>/_blobs/<alg>/<hex>        empty JSON: the repository has the blob; a digest alone grants nothing
  * repos/<name>/_manifests/<alg>/<hex>    one line of JSON {version, mediaType}, then the manifest as it came
+ * repos/<name>/_referrers/<alg>/<hex>/<alg>-<hex>   JSON {version, referrer}: what is attached to the manifest <hex>
+ * repos/<name>/_referrers/_indexed       JSON: every manifest of the repository that has a subject is listed there
  * repos/<name>/_tags/<tag>               JSON {version, digest, updatedAtMs}
  * ```
  *
@@ -15,6 +18,7 @@
  * there. Segments that begin with `_` cannot be a component of a repository name, so names never collide with them.
  */
 import { type Digest, digestAlgorithm, digestHex, ShoalError, torrentName, tryParseDigest } from '@shoal/core'
+import type { Referrer } from '@shoal/oci'
 
 const VERSION = 1
 /** A record is a few hundred bytes; whatever is longer is not one. */
@@ -36,6 +40,12 @@ export interface BlobRecord {
   readonly contentKey: string
   /** 40 hexadecimal digits. */
   readonly infoHash: string
+  /** When somebody was last told that the blob is here, or brought it: for a while from then on, nobody may remove it. */
+  readonly leasedAtMs: number
+  /** Nothing needed it when garbage was looked for; whoever needs it now takes this back. */
+  readonly condemnedAtMs?: number
+  /** There is no such blob any more; the record stays until nobody can be in the middle of replacing it. */
+  readonly removedAtMs?: number
 }
 
 export interface TagRecord {
@@ -54,26 +64,41 @@ export const keys = {
     `repos/${name}/_blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`,
   manifest: (name: string, digest: Digest) =>
     `repos/${name}/_manifests/${digestAlgorithm(digest)}/${digestHex(digest)}`,
+  manifests: (name: string) => `repos/${name}/_manifests/`,
+  referrers: (name: string, subject: Digest) =>
+    `repos/${name}/_referrers/${digestAlgorithm(subject)}/${digestHex(subject)}/`,
+  referrer: (name: string, subject: Digest, referrer: Digest) =>
+    `${keys.referrers(name, subject)}${torrentName(referrer)}`,
+  referrersIndexed: (name: string) => `repos/${name}/_referrers/_indexed`,
   tags: (name: string) => `repos/${name}/_tags/`,
   tag: (name: string, tag: string) => `repos/${name}/_tags/${tag}`,
 }
 
-export function encodeBlobRecord({ length, contentKey, infoHash }: BlobRecord): Uint8Array {
-  return encodeJson({ version: VERSION, length, contentKey, infoHash })
+export function encodeBlobRecord(record: BlobRecord): Uint8Array {
+  return encodeJson({ version: VERSION, ...record })
 }
 
 /** @throws StoredRecordInvalidError */
 export function decodeBlobRecord(key: string, bytes: Uint8Array): BlobRecord {
-  const { length, contentKey, infoHash } = decodeJson(key, bytes)
+  const { length, contentKey, infoHash, leasedAtMs, condemnedAtMs, removedAtMs } = decodeJson(key, bytes)
   const isRecord =
     Number.isSafeInteger(length) &&
     (length as number) >= 0 &&
     typeof contentKey === 'string' &&
     /^content\/[A-Za-z0-9_-]+$/.test(contentKey) &&
     typeof infoHash === 'string' &&
-    isInfoHash(infoHash)
+    isInfoHash(infoHash) &&
+    [leasedAtMs, condemnedAtMs, removedAtMs].every((at) => at === undefined || typeof at === 'number')
   if (!isRecord) throw new StoredRecordInvalidError(key)
-  return { length: length as number, contentKey, infoHash }
+  return {
+    length: length as number,
+    contentKey,
+    infoHash,
+    // Records of the first version had no lease: theirs has run out.
+    leasedAtMs: (leasedAtMs as number | undefined) ?? 0,
+    ...(condemnedAtMs === undefined ? {} : { condemnedAtMs: condemnedAtMs as number }),
+    ...(removedAtMs === undefined ? {} : { removedAtMs: removedAtMs as number }),
+  }
 }
 
 export function encodeTagRecord({ digest, updatedAtMs }: TagRecord): Uint8Array {
@@ -86,6 +111,17 @@ export function decodeTagRecord(key: string, bytes: Uint8Array): TagRecord {
   const parsed = typeof digest === 'string' ? tryParseDigest(digest) : undefined
   if (parsed === undefined || typeof updatedAtMs !== 'number') throw new StoredRecordInvalidError(key)
   return { digest: parsed, updatedAtMs }
+}
+
+export function encodeReferrer(referrer: Referrer): Uint8Array {
+  return encodeJson({ version: VERSION, referrer })
+}
+
+/** @throws StoredRecordInvalidError */
+export function decodeReferrer(key: string, bytes: Uint8Array): Referrer {
+  const { referrer } = decodeJson(key, bytes)
+  if (typeof referrer !== 'object' || referrer === null) throw new StoredRecordInvalidError(key)
+  return referrer as Referrer
 }
 
 export function encodeBlobLink(): Uint8Array {

@@ -1,6 +1,6 @@
 /** What a manifest must be before a repository keeps it. OCI distribution specification, "Pushing manifests". */
 import { type Digest, digestAlgorithm } from '@shoal/core'
-import { OciError, requiredBlobs } from '@shoal/oci'
+import { OciError, type ParsedManifest, requiredBlobs } from '@shoal/oci'
 import type { Manifest, Reference } from '../backend.ts'
 import { readManifest } from '../manifest-text.ts'
 import { contentDigest } from './content-digest.ts'
@@ -9,6 +9,10 @@ import { contentDigest } from './content-digest.ts'
 const LOOKUPS_MAX = 16
 /** Missing blobs that one answer names. */
 const MISSING_NAMED_MAX = 32
+
+export interface CheckedManifest extends Manifest {
+  readonly parsed: ParsedManifest
+}
 
 /**
  * @param mediaType of the Content-Type header; empty when there was none
@@ -19,7 +23,7 @@ export async function checkManifest(
   mediaType: string,
   bytes: Uint8Array,
   hasBlob: (digest: Digest) => Promise<boolean>,
-): Promise<Manifest> {
+): Promise<CheckedManifest> {
   const algorithm = reference.kind === 'digest' ? digestAlgorithm(reference.digest) : 'sha256'
   const digest = contentDigest(algorithm, bytes)
   if (reference.kind === 'digest' && reference.digest !== digest) {
@@ -33,7 +37,7 @@ export async function checkManifest(
     requiredBlobs(manifest).map((descriptor) => descriptor.digest),
     hasBlob,
   )
-  return { digest, length: bytes.length, mediaType: manifest.mediaType, bytes }
+  return { digest, length: bytes.length, mediaType: manifest.mediaType, bytes, parsed: manifest }
 }
 
 async function requireBlobs(

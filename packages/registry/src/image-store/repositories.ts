@@ -3,7 +3,7 @@
  * Manifests by digest never change and are kept in memory for a while; tags for a moment, so that a burst of nodes that
  * ask for one tag costs the store one read.
  */
-import type { Digest } from '@shoal/core'
+import { type Digest, tryParseDigest } from '@shoal/core'
 import { MANIFEST_BYTES_MAX } from '@shoal/oci'
 import { type ObjectStore, readWhole } from '@shoal/storage'
 import type { Manifest, TagsPage } from '../backend.ts'
@@ -28,6 +28,7 @@ const LINKS_KEPT_MAX = 32_768
 const MANIFEST_BYTES_KEPT_MAX = 32 * 1024 * 1024
 /** S3 gives at most so many keys at a time. */
 const LIST_KEYS_MAX = 1_000
+const READS_AT_ONCE = 16
 
 export class Repositories {
   readonly #objects: ObjectStore
@@ -66,6 +67,15 @@ export class Repositories {
     this.#links.set(key, true)
   }
 
+  /** @returns false when the repository did not have it */
+  async unlinkBlob(name: string, digest: Digest): Promise<boolean> {
+    const key = keys.blobLink(name, digest)
+    const isThere = (await this.#objects.stat(key)) !== undefined
+    await this.#objects.delete(key)
+    this.#links.delete(key)
+    return isThere
+  }
+
   async manifest(name: string, digest: Digest): Promise<Manifest | undefined> {
     const key = keys.manifest(name, digest)
     return this.#manifests.get(key, async () => {
@@ -79,6 +89,26 @@ export class Repositories {
   async putManifest(name: string, { digest, mediaType, bytes }: Manifest): Promise<void> {
     const key = keys.manifest(name, digest)
     await this.#objects.put(key, encodeManifest(mediaType, bytes), { ifAbsent: true })
+  }
+
+  /** @returns false when there was none */
+  async deleteManifest(name: string, digest: Digest): Promise<boolean> {
+    const key = keys.manifest(name, digest)
+    const isThere = (await this.#objects.stat(key)) !== undefined
+    await this.#objects.delete(key)
+    this.#manifests.delete(key)
+    return isThere
+  }
+
+  /** Every manifest of the repository, in the order of their keys. */
+  async *manifestDigests(name: string): AsyncGenerator<Digest> {
+    const prefix = keys.manifests(name)
+    for await (const page of this.#pages(prefix)) {
+      for (const key of page) {
+        const digest = tryParseDigest(key.slice(prefix.length).replace('/', ':'))
+        if (digest !== undefined) yield digest
+      }
+    }
   }
 
   async digestOfTag(name: string, tag: string): Promise<Digest | undefined> {
@@ -97,6 +127,33 @@ export class Repositories {
     this.#tags.delete(key)
   }
 
+  /** @returns false when there was none */
+  async deleteTag(name: string, tag: string): Promise<boolean> {
+    const key = keys.tag(name, tag)
+    const isThere = (await this.#objects.stat(key)) !== undefined
+    await this.#objects.delete(key)
+    this.#tags.delete(key)
+    return isThere
+  }
+
+  /** Removes every tag that points to the manifest. */
+  async deleteTagsOf(name: string, digest: Digest): Promise<void> {
+    const prefix = keys.tags(name)
+    for await (const page of this.#pages(prefix)) {
+      for (let first = 0; first < page.length; first += READS_AT_ONCE) {
+        const some = page.slice(first, first + READS_AT_ONCE)
+        await Promise.all(
+          some.map(async (key) => {
+            const stored = await this.#readSmall(key, RECORD_BYTES_MAX)
+            if (stored === undefined || decodeTagRecord(key, stored).digest !== digest) return
+            await this.#objects.delete(key)
+            this.#tags.delete(key)
+          }),
+        )
+      }
+    }
+  }
+
   /** In byte order. */
   async tags(name: string, { tagsMax, after }: { tagsMax: number; after?: string }): Promise<TagsPage> {
     const prefix = keys.tags(name)
@@ -112,6 +169,18 @@ export class Repositories {
       from = page.next
     } while (from !== undefined && tags.length <= tagsMax)
     return { tags: tags.slice(0, tagsMax), more: tags.length > tagsMax }
+  }
+
+  async *#pages(prefix: string): AsyncGenerator<readonly string[]> {
+    let after: string | undefined
+    do {
+      const page = await this.#objects.list(prefix, {
+        keysMax: LIST_KEYS_MAX,
+        ...(after === undefined ? {} : { after }),
+      })
+      yield page.keys
+      after = page.next
+    } while (after !== undefined)
   }
 
   async #readSmall(key: string, bytesMax: number): Promise<Uint8Array | undefined> {

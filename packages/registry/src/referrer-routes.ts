@@ -1,0 +1,34 @@
+/** `/v2/<name>/referrers/<digest>`. OCI distribution specification, "Listing Referrers". */
+import { MEDIA_TYPES, OciError, referrersIndex } from '@shoal/oci'
+import { digestOf, type Exchange } from './exchange.ts'
+
+const ARTIFACT_TYPE_LENGTH_MAX = 255
+/** What a page's `next` looks like. */
+const AFTER = /^[A-Za-z0-9:_-]{1,256}$/
+
+export async function listReferrers(
+  { backend, query, reply, signal }: Exchange,
+  repository: string,
+  digestText: string,
+): Promise<void> {
+  const subject = digestOf(digestText)
+  const artifactType = query.get('artifactType') ?? ''
+  const after = query.get('last') ?? ''
+  if (artifactType.length > ARTIFACT_TYPE_LENGTH_MAX || (after !== '' && !AFTER.test(after)))
+    throw new OciError('UNSUPPORTED', 'a parameter of the query is not one', { status: 400 })
+  const page = await backend.referrers(
+    repository,
+    subject,
+    { ...(artifactType === '' ? {} : { artifactType }), ...(after === '' ? {} : { after }) },
+    signal,
+  )
+  if (artifactType !== '') reply.header('oci-filters-applied', 'artifactType')
+  if (page.next !== undefined) {
+    const parameters = new URLSearchParams({
+      ...(artifactType === '' ? {} : { artifactType }),
+      last: page.next,
+    })
+    reply.header('link', `</v2/${repository}/referrers/${subject}?${parameters}>; rel="next"`)
+  }
+  reply.type(MEDIA_TYPES.ociIndex).send(referrersIndex(page.referrers))
+}
