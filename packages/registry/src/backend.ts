@@ -116,6 +116,8 @@ export interface UploadChunk {
   readonly blobBytes?: number
   /** Of the digest that the upload will be finished with, known with the last bytes. */
   readonly algorithm?: DigestAlgorithm
+  /** The request that brings these bytes finishes the upload as well. */
+  readonly isLast?: boolean
 }
 
 export interface RegistryPush {
@@ -125,7 +127,12 @@ export interface RegistryPush {
    */
   startUpload(
     repository: string,
-    init: { readonly bytesExpected?: number; readonly algorithm?: DigestAlgorithm },
+    init: {
+      readonly bytesExpected?: number
+      readonly algorithm?: DigestAlgorithm
+      /** The request that begins the upload also ends it; no other will be about it. */
+      readonly isOneRequest?: boolean
+    },
   ): Promise<UploadStatus>
   uploadStatus(repository: string, id: string): Promise<UploadStatus | undefined>
   /**

@@ -18,7 +18,9 @@ const GROWTH_MIB_MAX = 150
 /** Forgets content, remembers the small objects. */
 class ForgetfulObjectStore extends MapObjectStore {
   override async createWriter() {
-    return { write: async () => {}, complete: async () => {}, abort: async () => {} }
+    const checkpoint = async () => ({ bytes: 0, token: '' })
+    const nothing = async () => {}
+    return { write: nothing, complete: nothing, checkpoint, release: nothing, abort: nothing }
   }
 }
 

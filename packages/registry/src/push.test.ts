@@ -3,7 +3,7 @@
  * Method: the upload routes over real sockets; after each failure the store is looked at, key by key.
  */
 import { createHash } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually, openAndSend, rawExchange } from './testing/raw-http.ts'
 import {
   codeOf,
@@ -294,12 +294,28 @@ describe('uploads belong to the repository that began them', () => {
   test('their number is bounded', async () => {
     await registry.close()
     registry = await startRegistry({ limits: { uploadsMax: 2 } })
-    await begin()
-    const location = await begin()
+    // Those that rest are let go of, and found again.
+    const resting = [await begin(), await begin(), await begin()]
+    expect(registry.images.uploadCount).toBe(2)
+    let finish = () => {}
+    const held = new Promise<void>((resolve) => {
+      finish = resolve
+    })
+    const slowly = () =>
+      new ReadableStream({
+        async start(controller) {
+          controller.enqueue(content.subarray(0, 1_000))
+          await held
+          controller.close()
+        },
+      })
+    const sending = resting.slice(0, 2).map((location) => send(location, 'PATCH', slowly()))
+    const isTaken = async () => (await send('/v2/app/blobs/uploads/', 'POST')).status === 429
+    await vi.waitFor(async () => expect(await isTaken()).toBe(true))
     const answer = await send('/v2/app/blobs/uploads/', 'POST')
-    expect(answer.status).toBe(429)
     expect(await codeOf(answer)).toBe('TOOMANYREQUESTS')
-    await send(location, 'DELETE')
+    finish()
+    for (const sent of await Promise.all(sending)) expect(sent.status).toBe(202)
     await begin()
   })
 })

@@ -10,7 +10,7 @@ import {
   tryParseDigest,
 } from '@shoal/core'
 import { type ByteSpan, formatUploadRange, isRepositoryName, OciError, parseUploadRange } from '@shoal/oci'
-import type { RegistryPush, UploadStatus } from './backend.ts'
+import type { RegistryPush, UploadChunk, UploadStatus } from './backend.ts'
 import { digestOf, type Exchange, pushOf } from './exchange.ts'
 import { announcedBytes, hasBody, readBody } from './request-body.ts'
 
@@ -27,21 +27,20 @@ export async function postUpload(exchange: Exchange, repository: string): Promis
 }
 
 export async function patchUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
-  const push = pushOf(exchange)
-  const status = await findUpload(push, repository, id)
-  const appended = await append(exchange, push, repository, status, {})
+  const appended = await append(exchange, pushOf(exchange), repository, id, {})
   answerStatus(exchange, repository, appended, 202)
 }
 
 export async function putUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
   const push = pushOf(exchange)
   const digest = digestOf(exchange.query.get('digest'))
-  const status = await findUpload(push, repository, id)
   if (hasBody(exchange.request.raw)) {
+    const { received } = await findUpload(push, repository, id)
     const announced = announcedBytes(exchange.request.raw)
-    await append(exchange, push, repository, status, {
+    await append(exchange, push, repository, id, {
       algorithm: digestAlgorithm(digest),
-      ...(announced === undefined ? {} : { blobBytes: status.received + announced }),
+      isLast: true,
+      ...(announced === undefined ? {} : { blobBytes: received + announced }),
     })
   }
   const stat = await push.finishUpload(repository, id, digest)
@@ -64,6 +63,7 @@ async function postWholeBlob(exchange: Exchange, push: RegistryPush, repository:
   const bytesExpected = announcedBytes(raw) ?? (hasBody(raw) ? undefined : 0)
   const status = await push.startUpload(repository, {
     algorithm,
+    isOneRequest: true,
     ...(bytesExpected === undefined ? {} : { bytesExpected }),
   })
   try {
@@ -94,22 +94,22 @@ async function append(
   exchange: Exchange,
   push: RegistryPush,
   repository: string,
-  status: UploadStatus,
-  last: { readonly blobBytes?: number; readonly algorithm?: DigestAlgorithm },
+  id: string,
+  last: Omit<UploadChunk, 'startAt'>,
 ): Promise<UploadStatus> {
   const { raw } = exchange.request
   try {
     const span = contentRangeOf(exchange)
     const body = readBody(raw, exchange.limits.idleTimeoutMs)
     const exact = span === undefined ? body : exactly(body, span.end - span.start)
-    return await push.appendUpload(repository, status.id, exact, {
+    return await push.appendUpload(repository, id, exact, {
       ...last,
       ...(span === undefined ? {} : { startAt: span.start }),
     })
   } catch (error) {
     if (error instanceof OciError && error.code === 'RANGE_INVALID') {
-      const now = (await push.uploadStatus(repository, status.id)) ?? status
-      exchange.reply.headers(statusHeaders(repository, now))
+      const now = await push.uploadStatus(repository, id)
+      if (now !== undefined) exchange.reply.headers(statusHeaders(repository, now))
     }
     throw error
   }

@@ -5,10 +5,11 @@
  * A key cannot be another key's folder (`a` and `a/b`): the second is refused by the file system. Preconditions on
  * entity tags hold within this process: one seeder owns a folder, several share a bucket.
  */
-import { mkdir, open, rm, rmdir, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { codeOf, makeFolder, openStaged, publish } from './durable.ts'
 import { StorageUnavailableError } from './errors.ts'
+import { FilesystemWriter, type FilesystemWriterParts } from './filesystem-writer.ts'
 import { KeyLocks } from './key-locks.ts'
 import { checkKey } from './object-key.ts'
 import type {
@@ -20,21 +21,26 @@ import type {
   ObjectWriter,
   Precondition,
   PutOutcome,
+  WriterCheckpoint,
 } from './object-store.ts'
 import { walkKeys } from './walk-keys.ts'
 
 const READ_CHUNK_BYTES = 512 * 1024
 /** No key begins with it: segments have no `~`. */
 const STAGING = '~staging'
+/** Writers that may be resumed. */
+const CHECKPOINTS = '~checkpoints'
 
 export class FilesystemObjectStore implements ObjectStore {
   readonly #folder: string
   readonly #staging: string
+  readonly #checkpoints: string
   readonly #locks = new KeyLocks()
 
   constructor(init: { readonly folder: string }) {
     this.#folder = init.folder
     this.#staging = join(init.folder, STAGING)
+    this.#checkpoints = join(init.folder, CHECKPOINTS)
   }
 
   get description(): string {
@@ -47,6 +53,7 @@ export class FilesystemObjectStore implements ObjectStore {
       // What a process that died left half written.
       await rm(this.#staging, { recursive: true, force: true })
       await mkdir(this.#staging)
+      await makeFolder(this.#checkpoints)
     })
   }
 
@@ -94,33 +101,25 @@ export class FilesystemObjectStore implements ObjectStore {
   }
 
   async createWriter(key: string): Promise<ObjectWriter> {
-    const path = this.#path(key)
-    const staged = await this.#guard(`write ${key}`, () => openStaged(this.#staging))
-    let isOpen = true
-    const close = async () => {
-      if (!isOpen) return
-      isOpen = false
-      await staged.handle.close()
-    }
-    return {
-      write: (chunk) =>
-        this.#guard(`write ${key}`, async () => {
-          let written = 0
-          while (written < chunk.length) {
-            written += (await staged.handle.write(chunk, written, chunk.length - written)).bytesWritten
-          }
-        }),
-      complete: () =>
-        this.#guard(`write ${key}`, async () => {
-          await staged.handle.sync()
-          await close()
-          await this.#locks.run(key, () => publish(staged.path, path, { ifAbsent: false }))
-        }),
-      abort: async () => {
-        await close()
-        await rm(staged.path, { force: true })
-      },
-    }
+    return this.#guard(`write ${key}`, () => FilesystemWriter.create(this.#writerParts(key)))
+  }
+
+  async resumeWriter(key: string, checkpoint: WriterCheckpoint): Promise<ObjectWriter | undefined> {
+    return this.#guard(`write ${key}`, () => FilesystemWriter.resume(this.#writerParts(key), checkpoint))
+  }
+
+  async sweepWriters(beforeMs: number): Promise<number> {
+    return this.#guard('be swept', async () => {
+      let count = 0
+      for (const name of await readdir(this.#checkpoints)) {
+        const path = join(this.#checkpoints, name)
+        const found = await statOf(path)
+        if (found === undefined || found.modifiedAtMs >= beforeMs) continue
+        await rm(path, { force: true })
+        count++
+      }
+      return count
+    })
   }
 
   async delete(key: string): Promise<void> {
@@ -182,6 +181,16 @@ export class FilesystemObjectStore implements ObjectStore {
       if (codeOf(error) !== 'ENOENT') throw error
     }
     await this.#prune(dirname(folder))
+  }
+
+  #writerParts(key: string): FilesystemWriterParts {
+    const path = this.#path(key)
+    return {
+      stagingFolder: this.#staging,
+      checkpointFolder: this.#checkpoints,
+      publish: (staged) => this.#locks.run(key, () => publish(staged, path, { ifAbsent: false })),
+      guard: (work) => this.#guard(`write ${key}`, work),
+    }
   }
 
   #path(key: string): string {

@@ -8,6 +8,7 @@ import type {
   ObjectWriter,
   Precondition,
   PutOutcome,
+  WriterCheckpoint,
 } from './object-store.ts'
 
 export type ObjectOperation = 'stat' | 'read' | 'put' | 'write' | 'delete' | 'list'
@@ -63,15 +64,18 @@ export class MeteredObjectStore implements ObjectStore {
 
   async createWriter(key: string): Promise<ObjectWriter> {
     this.#meter.onRequest('write')
-    const writer = await this.#inner.createWriter(key)
-    return {
-      write: async (chunk) => {
-        await writer.write(chunk)
-        this.#meter.onWrittenBytes(chunk.length)
-      },
-      complete: () => writer.complete(),
-      abort: () => writer.abort(),
-    }
+    return this.#metered(await this.#inner.createWriter(key))
+  }
+
+  async resumeWriter(key: string, checkpoint: WriterCheckpoint): Promise<ObjectWriter | undefined> {
+    this.#meter.onRequest('write')
+    const writer = await this.#inner.resumeWriter(key, checkpoint)
+    return writer && this.#metered(writer)
+  }
+
+  sweepWriters(beforeMs: number): Promise<number> {
+    this.#meter.onRequest('list')
+    return this.#inner.sweepWriters(beforeMs)
   }
 
   delete(key: string): Promise<void> {
@@ -90,6 +94,19 @@ export class MeteredObjectStore implements ObjectStore {
 
   presign(key: string, validSeconds: number): Promise<string | undefined> {
     return this.#inner.presign(key, validSeconds)
+  }
+
+  #metered(writer: ObjectWriter): ObjectWriter {
+    return {
+      write: async (chunk) => {
+        await writer.write(chunk)
+        this.#meter.onWrittenBytes(chunk.length)
+      },
+      complete: () => writer.complete(),
+      checkpoint: () => writer.checkpoint(),
+      release: () => writer.release(),
+      abort: () => writer.abort(),
+    }
   }
 
   async *#counted(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -32,13 +32,25 @@ export type PutOutcome =
   | { readonly kind: 'stored'; readonly etag: string }
   | { readonly kind: 'precondition-failed' }
 
-/** A large object on its way in. `complete` makes it visible; until then nothing is. */
+/** What `resumeWriter` needs to go on; no secret. */
+export interface WriterCheckpoint {
+  /** Written so far. */
+  readonly bytes: number
+  /** The backend's own. */
+  readonly token: string
+}
+
+/** A large object on its way in. `complete` makes it visible; until then at most a beginning that was checkpointed is. */
 export interface ObjectWriter {
   /** Resolves when the writer can take more: await it before the next call. The bytes are the writer's until then. */
   write(chunk: Uint8Array): Promise<void>
   /** Makes the object visible under its key, replacing what was there. Zero bytes are an object as well. */
   complete(): Promise<void>
-  /** Forgets everything; safe to call at any time, also after a failure. */
+  /** Makes what was written last, for `resumeWriter` of this process or another. More can be written afterwards. */
+  checkpoint(): Promise<WriterCheckpoint>
+  /** Lets go of memory and files; what was checkpointed stays. Nothing can be written afterwards. */
+  release(): Promise<void>
+  /** Forgets everything, checkpoints too; safe to call at any time, also after a failure. */
   abort(): Promise<void>
 }
 
@@ -67,6 +79,17 @@ export interface ObjectStore {
   put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome>
   /** For objects of any size: memory stays bounded however long they are. */
   createWriter(key: string): Promise<ObjectWriter>
+  /**
+   * Goes on where a checkpoint was made; what was written after it is forgotten. One at a time.
+   * @returns undefined when it is gone: completed, aborted or swept
+   */
+  resumeWriter(key: string, checkpoint: WriterCheckpoint): Promise<ObjectWriter | undefined>
+  /**
+   * Removes what writers have left that were neither completed nor aborted.
+   * @param beforeMs writers that began, or last wrote, before this
+   * @returns how many
+   */
+  sweepWriters(beforeMs: number): Promise<number>
   /** Removing what is not there is no error. */
   delete(key: string): Promise<void>
   /** Keys that begin with `prefix`, in byte order, exclusive of `after`, at most `keysMax`. Never on a hot path. */

@@ -5,9 +5,11 @@
  * Entity tags are opaque: those of multipart or encrypted objects are no digest of anything.
  */
 import {
+  AbortMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
@@ -25,8 +27,9 @@ import type {
   ObjectWriter,
   Precondition,
   PutOutcome,
+  WriterCheckpoint,
 } from './object-store.ts'
-import { S3Writer } from './s3-writer.ts'
+import { S3Writer, type S3WriterParts } from './s3-writer.ts'
 
 export interface S3ObjectStoreInit {
   readonly bucket: string
@@ -156,10 +159,34 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async createWriter(key: string): Promise<ObjectWriter> {
-    return new S3Writer({
-      client: this.#client,
-      at: this.#at(key),
-      guard: (work) => this.#guard(`write ${key}`, work),
+    return new S3Writer(this.#writerParts(key))
+  }
+
+  async resumeWriter(key: string, checkpoint: WriterCheckpoint): Promise<ObjectWriter | undefined> {
+    // What is missing is seen by the writer; anything else has its name by then.
+    return this.#guard(`write ${key}`, () =>
+      S3Writer.resume({ ...this.#writerParts(key), guard: (work) => work() }, checkpoint),
+    )
+  }
+
+  async sweepWriters(beforeMs: number): Promise<number> {
+    return this.#guard('be swept', async () => {
+      const at = { Bucket: this.#init.bucket }
+      let count = 0
+      let markers = {}
+      for (;;) {
+        const page = await this.#client.send(
+          new ListMultipartUploadsCommand({ ...at, Prefix: this.#root, ...markers }),
+        )
+        for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+          if (Key === undefined || UploadId === undefined) continue
+          if (Initiated === undefined || Initiated.getTime() >= beforeMs) continue
+          await this.#client.send(new AbortMultipartUploadCommand({ ...at, Key, UploadId }))
+          count++
+        }
+        if (page.IsTruncated !== true) return count
+        markers = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+      }
     })
   }
 
@@ -209,6 +236,14 @@ export class S3ObjectStore implements ObjectStore {
   async #bareTag(key: string, tag: string | undefined): Promise<string | undefined> {
     if (!tag?.startsWith('"') || (await this.stat(key))?.etag !== tag) return undefined
     return tag.slice(1, -1)
+  }
+
+  #writerParts(key: string): S3WriterParts {
+    return {
+      client: this.#client,
+      at: this.#at(key),
+      guard: (work) => this.#guard(`write ${key}`, work),
+    }
   }
 
   get #root(): string {

@@ -60,15 +60,16 @@ export class BlobHasher {
   }
 
   /**
-   * @returns undefined when the piece length that follows from the length was not hashed for, since the length expected
+   * What the bytes so far are; more can be added afterwards.
+   * @returns undefined when the piece length that follows from their length was not hashed for, since the length expected
    * was another; the bytes must be read again then
    */
-  finish(): HashedBlob | undefined {
+  peek(): HashedBlob | undefined {
     const length = this.#length
     const pieceLength = pieceLengthFor(length)
     const pieces = this.#candidates.find((candidate) => candidate.pieceLength === pieceLength)
     if (pieces === undefined) return undefined
-    const digest = parseDigest(`${this.#algorithm}:${this.#whole.digest('hex')}`)
-    return { digest, length, metainfo: { digest, length, pieceLength, ...pieces.finish() } }
+    const digest = parseDigest(`${this.#algorithm}:${this.#whole.copy().digest('hex')}`)
+    return { digest, length, metainfo: { digest, length, pieceLength, ...pieces.peek() } }
   }
 }

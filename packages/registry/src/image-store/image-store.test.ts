@@ -35,6 +35,13 @@ async function push(images: ImageStore, repository = 'app', bytes = content) {
   return images.finishUpload(repository, id, sha256(bytes))
 }
 
+/** What a push of the content in one piece comes to. */
+async function atOnce() {
+  const images = create({ objects: new MapObjectStore() })
+  await push(images)
+  return (await images.metainfo(digest))!
+}
+
 async function readAll(chunks: AsyncIterable<Uint8Array>) {
   const parts: Uint8Array[] = []
   for await (const part of chunks) parts.push(part)
@@ -192,10 +199,10 @@ describe('when the store fails', () => {
 })
 
 describe('uploads', () => {
-  test('are swept when idle, one moment too late and not before', async () => {
+  test('are let go of when idle, and given up much later, one moment too late and not before', async () => {
     const images = new ImageStore(
       { objects, log, nowMs: () => nowMs, newId: () => 'id' },
-      { uploadIdleMs: 1_000 },
+      { uploadIdleMs: 1_000, uploadAbandonedMs: 5_000 },
     )
     await images.startUpload('app', {})
     await images.appendUpload('app', 'id', body())
@@ -206,7 +213,82 @@ describe('uploads', () => {
     await images.sweepUploads()
     expect(images.uploadCount).toBe(0)
     expect(objects.openWriters).toBe(0)
+    expect(objects.keys()).toEqual(['uploads/id'])
+    nowMs += 3_999
+    // Whoever sweeps need not have begun them.
+    const other = create()
+    await other.sweepUploads()
+    expect(objects.keys()).toEqual(['uploads/id'])
+    nowMs += 24 * 60 * 60 * 1000
+    await other.sweepUploads()
     expect(objects.keys()).toEqual([])
+    expect(objects.checkpoints).toBe(0)
+    expect(objects.openWriters).toBe(0)
+  })
+
+  test('are finished by another seeder without reading the bytes again', async () => {
+    const [first, second] = [create(), create()]
+    const { id } = await first.startUpload('app', {})
+    await first.appendUpload('app', id, body())
+    await first.stop()
+    expect(await second.uploadStatus('app', id)).toEqual({ id, received: content.length })
+    expect(await second.uploadStatus('other', id)).toBeUndefined()
+    const reads = objects.calls.chunk
+    await second.finishUpload('app', id, digest)
+    expect(objects.calls.chunk).toBe(reads)
+    expect(await readAll(second.readContent(digest, { start: 0, end: content.length }))).toEqual(content)
+    expect((await second.metainfo(digest))!.metainfo).toEqual((await atOnce()).metainfo)
+    expect(objects.keys('uploads/')).toEqual([])
+    expect(objects.checkpoints).toBe(0)
+  })
+
+  test('go from seeder to seeder with every request', async () => {
+    const seeders = [create(), create(), create()]
+    const { id } = await seeders[0]!.startUpload('app', {})
+    for (let offset = 0, turn = 1; offset < content.length; offset += 150_000, turn++) {
+      const chunk = content.subarray(offset, offset + 150_000)
+      const status = await seeders[turn % 3]!.appendUpload('app', id, body(chunk), { startAt: offset })
+      expect(status.received).toBe(offset + chunk.length)
+    }
+    await expect(seeders[0]!.appendUpload('app', id, body(), { startAt: 5 })).rejects.toThrow(
+      /does not begin/,
+    )
+    expect(await seeders[1]!.finishUpload('app', id, digest)).toEqual({ digest, length: content.length })
+    expect((await seeders[2]!.metainfo(digest))!.metainfo).toEqual((await atOnce()).metainfo)
+    for (const seeder of seeders) expect(await seeder.uploadStatus('app', id)).toBeUndefined()
+    expect(objects.openWriters).toBe(0)
+  })
+
+  test('of two seeders that go on with one at the same time the second is refused, and nothing is damaged', async () => {
+    const [first, second] = [create(), create()]
+    const { id } = await first.startUpload('app', {})
+    await first.appendUpload('app', id, body(content.subarray(0, 100_000)))
+    let go: () => void = () => {}
+    const held = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    async function* slowly() {
+      yield content.subarray(100_000, 200_000)
+      await held
+    }
+    const slow = first.appendUpload('app', id, slowly())
+    await second.appendUpload('app', id, body(content.subarray(100_000)))
+    go()
+    await expect(slow).rejects.toThrow(/another request has gone on/)
+    await second.finishUpload('app', id, digest)
+    expect(await readAll(second.readContent(digest, { start: 0, end: content.length }))).toEqual(content)
+  })
+
+  test('can be cancelled where they were not begun', async () => {
+    const [first, second] = [create(), create()]
+    const { id } = await first.startUpload('app', {})
+    await first.appendUpload('app', id, body())
+    expect(await second.cancelUpload('app', id)).toBe(true)
+    expect(await second.cancelUpload('app', id)).toBe(false)
+    expect(await first.uploadStatus('app', id)).toBeUndefined()
+    expect(objects.keys()).toEqual([])
+    expect(objects.checkpoints).toBe(0)
+    expect(objects.openWriters).toBe(0)
   })
 
   test('take one request at a time', async () => {

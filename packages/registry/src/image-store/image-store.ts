@@ -53,6 +53,7 @@ export interface ImageStoreLimits extends UploadLimits {
 const LIMITS: ImageStoreLimits = {
   uploadsMax: 128,
   uploadIdleMs: 60 * 60 * 1000,
+  uploadAbandonedMs: 24 * 60 * 60 * 1000,
   graceMs: 24 * 60 * 60 * 1000,
 }
 
@@ -84,18 +85,24 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
 
   /** Begins to sweep idle uploads. The object store is started and stopped by whoever made it. */
   async start(): Promise<void> {
-    this.#sweeping = setInterval(() => void this.sweepUploads(), this.#limits.uploadIdleMs / 4)
+    const sweep = () =>
+      this.sweepUploads().catch((err: unknown) =>
+        this.parts.log.warn({ event: 'sweep-failed', err }, 'uploads could not be swept; it is tried again'),
+      )
+    this.#sweeping = setInterval(() => void sweep(), this.#limits.uploadIdleMs / 4)
     this.#sweeping.unref()
   }
 
-  /** Drops every upload: they live in this process. */
+  /** Lets go of every upload; they can be gone on with after a restart. */
   async stop(): Promise<void> {
     clearInterval(this.#sweeping)
-    await this.#uploads.dropAll()
+    await this.#uploads.releaseAll()
   }
 
+  /** Lets go of uploads that rest, and gives up those that have rested for too long. */
   async sweepUploads(): Promise<void> {
-    await this.#uploads.sweep()
+    await this.#uploads.sweepHeld()
+    await this.#uploads.sweepAbandoned()
   }
 
   get uploadCount(): number {
@@ -189,9 +196,10 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
 
   async startUpload(
     repository: string,
-    init: { bytesExpected?: number; algorithm?: 'sha256' | 'sha512' },
+    init: { bytesExpected?: number; algorithm?: 'sha256' | 'sha512'; isOneRequest?: boolean },
   ): Promise<UploadStatus> {
-    const session = this.#uploads.begin(repository, {
+    const session = await this.#uploads.begin(repository, {
+      ...(init.isOneRequest === undefined ? {} : { isOneRequest: init.isOneRequest }),
       ...(init.algorithm === undefined ? {} : { algorithm: init.algorithm }),
       ...(init.bytesExpected === undefined ? {} : { blobBytes: init.bytesExpected }),
     })
@@ -199,7 +207,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   }
 
   async uploadStatus(repository: string, id: string): Promise<UploadStatus | undefined> {
-    return this.#uploads.get(repository, id)?.status
+    return (await this.#uploads.get(repository, id))?.status
   }
 
   async appendUpload(
@@ -208,14 +216,16 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     body: AsyncIterable<Uint8Array>,
     chunk: UploadChunk = {},
   ): Promise<UploadStatus> {
-    return this.#uploads.use(repository, id, async (session) => {
+    // Finished at once: nobody needs to find it as it is now.
+    const keep = chunk.isLast === true ? 'if-it-fails' : 'always'
+    return this.#uploads.use(repository, id, keep, async (session) => {
       await session.append(body, chunk)
       return session.status
     })
   }
 
   async finishUpload(repository: string, id: string, digest: Digest): Promise<BlobStat> {
-    return this.#uploads.use(repository, id, async (session) => {
+    return this.#uploads.use(repository, id, 'never', async (session) => {
       try {
         return await this.#finish(repository, session, digest)
       } catch (error) {
@@ -226,7 +236,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   }
 
   async cancelUpload(repository: string, id: string): Promise<boolean> {
-    const session = this.#uploads.get(repository, id)
+    const session = await this.#uploads.find(repository, id)
     if (session === undefined) return false
     await this.#uploads.drop(session)
     return true
@@ -308,7 +318,6 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       hashed !== undefined && (await this.#blobs.lease(digest)) !== undefined
         ? await this.#keepExisting(session, hashed)
         : await this.#storeNew(session, hashed, digest)
-    this.#uploads.forget(session)
     await this.#repositories.linkBlob(repository, digest)
     const blob = await this.#blobs.metainfo(digest)
     if (blob !== undefined) this.parts.onBlobStored?.(stat, blob)
@@ -333,6 +342,8 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       await this.parts.objects.delete(contentKey)
       throw error
     }
+    // Before anything points to the content: what is left of an upload may be removed with its content.
+    await this.#uploads.end(session)
     await this.#blobs.publish(blob, contentKey)
     return { digest, length: blob.length }
   }
@@ -343,7 +354,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     if (object === undefined) throw new Error(`the content ${contentKey} vanished while it was published`)
     const hasher = new BlobHasher({ algorithm: digestAlgorithm(digest), blobBytes: object.length })
     for await (const chunk of object.body) hasher.update(chunk)
-    const blob = hasher.finish()
+    const blob = hasher.peek()
     if (blob === undefined) throw new Error(`the content ${contentKey} changed while it was read`)
     return blob
   }

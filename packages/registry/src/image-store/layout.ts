@@ -5,6 +5,7 @@
  * blobs/<alg>/<ab>/<hex>                 JSON {version, length, contentKey, infoHash, leasedAtMs, condemnedAtMs, removedAtMs}: the
  *                                        blob exists, where its bytes are, and whether they may go (`garbage-collection.ts`)
  * content/<upload id>                    the bytes, written once to the place where they stay
+ * uploads/<upload id>                    an upload between two requests (`upload-record.ts`)
  * torrents/<alg>-<hex>                   the bencoded info dictionary
  * swarms/<info hash>                     the digest, so that a standard client's info hash is found after a restart
  * repos/<name>/_blobs/<alg>/<hex>        empty JSON: the repository has the blob; a digest alone grants nothing
@@ -25,6 +26,8 @@ const VERSION = 1
 export const RECORD_BYTES_MAX = 4_096
 /** The first line of a stored manifest. */
 export const MANIFEST_HEADER_BYTES_MAX = 1_024
+/** A writer's checkpoint is the longest that comes in one. */
+const JSON_LINE_BYTES_MAX = 16_384
 
 export class StoredRecordInvalidError extends ShoalError {
   readonly code = 'STORED_RECORD_INVALID'
@@ -57,6 +60,10 @@ export const keys = {
   blob: (digest: Digest) =>
     `blobs/${digestAlgorithm(digest)}/${digestHex(digest).slice(0, 2)}/${digestHex(digest)}`,
   content: (uploadId: string) => `content/${uploadId}`,
+  contents: 'content/',
+  upload: (uploadId: string) => `uploads/${uploadId}`,
+  uploads: 'uploads/',
+  blobs: 'blobs/',
   torrent: (digest: Digest) => `torrents/${torrentName(digest)}`,
   swarm: (infoHash: string) => `swarms/${infoHash}`,
   repository: (name: string) => `repos/${name}/_`,
@@ -129,16 +136,29 @@ export function encodeBlobLink(): Uint8Array {
 }
 
 export function encodeManifest(mediaType: string, bytes: Uint8Array): Uint8Array {
-  return Buffer.concat([encodeJson({ version: VERSION, mediaType }), Buffer.from('\n'), bytes])
+  return encodeJsonLine({ mediaType }, bytes)
 }
 
 /** @throws StoredRecordInvalidError */
 export function decodeManifest(key: string, stored: Uint8Array): { mediaType: string; bytes: Uint8Array } {
+  const { line, rest } = decodeJsonLine(key, stored)
+  if (typeof line.mediaType !== 'string') throw new StoredRecordInvalidError(key)
+  return { mediaType: line.mediaType, bytes: rest }
+}
+
+/** One line of JSON, then bytes of another kind. */
+export function encodeJsonLine(line: { readonly [key: string]: unknown }, rest: Uint8Array): Uint8Array {
+  return Buffer.concat([encodeJson({ version: VERSION, ...line }), Buffer.from('\n'), rest])
+}
+
+/** @throws StoredRecordInvalidError */
+export function decodeJsonLine(
+  key: string,
+  stored: Uint8Array,
+): { readonly line: { readonly [key: string]: unknown }; readonly rest: Uint8Array } {
   const lineEnd = stored.indexOf(0x0a)
-  if (lineEnd === -1 || lineEnd > MANIFEST_HEADER_BYTES_MAX) throw new StoredRecordInvalidError(key)
-  const { mediaType } = decodeJson(key, stored.subarray(0, lineEnd))
-  if (typeof mediaType !== 'string') throw new StoredRecordInvalidError(key)
-  return { mediaType, bytes: stored.subarray(lineEnd + 1) }
+  if (lineEnd === -1 || lineEnd > JSON_LINE_BYTES_MAX) throw new StoredRecordInvalidError(key)
+  return { line: decodeJson(key, stored.subarray(0, lineEnd)), rest: stored.subarray(lineEnd + 1) }
 }
 
 export function isInfoHash(text: string): boolean {

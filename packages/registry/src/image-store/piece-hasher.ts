@@ -21,10 +21,15 @@ export class PieceHasher {
     }
   }
 
-  /** Ends the last piece, which may be short. Nothing can be added afterwards. */
-  finish(): { piecesSha1: Uint8Array; piecesSha256: Uint8Array } {
-    if (this.#filled > 0) this.#endPiece()
-    return { piecesSha1: joined(this.#sha1), piecesSha256: joined(this.#sha256) }
+  /** The pieces so far, of which the last may be short; more can be added afterwards. */
+  peek(): { piecesSha1: Uint8Array; piecesSha256: Uint8Array } {
+    const last = this.#piece
+    return {
+      piecesSha1: joined(last === undefined ? this.#sha1 : [...this.#sha1, last.sha1.copy().digest()]),
+      piecesSha256: joined(
+        last === undefined ? this.#sha256 : [...this.#sha256, last.sha256.copy().digest()],
+      ),
+    }
   }
 
   #endPiece(): void {

@@ -1,12 +1,17 @@
 /**
  * One upload on its way into the store: bytes are hashed and written as they arrive, to the place where they will stay.
  * Nothing is visible before the upload is finished, and nothing stays when it fails.
+ *
+ * Between two requests what was received is checkpointed and recorded, so that this or another seeder can go on. The state
+ * of a hash cannot be moved: where the bytes so far are not the whole, whoever goes on in another process reads them again
+ * at the end.
  */
 import { type DigestAlgorithm, digestAlgorithm } from '@shoal/core'
 import { OciError } from '@shoal/oci'
-import type { ObjectStore, ObjectWriter } from '@shoal/storage'
+import type { ObjectStore, ObjectWriter, WriterCheckpoint } from '@shoal/storage'
 import type { UploadChunk, UploadStatus } from '../backend.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
+import type { UploadRecord } from './upload-record.ts'
 
 /** As long as metainfo can be: 65,536 pieces of 4 MiB, 52 bytes of hashes each. */
 const BLOB_BYTES_MAX = 256 * 1024 * 1024 * 1024
@@ -30,8 +35,14 @@ export class UploadSession {
   isBusy = false
   /** What was hashed is what was written; after a failure in between, the upload cannot go on. */
   isSound = true
+  /** Tag of the upload's record as this process last saw it; undefined for an upload of one request, which has none. */
+  recordTag: string | undefined
   #writer: ObjectWriter | undefined
   #hasher: BlobHasher | undefined
+  /** Where to go on, until something is written. */
+  #checkpoint: WriterCheckpoint | undefined
+  /** What the bytes up to the checkpoint are. */
+  #hashed: HashedBlob | undefined
   #isGone = false
   #sinceTurn = 0
 
@@ -40,6 +51,30 @@ export class UploadSession {
     readonly init: UploadSessionInit,
     public lastActiveAtMs: number,
   ) {}
+
+  /** An upload that another process, or this one before it was restarted, has begun. */
+  static resume(
+    objects: ObjectStore,
+    init: Pick<UploadSessionInit, 'id' | 'contentKey'>,
+    record: UploadRecord,
+    nowMs: number,
+  ): UploadSession {
+    const { repository, algorithm, blobBytes, received } = record
+    const session = new UploadSession(
+      objects,
+      {
+        ...init,
+        repository,
+        ...(algorithm === undefined ? {} : { algorithm }),
+        ...(blobBytes === undefined ? {} : { blobBytes }),
+      },
+      nowMs,
+    )
+    session.received = received
+    session.#checkpoint = record.checkpoint
+    session.#hashed = record.hashed
+    return session
+  }
 
   get status(): UploadStatus {
     return { id: this.init.id, received: this.received }
@@ -60,20 +95,49 @@ export class UploadSession {
   }
 
   /**
-   * What the bytes are. Nothing can be appended afterwards.
+   * What the bytes are.
    * @returns undefined when they were not hashed for what they turned out to be, and must be read again to know
    */
   hashed(algorithm: DigestAlgorithm): HashedBlob | undefined {
-    const hasher = this.#hasher ?? this.#createHasher({ algorithm, blobBytes: 0 })
-    const blob = hasher.finish()
+    if (this.received === 0) this.#hasher ??= this.#createHasher({ algorithm, blobBytes: 0 })
+    const blob = this.#hasher === undefined ? this.#hashed : this.#hasher.peek()
     return blob !== undefined && digestAlgorithm(blob.digest) === algorithm ? blob : undefined
+  }
+
+  /** Makes what was received last. */
+  async record(nowMs: number): Promise<UploadRecord> {
+    if (this.#writer !== undefined) {
+      this.isSound = false
+      this.#checkpoint = await this.#writer.checkpoint()
+      this.isSound = true
+      this.#hashed = this.#hasher?.peek()
+    }
+    const { repository, algorithm, blobBytes } = this.init
+    return {
+      repository,
+      received: this.received,
+      updatedAtMs: nowMs,
+      ...(algorithm === undefined ? {} : { algorithm }),
+      ...(blobBytes === undefined ? {} : { blobBytes }),
+      ...(this.#checkpoint === undefined ? {} : { checkpoint: this.#checkpoint }),
+      ...(this.#hashed === undefined ? {} : { hashed: this.#hashed }),
+    }
   }
 
   /** Makes the content visible under its key; nothing points to it yet. */
   async complete(): Promise<void> {
-    const writer = this.#writer ?? (await this.#createWriter())
+    const writer = this.#writer ?? (await this.#openWriter())
     await writer.complete()
     // Whole from here on: what becomes of it is no longer the writer's business.
+    this.#writer = undefined
+    this.#checkpoint = undefined
+  }
+
+  /** Lets go of what this process holds; what was recorded stays. */
+  async release(): Promise<void> {
+    this.#isGone = true
+    this.#hasher = undefined
+    await this.#writer?.release()
     this.#writer = undefined
   }
 
@@ -81,8 +145,12 @@ export class UploadSession {
   async abort(): Promise<void> {
     this.#isGone = true
     this.#hasher = undefined
-    await this.#writer?.abort()
+    const writer =
+      this.#writer ??
+      (this.#checkpoint && (await this.objects.resumeWriter(this.init.contentKey, this.#checkpoint)))
+    this.#checkpoint = undefined
     this.#writer = undefined
+    await writer?.abort()
   }
 
   async #take(slice: Uint8Array, chunk: UploadChunk): Promise<void> {
@@ -90,17 +158,18 @@ export class UploadSession {
       throw new OciError('SIZE_INVALID', `a blob may have ${BLOB_BYTES_MAX} bytes`, { status: 413 })
     }
     this.isSound = false
-    this.#hasher ??= this.#createHasher(chunk)
-    this.#hasher.update(slice)
-    // Created with the first byte: most uploads that are begun and not used never cost the store a request.
-    const writer = this.#writer ?? (await this.#createWriter())
+    if (this.received === 0) this.#hasher ??= this.#createHasher(chunk)
+    this.#hasher?.update(slice)
+    // Opened with the first byte: most uploads that are begun and not used never cost the store a request.
+    const writer = this.#writer ?? (await this.#openWriter())
     await writer.write(slice)
+    this.#hashed = undefined
     this.#sinceTurn += slice.length
     if (this.#sinceTurn >= TURN_BYTES) {
       this.#sinceTurn = 0
       await new Promise((resolve) => setImmediate(resolve))
     }
-    if (this.#isGone) throw new OciError('BLOB_UPLOAD_UNKNOWN', 'the upload was cancelled')
+    if (this.#isGone) throw cancelled()
     this.isSound = true
   }
 
@@ -112,13 +181,25 @@ export class UploadSession {
     })
   }
 
-  async #createWriter(): Promise<ObjectWriter> {
-    const writer = await this.objects.createWriter(this.init.contentKey)
+  async #openWriter(): Promise<ObjectWriter> {
+    const { contentKey } = this.init
+    const writer =
+      this.#checkpoint === undefined
+        ? await this.objects.createWriter(contentKey)
+        : await this.objects.resumeWriter(contentKey, this.#checkpoint)
+    if (writer === undefined) {
+      this.#checkpoint = undefined
+      throw new OciError('BLOB_UPLOAD_UNKNOWN', 'what was uploaded so far is gone; begin again')
+    }
     if (this.#isGone) {
       await writer.abort()
-      throw new OciError('BLOB_UPLOAD_UNKNOWN', 'the upload was cancelled')
+      throw cancelled()
     }
     this.#writer = writer
     return writer
   }
+}
+
+function cancelled(): OciError {
+  return new OciError('BLOB_UPLOAD_UNKNOWN', 'the upload was cancelled')
 }

@@ -1,19 +1,38 @@
 /**
- * The uploads that are under way in this process: bounded in number, one request at a time on each, swept when idle.
- * An upload's id works only in the repository where it was begun.
+ * The uploads that are under way: one request at a time on each. What is between two requests is recorded in the object
+ * store, so that an upload survives a restart and any replica can go on with it; what this process holds of it is bounded
+ * and can be let go.
+ *
+ * Two replicas that work on one upload at the same time are kept apart by the record's tag: the second to finish its
+ * request is refused. An upload's id works only in the repository where it was begun.
  */
 import { OciError } from '@shoal/oci'
-import type { ObjectStore } from '@shoal/storage'
+import { type ObjectStore, readWhole } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { isUploadId, keys } from './layout.ts'
+import {
+  decodeUploadRecord,
+  encodeUploadRecord,
+  UPLOAD_RECORD_BYTES_MAX,
+  type UploadRecord,
+} from './upload-record.ts'
 import { UploadSession, type UploadSessionInit } from './upload-session.ts'
 
 export interface UploadLimits {
-  /** Uploads at once; each may hold some MiB of buffers in the store's writer. */
+  /** Uploads that this process holds at once; each may have some MiB of buffers in the store's writer. */
   readonly uploadsMax: number
-  /** How long an upload may rest between two requests. */
+  /** How long this process holds an upload between two requests. */
   readonly uploadIdleMs: number
+  /** How long an upload may rest before it is given up, whoever began it. */
+  readonly uploadAbandonedMs: number
 }
+
+export interface UploadInit extends Pick<UploadSessionInit, 'algorithm' | 'blobBytes'> {
+  /** The request that begins it also ends it: nobody else will hear of it. */
+  readonly isOneRequest?: boolean
+}
+
+const LIST_KEYS_MAX = 1_000
 
 export class UploadSessions {
   readonly #sessions = new Map<string, UploadSession>()
@@ -28,15 +47,14 @@ export class UploadSessions {
     private readonly limits: UploadLimits,
   ) {}
 
+  /** Uploads that this process holds. */
   get count(): number {
     return this.#sessions.size
   }
 
   /** @throws OciError TOOMANYREQUESTS */
-  begin(repository: string, init: Pick<UploadSessionInit, 'algorithm' | 'blobBytes'>): UploadSession {
-    if (this.#sessions.size >= this.limits.uploadsMax) {
-      throw new OciError('TOOMANYREQUESTS', `${this.limits.uploadsMax} uploads are under way; try again`)
-    }
+  async begin(repository: string, { isOneRequest = false, ...init }: UploadInit): Promise<UploadSession> {
+    await this.#makeRoom()
     const id = this.parts.newId()
     const session = new UploadSession(
       this.parts.objects,
@@ -44,28 +62,75 @@ export class UploadSessions {
       this.parts.nowMs(),
     )
     this.#sessions.set(id, session)
+    if (isOneRequest) return session
+    try {
+      await this.#save(session)
+    } catch (error) {
+      this.#sessions.delete(session.init.id)
+      throw error
+    }
     return session
   }
 
-  get(repository: string, id: string): UploadSession | undefined {
-    const session = isUploadId(id) ? this.#sessions.get(id) : undefined
-    return session?.init.repository === repository ? session : undefined
+  /** @returns undefined when there is no such upload in this repository */
+  async get(repository: string, id: string): Promise<UploadSession | undefined> {
+    if (!isUploadId(id)) return undefined
+    const held = this.#sessions.get(id)
+    if (held !== undefined && held.init.repository !== repository) return undefined
+    // An upload of one request has no record, and nobody but that request knows it.
+    if (held?.isBusy === true) return held.recordTag === undefined ? undefined : held
+    const { objects } = this.parts
+    const key = keys.upload(id)
+    if (held !== undefined) {
+      if ((await objects.stat(key))?.etag === held.recordTag) return held
+      // Another replica went on with it, or ended it.
+      if (this.#sessions.get(id) === held && !held.isBusy) await this.#release(held)
+    }
+    const stored = await objects.read(key)
+    if (stored === undefined) return undefined
+    const record = decodeUploadRecord(key, await readWhole(key, stored, UPLOAD_RECORD_BYTES_MAX))
+    if (record.repository !== repository) return undefined
+    await this.#makeRoom()
+    return this.#sessions.get(id) ?? this.#hold(id, record, stored.etag)
+  }
+
+  /** As `get`, for those who may also mean an upload of one request. */
+  async find(repository: string, id: string): Promise<UploadSession | undefined> {
+    const held = this.#sessions.get(id)
+    if (held === undefined || held.recordTag !== undefined) return this.get(repository, id)
+    return held.init.repository === repository ? held : undefined
   }
 
   /**
-   * Runs `work` alone on the session.
+   * Runs `work` alone on the session, and records what came of it.
+   * @param keep when what was received is recorded
    * @throws OciError BLOB_UPLOAD_UNKNOWN, or BLOB_UPLOAD_INVALID (409) while another request works on it
    */
-  async use<T>(repository: string, id: string, work: (session: UploadSession) => Promise<T>): Promise<T> {
-    const session = this.get(repository, id)
+  async use<T>(
+    repository: string,
+    id: string,
+    keep: 'always' | 'if-it-fails' | 'never',
+    work: (session: UploadSession) => Promise<T>,
+  ): Promise<T> {
+    const session = await this.find(repository, id)
     if (session === undefined)
       throw new OciError('BLOB_UPLOAD_UNKNOWN', 'blob upload unknown to registry', { detail: { id } })
     if (session.isBusy) {
       throw new OciError('BLOB_UPLOAD_INVALID', 'another request is working on this upload', { status: 409 })
     }
     session.isBusy = true
+    const before = session.received
+    const record = async () => {
+      const isHeld = this.#sessions.get(id) === session && session.recordTag !== undefined
+      if (isHeld && session.isSound && session.received !== before) await this.#save(session)
+    }
     try {
-      return await work(session)
+      const result = await work(session)
+      if (keep === 'always') await record()
+      return result
+    } catch (error) {
+      if (keep !== 'never') await record()
+      throw error
     } finally {
       session.isBusy = false
       session.lastActiveAtMs = this.parts.nowMs()
@@ -75,36 +140,111 @@ export class UploadSessions {
 
   /** Ends the session and removes what it has written. */
   async drop(session: UploadSession): Promise<void> {
-    this.forget(session)
-    await session.abort().catch((err: unknown) => {
+    this.#sessions.delete(session.init.id)
+    try {
+      await session.abort()
+      await this.#deleteRecord(session)
+    } catch (err) {
       this.parts.log.warn(
         { event: 'upload-not-aborted', err, uploadId: session.init.id },
-        'upload could not be aborted; its content may stay',
+        'upload could not be aborted; its content stays until it is swept',
       )
-    })
-  }
-
-  /** Ends a session whose content stays. */
-  forget(session: UploadSession): void {
-    this.#sessions.delete(session.init.id)
-  }
-
-  /** Drops what nobody has touched for too long. A request under way has its own idle timeout. */
-  async sweep(): Promise<void> {
-    const before = this.parts.nowMs() - this.limits.uploadIdleMs
-    const idle = [...this.#sessions.values()].filter(
-      ({ isBusy, lastActiveAtMs }) => !isBusy && lastActiveAtMs < before,
-    )
-    for (const session of idle) {
-      this.parts.log.info(
-        { event: 'upload-dropped', uploadId: session.init.id, received: session.received },
-        'idle upload dropped',
-      )
-      await this.drop(session)
     }
   }
 
-  async dropAll(): Promise<void> {
-    await Promise.all([...this.#sessions.values()].map((session) => this.drop(session)))
+  /** Ends a session whose content stays. */
+  async end(session: UploadSession): Promise<void> {
+    this.#sessions.delete(session.init.id)
+    await this.#deleteRecord(session)
+  }
+
+  /** Lets go of what nobody has touched for a while. A request under way has its own idle timeout. */
+  async sweepHeld(): Promise<void> {
+    const before = this.parts.nowMs() - this.limits.uploadIdleMs
+    for (const session of [...this.#sessions.values()])
+      if (!session.isBusy && session.lastActiveAtMs < before) await this.#release(session)
+  }
+
+  /** Gives up uploads that nobody has gone on with for long, whoever began them. */
+  async sweepAbandoned(): Promise<number> {
+    const { objects, log, nowMs } = this.parts
+    const before = nowMs() - this.limits.uploadAbandonedMs
+    let count = 0
+    let after: string | undefined
+    do {
+      const page = await objects.list(keys.uploads, {
+        keysMax: LIST_KEYS_MAX,
+        ...(after === undefined ? {} : { after }),
+      })
+      for (const key of page.keys) {
+        const stored = await objects.read(key)
+        if (stored === undefined) continue
+        const record = decodeUploadRecord(key, await readWhole(key, stored, UPLOAD_RECORD_BYTES_MAX))
+        const id = key.slice(keys.uploads.length)
+        if (record.updatedAtMs >= before || this.#sessions.get(id)?.isBusy === true) continue
+        const session = this.#sessions.get(id) ?? this.#hold(id, record, stored.etag)
+        log.info(
+          { event: 'upload-dropped', uploadId: id, received: record.received },
+          'abandoned upload dropped',
+        )
+        await this.drop(session)
+        count++
+      }
+      after = page.next
+    } while (after !== undefined)
+    return count
+  }
+
+  /** Lets go of all: they are recorded, and go on elsewhere or here later. */
+  async releaseAll(): Promise<void> {
+    await Promise.all([...this.#sessions.values()].map((session) => this.#release(session)))
+  }
+
+  #hold(id: string, record: UploadRecord, recordTag: string): UploadSession {
+    const session = UploadSession.resume(
+      this.parts.objects,
+      { id, contentKey: keys.content(id) },
+      record,
+      this.parts.nowMs(),
+    )
+    session.recordTag = recordTag
+    this.#sessions.set(id, session)
+    return session
+  }
+
+  async #save(session: UploadSession): Promise<void> {
+    const { recordTag } = session
+    const record = encodeUploadRecord(await session.record(this.parts.nowMs()))
+    const precondition = recordTag === undefined ? { ifAbsent: true as const } : { ifMatch: recordTag }
+    const outcome = await this.parts.objects.put(keys.upload(session.init.id), record, precondition)
+    if (outcome.kind === 'stored') {
+      session.recordTag = outcome.etag
+      return
+    }
+    await this.#release(session)
+    throw new OciError('BLOB_UPLOAD_INVALID', 'another request has gone on with this upload', { status: 409 })
+  }
+
+  /** What this process holds goes, what is recorded stays. */
+  async #release(session: UploadSession): Promise<void> {
+    this.#sessions.delete(session.init.id)
+    await (session.recordTag === undefined ? session.abort() : session.release())
+  }
+
+  async #deleteRecord(session: UploadSession): Promise<void> {
+    if (session.recordTag !== undefined) await this.parts.objects.delete(keys.upload(session.init.id))
+  }
+
+  async #makeRoom(): Promise<void> {
+    while (this.#sessions.size >= this.limits.uploadsMax) {
+      // A Map iterates in order of insertion: the oldest that rests.
+      const resting = [...this.#sessions.values()].find(
+        ({ isBusy, recordTag }) => !isBusy && recordTag !== undefined,
+      )
+      if (resting === undefined) {
+        throw new OciError('TOOMANYREQUESTS', `${this.limits.uploadsMax} uploads are under way; try again`)
+      }
+      await this.#release(resting)
+    }
   }
 }

@@ -6,6 +6,7 @@ import type {
   ObjectWriter,
   Precondition,
   PutOutcome,
+  WriterCheckpoint,
 } from '@shoal/storage'
 
 interface Stored {
@@ -22,7 +23,13 @@ export class MapObjectStore implements ObjectStore {
   readonly calls: Record<string, number> = {}
   /** Called before everything that is done; throws to make it fail. */
   fault: (doing: string, key: string) => void = () => {}
+  readonly #checkpoints = new Map<string, Uint8Array>()
   #version = 0
+
+  /** Checkpoints that were neither completed, aborted nor swept. */
+  get checkpoints(): number {
+    return this.#checkpoints.size
+  }
 
   /** Keys that begin with one of `prefixes`, or all. */
   keys(...prefixes: string[]): string[] {
@@ -72,7 +79,24 @@ export class MapObjectStore implements ObjectStore {
 
   async createWriter(key: string): Promise<ObjectWriter> {
     this.#enter('createWriter', key)
-    const parts: Uint8Array[] = []
+    return this.#writer(key, new Uint8Array())
+  }
+
+  async resumeWriter(key: string, { bytes, token }: WriterCheckpoint): Promise<ObjectWriter | undefined> {
+    this.#enter('resumeWriter', key)
+    const kept = this.#checkpoints.get(token)
+    return kept && this.#writer(key, kept.subarray(0, bytes), token)
+  }
+
+  async sweepWriters(): Promise<number> {
+    const { size } = this.#checkpoints
+    this.#checkpoints.clear()
+    return size
+  }
+
+  #writer(key: string, beginning: Uint8Array, resumed?: string): ObjectWriter {
+    const parts: Uint8Array[] = [beginning]
+    let token = resumed
     let isOpen = true
     this.openWriters++
     const end = () => {
@@ -87,9 +111,21 @@ export class MapObjectStore implements ObjectStore {
       complete: async () => {
         this.#enter('complete', key)
         this.#store(key, Buffer.concat(parts))
+        if (token !== undefined) this.#checkpoints.delete(token)
         end()
       },
-      abort: async () => end(),
+      checkpoint: async () => {
+        this.#enter('checkpoint', key)
+        token ??= `checkpoint-${++this.#version}`
+        const bytes = Buffer.concat(parts)
+        this.#checkpoints.set(token, bytes)
+        return { bytes: bytes.length, token }
+      },
+      release: async () => end(),
+      abort: async () => {
+        if (token !== undefined) this.#checkpoints.delete(token)
+        end()
+      },
     }
   }
 

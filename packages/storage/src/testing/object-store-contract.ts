@@ -140,6 +140,54 @@ export function objectStoreContract(
       expect((await store.list('large/', { keysMax: 10 })).keys).not.toContain('large/aborted')
     })
 
+    it('goes on from a checkpoint, as if nothing had happened in between', async () => {
+      // Below one part of S3's, above one, and with a remainder that is a part by itself.
+      for (const [first, second] of [
+        [0, 1_000],
+        [1_000, 0],
+        [3_000_000, 2_000_000],
+        [9_000_000, 9_000_000],
+        [14_000_000, 100],
+      ] as const) {
+        const key = `large/resumed-${first}`
+        const bytes = randomBytes(first + second)
+        const writer = await store.createWriter(key)
+        await writer.write(bytes.subarray(0, first))
+        const checkpoint = await writer.checkpoint()
+        expect(checkpoint.bytes).toBe(first)
+        // Lost with the process.
+        await writer.write(randomBytes(10))
+        await writer.release()
+        const resumed = await store.resumeWriter(key, checkpoint)
+        await resumed!.write(bytes.subarray(first))
+        await resumed!.checkpoint()
+        await resumed!.complete()
+        expect((await content(key))!.equals(bytes)).toBe(true)
+      }
+    })
+
+    it('forgets a checkpoint that is aborted or swept', async () => {
+      for (const bytes of [100, 9_000_000]) {
+        const key = `large/forgotten-${bytes}`
+        const writer = await store.createWriter(key)
+        await writer.write(Buffer.alloc(bytes))
+        const checkpoint = await writer.checkpoint()
+        await writer.release()
+        await (await store.resumeWriter(key, checkpoint))!.abort()
+        expect(await store.resumeWriter(key, checkpoint)).toBeUndefined()
+        expect(await store.stat(key)).toBeUndefined()
+      }
+      const writer = await store.createWriter('large/swept')
+      await writer.write(Buffer.alloc(9_000_000))
+      const checkpoint = await writer.checkpoint()
+      await writer.release()
+      expect(await store.sweepWriters(Date.now() - 3_600_000)).toBe(0)
+      const resumed = await store.resumeWriter('large/swept', checkpoint)
+      await resumed!.release()
+      expect(await store.sweepWriters(Date.now() + 3_600_000)).toBeGreaterThan(0)
+      expect(await store.resumeWriter('large/swept', checkpoint)).toBeUndefined()
+    })
+
     it('can stop reading in the middle, again and again', async () => {
       await store.put('stopped', Buffer.alloc(3_000_000))
       for (let i = 0; i < 100; i++) {
