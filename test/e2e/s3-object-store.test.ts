@@ -1,7 +1,12 @@
-/** Goal: S3 does what a folder does. Method: the one contract of object stores, on a real Ceph. */
+/**
+ * Goal: S3 does what a folder does, garbage collection beside pushes included.
+ * Method: the one contract of object stores, and the model of garbage collection, on a real Ceph.
+ */
+import { createPrng } from '@shoal/core'
 import { openObjectStore } from '@shoal/storage'
 import { request } from 'undici'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { runGarbageModel } from '../../packages/registry/src/testing/garbage-model.ts'
 import { objectStoreContract } from '../../packages/storage/src/testing/object-store-contract.ts'
 import { type CephRgw, startCephRgw } from '../support/ceph-rgw.ts'
 import { describeWith } from '../support/describe-with.ts'
@@ -51,6 +56,13 @@ describeWith(['ceph-rgw'], 'S3', () => {
     const without = await request(url.split('?')[0]!)
     await without.body.dump()
     expect(without.statusCode).toBe(403)
+    await close()
+  })
+
+  it('keeps what pushes in flight need while garbage is collected', { timeout: 120_000 }, async () => {
+    const { store, close } = await open('garbage')
+    const run = await runGarbageModel({ store, prng: createPrng(20_261_121), rounds: 6, opsPerRound: 5 })
+    expect(run.removedBlobs).toBeGreaterThan(0)
     await close()
   })
 

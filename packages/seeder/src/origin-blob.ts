@@ -6,7 +6,7 @@
  */
 import { hash } from 'node:crypto'
 import { Bitfield, bytesEqual, type Metainfo, pieceCount, pieceSha256 } from '@shoal/core'
-import type { ByteRange, ObjectStore, StoredBlob } from '@shoal/storage'
+import type { ByteRange, ObjectRead, StoredBlob } from '@shoal/storage'
 import { cutPieces, rangeOfPieces, type SwarmPieces } from '@shoal/swarm'
 import { OriginCorruptError, OriginMissingError } from './errors.ts'
 
@@ -14,11 +14,10 @@ const WINDOW_BYTES = 32 * 1024 * 1024
 const READ_CHUNK_BYTES = 1024 * 1024
 
 export interface OriginBlobParts {
-  readonly objects: ObjectStore
   /** The seeder's own copy, as far as it goes. */
   readonly copy: StoredBlob
-  /** Where the blob's bytes lie in the origin. */
-  readonly contentKey: string
+  /** Reads the blob's bytes in the origin; undefined when they are not there. */
+  readonly readContent: (range: ByteRange) => Promise<ObjectRead | undefined>
   /** Bounds how many windows are read at a time, over all blobs. */
   readonly gate: { run<T>(work: () => Promise<T>): Promise<T> }
 }
@@ -87,9 +86,9 @@ export class OriginBlob implements SwarmPieces {
   }
 
   async #readPieces(indexes: readonly number[]): Promise<void> {
-    const { objects, contentKey, copy } = this.#parts
+    const { readContent, copy } = this.#parts
     const { metainfo } = this
-    const object = await objects.read(contentKey, { range: rangeOfPieces(metainfo, indexes) })
+    const object = await readContent(rangeOfPieces(metainfo, indexes))
     if (object === undefined) throw new OriginMissingError(metainfo.digest)
     for await (const { index, bytes } of cutPieces(metainfo, indexes, object.body)) {
       if (!bytesEqual(hash('sha256', bytes, 'buffer'), pieceSha256(metainfo, index))) {

@@ -13,7 +13,7 @@ import { OriginBlob } from './origin-blob.ts'
 
 export interface SeedingParts {
   readonly objects: ObjectStore
-  readonly images: Pick<ImageStore, 'metainfo' | 'contentLocation' | 'digestOfInfoHash'>
+  readonly images: Pick<ImageStore, 'metainfo' | 'contentLocation' | 'openContent' | 'digestOfInfoHash'>
   readonly copies: PieceStore
   readonly engine: SwarmEngine
   readonly log: Logger
@@ -124,7 +124,8 @@ export class Seeding {
     const file = objects.localFile(location.key)
     const adopted = file === undefined ? undefined : await copies.adopt(known.metainfo, file)
     const copy = adopted ?? (await copies.open(known.metainfo))
-    const blob = new OriginBlob({ objects, copy, contentKey: location.key, gate: this.#gate })
+    const readContent = (range: ByteRange) => images.openContent(digest, range)
+    const blob = new OriginBlob({ copy, readContent, gate: this.#gate })
     const entry: Entry = { blob, infoHash: known.infoHash, lastUsedAtMs: nowMs(), readers: 0 }
     this.#open.set(digest, entry)
     return entry

@@ -5,7 +5,7 @@
  * A key cannot be another key's folder (`a` and `a/b`): the second is refused by the file system. Preconditions on
  * entity tags hold within this process: one seeder owns a folder, several share a bucket.
  */
-import { mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { codeOf, makeFolder, openStaged, publish } from './durable.ts'
 import { StorageUnavailableError } from './errors.ts'
@@ -69,11 +69,18 @@ export class FilesystemObjectStore implements ObjectStore {
     options: { readonly range?: ByteRange; readonly signal?: AbortSignal } = {},
   ): Promise<ObjectRead | undefined> {
     const path = this.#path(key)
-    const found = await this.#guard(`read ${key}`, () => statOf(path))
-    if (found === undefined) return undefined
+    // Opened before it is looked at: the file that is read is the one whose length and tag are given.
+    const handle = await this.#guard(`read ${key}`, () => openIfThere(path))
+    if (handle === undefined) return undefined
+    const found = await this.#guard(`read ${key}`, async () => handle.stat({ bigint: true }))
+    if (!found.isFile()) {
+      await handle.close()
+      return undefined
+    }
+    const { length } = toStat(found)
     const start = options.range?.start ?? 0
-    const end = Math.min(options.range?.end ?? found.length, found.length)
-    return { ...found, body: this.#body(path, start, end, options.signal) }
+    const end = Math.min(options.range?.end ?? length, length)
+    return { ...toStat(found), body: this.#body(handle, start, end, options.signal) }
   }
 
   async put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome> {
@@ -130,6 +137,15 @@ export class FilesystemObjectStore implements ObjectStore {
     })
   }
 
+  async deleteIf(key: string, etag: string): Promise<boolean> {
+    const path = this.#path(key)
+    return this.#locks.run(key, async () => {
+      if ((await this.#guard(`look at ${key}`, () => statOf(path)))?.etag !== etag) return false
+      await this.delete(key)
+      return true
+    })
+  }
+
   async list(
     prefix: string,
     options: { readonly after?: string; readonly keysMax: number },
@@ -152,9 +168,12 @@ export class FilesystemObjectStore implements ObjectStore {
     return undefined
   }
 
-  async *#body(path: string, start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-    if (start >= end) return
-    const handle = await this.#guard('read', () => open(path, 'r'))
+  async *#body(
+    handle: FileHandle,
+    start: number,
+    end: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
     try {
       for (let offset = start; offset < end; ) {
         signal?.throwIfAborted()
@@ -206,6 +225,15 @@ export class FilesystemObjectStore implements ObjectStore {
         throw new StorageUnavailableError(this.description, doing, { cause })
       throw cause
     }
+  }
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, 'r')
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined
+    throw error
   }
 }
 

@@ -83,6 +83,11 @@ export class MeteredObjectStore implements ObjectStore {
     return this.#inner.delete(key)
   }
 
+  deleteIf(key: string, etag: string): Promise<boolean> {
+    this.#meter.onRequest('delete')
+    return this.#inner.deleteIf(key, etag)
+  }
+
   list(prefix: string, options: { readonly after?: string; readonly keysMax: number }): Promise<ListPage> {
     this.#meter.onRequest('list')
     return this.#inner.list(prefix, options)

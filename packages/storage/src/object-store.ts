@@ -21,7 +21,10 @@ export interface ObjectStat {
 }
 
 export interface ObjectRead extends ObjectStat {
-  /** The bytes asked for, streamed: the next chunk is fetched when it is asked for. Stop iterating to cancel. */
+  /**
+   * The bytes asked for, streamed: the next chunk is fetched when it is asked for. Must be iterated, since it holds a file or a
+   * connection open; stop iterating to cancel.
+   */
   readonly body: AsyncIterable<Uint8Array>
 }
 
@@ -92,6 +95,12 @@ export interface ObjectStore {
   sweepWriters(beforeMs: number): Promise<number>
   /** Removing what is not there is no error. */
   delete(key: string): Promise<void>
+  /**
+   * Removes the object only while it has this tag. Exact in a folder, and in S3 where the server knows `If-Match` on DELETE;
+   * elsewhere a write between looking and removing, milliseconds, goes unseen.
+   * @returns false when it has another tag, or is not there
+   */
+  deleteIf(key: string, etag: string): Promise<boolean>
   /** Keys that begin with `prefix`, in byte order, exclusive of `after`, at most `keysMax`. Never on a hot path. */
   list(prefix: string, options: { readonly after?: string; readonly keysMax: number }): Promise<ListPage>
   /**

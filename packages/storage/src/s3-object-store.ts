@@ -194,6 +194,22 @@ export class S3ObjectStore implements ObjectStore {
     await this.#guard(`delete ${key}`, () => this.#client.send(new DeleteObjectCommand(this.#at(key))))
   }
 
+  async deleteIf(key: string, etag: string): Promise<boolean> {
+    if ((await this.stat(key))?.etag !== etag) return false
+    return this.#guard(`delete ${key}`, async () => {
+      try {
+        await this.#client.send(new DeleteObjectCommand({ ...this.#at(key), IfMatch: etag }))
+        return true
+      } catch (error) {
+        if (statusOf(error) === 412 || statusOf(error) === 404) return false
+        // A server that has never heard of it.
+        if (statusOf(error) !== 501) throw error
+        await this.#client.send(new DeleteObjectCommand(this.#at(key)))
+        return true
+      }
+    })
+  }
+
   async list(
     prefix: string,
     options: { readonly after?: string; readonly keysMax: number },

@@ -118,19 +118,21 @@ export class BlobLibrary {
     const record: BlobRecord = { length, contentKey, infoHash, leasedAtMs: this.#nowMs() }
     // Deterministic in the blob's bytes: whoever writes these writes the same. They come before the record, so that a
     // blob that can be seen has them.
-    const putMetainfo = async (precondition?: { ifAbsent: true }) => {
-      await this.#objects.put(keys.torrent(digest), encodeInfo(metainfo), precondition)
-      await this.#objects.put(keys.swarm(infoHash), Buffer.from(digest), precondition)
+    const putMetainfo = async (precondition?: { ifAbsent: true }): Promise<boolean> => {
+      const torrent = await this.#objects.put(keys.torrent(digest), encodeInfo(metainfo), precondition)
+      const swarm = await this.#objects.put(keys.swarm(infoHash), Buffer.from(digest), precondition)
+      return torrent.kind === 'stored' && swarm.kind === 'stored'
     }
+    let isNew: boolean
     try {
-      await putMetainfo({ ifAbsent: true })
+      isNew = await putMetainfo({ ifAbsent: true })
     } catch (error) {
       await this.#objects.delete(contentKey)
       throw error
     }
-    const { winner, isRevived } = await this.#create(digest, record)
-    // What is left of a removed blob may be going away at this moment.
-    if (isRevived) await putMetainfo()
+    const winner = await this.#create(digest, record)
+    // What was there may be what is left of a removed blob, and going away at this moment.
+    if (!isNew) await putMetainfo()
     this.#metainfos.set(digest, { metainfo, infoHash })
     if (winner.contentKey !== contentKey) await this.#objects.delete(contentKey)
     return winner
@@ -166,22 +168,19 @@ export class BlobLibrary {
     return stored?.record.removedAtMs === undefined ? stored : undefined
   }
 
-  async #create(
-    digest: Digest,
-    record: BlobRecord,
-  ): Promise<{ readonly winner: BlobRecord; readonly isRevived: boolean }> {
+  async #create(digest: Digest, record: BlobRecord): Promise<BlobRecord> {
     const outcome = await this.#objects
       .put(keys.blob(digest), encodeBlobRecord(record), { ifAbsent: true })
       // The write may have happened although its answer was lost, or may happen yet: the content stays in any case.
       .catch((error: unknown) => ({ kind: 'unclear' as const, error }))
     if (outcome.kind === 'stored') {
       this.#records.set(digest, { record, etag: outcome.etag })
-      return { winner: record, isRevived: false }
+      return record
     }
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       this.#records.delete(digest)
       const leased = await this.lease(digest)
-      if (leased !== undefined) return { winner: leased, isRevived: false }
+      if (leased !== undefined) return leased
       const removed = await this.readRecord(digest)
       if (outcome.kind === 'unclear' && removed === undefined) throw outcome.error
       const isStored =
@@ -189,7 +188,7 @@ export class BlobLibrary {
           ? (await this.#objects.put(keys.blob(digest), encodeBlobRecord(record), { ifAbsent: true }))
               .kind === 'stored'
           : removed.record.removedAtMs !== undefined && (await this.replace(digest, removed.etag, record))
-      if (isStored) return { winner: record, isRevived: true }
+      if (isStored) return record
     }
     throw new Error(`the record of ${digest} changed ${ATTEMPTS_MAX} times while it was written`)
   }

@@ -6,7 +6,7 @@
  */
 import { type Digest, digestAlgorithm } from '@shoal/core'
 import { OciError, referrerOf } from '@shoal/oci'
-import type { ByteRange, ObjectStore } from '@shoal/storage'
+import type { ByteRange, ObjectRead, ObjectStore } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type {
   BlobStat,
@@ -24,6 +24,7 @@ import type {
 import { readManifest } from '../manifest-text.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 import { BlobLibrary, type BlobMetainfo } from './blob-library.ts'
+import { GarbageCollector, type GarbageOutcome } from './garbage-collection.ts'
 import { checkManifest } from './manifest-check.ts'
 import { Referrers } from './referrers.ts'
 import { Repositories } from './repositories.ts'
@@ -64,6 +65,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   readonly #repositories: Repositories
   readonly #referrers: Referrers
   readonly #uploads: UploadSessions
+  readonly #garbage: GarbageCollector
   readonly #limits: ImageStoreLimits
   #sweeping: NodeJS.Timeout | undefined
 
@@ -72,8 +74,9 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     limits: Partial<ImageStoreLimits> = {},
   ) {
     this.#limits = { ...LIMITS, ...limits }
-    this.#blobs = new BlobLibrary(parts, { leaseMs: this.#limits.graceMs / 2 })
-    const repositories = new Repositories(parts)
+    const leaseMs = this.#limits.graceMs / 2
+    this.#blobs = new BlobLibrary(parts, { leaseMs })
+    const repositories = new Repositories(parts, { leaseMs })
     this.#repositories = repositories
     this.#referrers = new Referrers({
       objects: parts.objects,
@@ -81,6 +84,10 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       manifest: (name, digest) => repositories.manifest(name, digest),
     })
     this.#uploads = new UploadSessions(parts, this.#limits)
+    this.#garbage = new GarbageCollector(
+      { ...parts, blobs: this.#blobs, uploads: this.#uploads },
+      { graceMs: this.#limits.graceMs },
+    )
   }
 
   /** Begins to sweep idle uploads. The object store is started and stopped by whoever made it. */
@@ -107,6 +114,11 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
 
   get uploadCount(): number {
     return this.#uploads.count
+  }
+
+  /** Removes what no manifest needs; safe while pushes go on. */
+  collectGarbage(options: { isDryRun: boolean; signal?: AbortSignal }): Promise<GarbageOutcome> {
+    return this.#garbage.run(options)
   }
 
   // What the seeder needs beyond the registry's routes.
@@ -156,10 +168,12 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     digest: Digest,
     purpose: 'look' | 'pull',
   ): Promise<BlobStat | undefined> {
-    if (!(await this.#repositories.hasBlob(repository, digest))) return undefined
     // Who only looks is about to push an image that needs the blob, and will not send it if it is here.
-    const record = await (purpose === 'look' ? this.#blobs.lease(digest) : this.#blobs.record(digest))
-    return record && { digest, length: record.length }
+    const record =
+      purpose === 'look'
+        ? (await this.#repositories.leaseBlob(repository, digest)) && (await this.#blobs.lease(digest))
+        : (await this.#repositories.hasBlob(repository, digest)) && (await this.#blobs.record(digest))
+    return record ? { digest, length: record.length } : undefined
   }
 
   referrers(
@@ -184,12 +198,25 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
 
   /** The blob's bytes from the object store, whatever the repository. */
   async *readContent(digest: Digest, range: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-    const record = await this.#blobs.record(digest)
-    if (record === undefined) throw blobUnknown(digest)
-    if (range.end <= range.start) return
-    const object = await this.parts.objects.read(record.contentKey, { range, ...(signal ? { signal } : {}) })
+    const object = await this.openContent(digest, range, signal)
     if (object === undefined) throw blobUnknown(digest)
     yield* object.body
+  }
+
+  /** @returns undefined when there is no such blob */
+  async openContent(digest: Digest, range: ByteRange, signal?: AbortSignal): Promise<ObjectRead | undefined> {
+    for (;;) {
+      const record = await this.#blobs.record(digest)
+      if (record === undefined) return undefined
+      const object = await this.parts.objects.read(record.contentKey, {
+        range,
+        ...(signal ? { signal } : {}),
+      })
+      if (object !== undefined) return object
+      // Removed and pushed again by way of another replica: the same bytes are in another place now.
+      this.#blobs.forget(digest)
+      if ((await this.#blobs.record(digest))?.contentKey === record.contentKey) return undefined
+    }
   }
 
   // Push.

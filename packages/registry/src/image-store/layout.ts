@@ -5,10 +5,11 @@
  * blobs/<alg>/<ab>/<hex>                 JSON {version, length, contentKey, infoHash, leasedAtMs, condemnedAtMs, removedAtMs}: the
  *                                        blob exists, where its bytes are, and whether they may go (`garbage-collection.ts`)
  * content/<upload id>                    the bytes, written once to the place where they stay
+ * gc/lease                               JSON: which run of garbage collection goes on
  * uploads/<upload id>                    an upload between two requests (`upload-record.ts`)
  * torrents/<alg>-<hex>                   the bencoded info dictionary
  * swarms/<info hash>                     the digest, so that a standard client's info hash is found after a restart
- * repos/<name>/_blobs/<alg>/<hex>        empty JSON: the repository has the blob; a digest alone grants nothing
+ * repos/<name>/_blobs/<alg>/<hex>        JSON {version, linkedAtMs}: the repository has the blob; a digest alone grants nothing
  * repos/<name>/_manifests/<alg>/<hex>    one line of JSON {version, mediaType}, then the manifest as it came
  * repos/<name>/_referrers/<alg>/<hex>/<alg>-<hex>   JSON {version, referrer}: what is attached to the manifest <hex>
  * repos/<name>/_referrers/_indexed       JSON: every manifest of the repository that has a subject is listed there
@@ -19,13 +20,14 @@
  * there. Segments that begin with `_` cannot be a component of a repository name, so names never collide with them.
  */
 import { type Digest, digestAlgorithm, digestHex, ShoalError, torrentName, tryParseDigest } from '@shoal/core'
-import type { Referrer } from '@shoal/oci'
+import { MANIFEST_BYTES_MAX, type Referrer } from '@shoal/oci'
 
 const VERSION = 1
 /** A record is a few hundred bytes; whatever is longer is not one. */
 export const RECORD_BYTES_MAX = 4_096
 /** The first line of a stored manifest. */
-export const MANIFEST_HEADER_BYTES_MAX = 1_024
+const MANIFEST_HEADER_BYTES_MAX = 1_024
+export const MANIFEST_STORED_BYTES_MAX = MANIFEST_HEADER_BYTES_MAX + 1 + MANIFEST_BYTES_MAX
 /** A writer's checkpoint is the longest that comes in one. */
 const JSON_LINE_BYTES_MAX = 16_384
 
@@ -57,6 +59,7 @@ export interface TagRecord {
 }
 
 export const keys = {
+  garbageLease: 'gc/lease',
   blob: (digest: Digest) =>
     `blobs/${digestAlgorithm(digest)}/${digestHex(digest).slice(0, 2)}/${digestHex(digest)}`,
   content: (uploadId: string) => `content/${uploadId}`,
@@ -66,6 +69,7 @@ export const keys = {
   blobs: 'blobs/',
   torrent: (digest: Digest) => `torrents/${torrentName(digest)}`,
   swarm: (infoHash: string) => `swarms/${infoHash}`,
+  repositories: 'repos/',
   repository: (name: string) => `repos/${name}/_`,
   blobLink: (name: string, digest: Digest) =>
     `repos/${name}/_blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`,
@@ -131,8 +135,9 @@ export function decodeReferrer(key: string, bytes: Uint8Array): Referrer {
   return referrer as Referrer
 }
 
-export function encodeBlobLink(): Uint8Array {
-  return encodeJson({ version: VERSION })
+/** @param linkedAtMs makes one link's bytes, and with them its entity tag, differ from those before it */
+export function encodeBlobLink(linkedAtMs: number): Uint8Array {
+  return encodeJson({ version: VERSION, linkedAtMs })
 }
 
 export function encodeManifest(mediaType: string, bytes: Uint8Array): Uint8Array {

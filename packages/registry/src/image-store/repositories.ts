@@ -4,7 +4,6 @@
  * ask for one tag costs the store one read.
  */
 import { type Digest, tryParseDigest } from '@shoal/core'
-import { MANIFEST_BYTES_MAX } from '@shoal/oci'
 import { type ObjectStore, readWhole } from '@shoal/storage'
 import type { Manifest, TagsPage } from '../backend.ts'
 import {
@@ -14,7 +13,7 @@ import {
   encodeManifest,
   encodeTagRecord,
   keys,
-  MANIFEST_HEADER_BYTES_MAX,
+  MANIFEST_STORED_BYTES_MAX,
   RECORD_BYTES_MAX,
 } from './layout.ts'
 import { RecentValues } from './recent-values.ts'
@@ -30,16 +29,30 @@ const MANIFEST_BYTES_KEPT_MAX = 32 * 1024 * 1024
 const LIST_KEYS_MAX = 1_000
 const READS_AT_ONCE = 16
 
+/** Whoever loses a race for a link looks again; so many races in a row are something else. */
+const ATTEMPTS_MAX = 8
+
+interface Link {
+  readonly etag: string
+  readonly linkedAtMs: number
+}
+
 export class Repositories {
   readonly #objects: ObjectStore
   readonly #nowMs: () => number
   readonly #tags: RecentValues<Digest>
   readonly #manifests: RecentValues<Manifest>
-  readonly #links: RecentValues<true>
+  readonly #leaseMs: number
+  readonly #links: RecentValues<Link>
 
-  constructor({ objects, nowMs }: { objects: ObjectStore; nowMs: () => number }) {
+  /** @param init.leaseMs age from which a link that is relied on is written anew */
+  constructor(
+    { objects, nowMs }: { objects: ObjectStore; nowMs: () => number },
+    { leaseMs }: { leaseMs: number },
+  ) {
     this.#objects = objects
     this.#nowMs = nowMs
+    this.#leaseMs = leaseMs
     this.#tags = new RecentValues({ weightMax: TAGS_KEPT_MAX, ageMsMax: TAG_AGE_MS_MAX, nowMs })
     this.#links = new RecentValues({ weightMax: LINKS_KEPT_MAX, ageMsMax: CONTENT_AGE_MS_MAX, nowMs })
     this.#manifests = new RecentValues({
@@ -55,16 +68,33 @@ export class Repositories {
   }
 
   async hasBlob(name: string, digest: Digest): Promise<boolean> {
+    return (await this.#link(keys.blobLink(name, digest))) !== undefined
+  }
+
+  /** As `hasBlob`, for those who are about to rely on it: garbage collection leaves the link alone for a while. */
+  async leaseBlob(name: string, digest: Digest): Promise<boolean> {
     const key = keys.blobLink(name, digest)
-    return (
-      (await this.#links.get(key, async () => ((await this.#objects.stat(key)) ? true : undefined))) === true
-    )
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+      const link = await this.#link(key)
+      if (link === undefined) return false
+      if (link.linkedAtMs > this.#nowMs() - this.#leaseMs) return true
+      const linkedAtMs = this.#nowMs()
+      const outcome = await this.#objects.put(key, encodeBlobLink(linkedAtMs), { ifMatch: link.etag })
+      if (outcome.kind === 'stored') {
+        this.#links.set(key, { etag: outcome.etag, linkedAtMs })
+        return true
+      }
+      this.#links.delete(key)
+    }
+    throw new Error(`${key} changed ${ATTEMPTS_MAX} times while it was leased`)
   }
 
   async linkBlob(name: string, digest: Digest): Promise<void> {
     const key = keys.blobLink(name, digest)
-    await this.#objects.put(key, encodeBlobLink(), { ifAbsent: true })
-    this.#links.set(key, true)
+    // Written anew where it is there already: it may be left from a blob that is gone, and about to go as well.
+    const linkedAtMs = this.#nowMs()
+    const outcome = await this.#objects.put(key, encodeBlobLink(linkedAtMs))
+    if (outcome.kind === 'stored') this.#links.set(key, { etag: outcome.etag, linkedAtMs })
   }
 
   /** @returns false when the repository did not have it */
@@ -79,7 +109,7 @@ export class Repositories {
   async manifest(name: string, digest: Digest): Promise<Manifest | undefined> {
     const key = keys.manifest(name, digest)
     return this.#manifests.get(key, async () => {
-      const stored = await this.#readSmall(key, MANIFEST_HEADER_BYTES_MAX + 1 + MANIFEST_BYTES_MAX)
+      const stored = await this.#readSmall(key, MANIFEST_STORED_BYTES_MAX)
       if (stored === undefined) return undefined
       const { mediaType, bytes } = decodeManifest(key, stored)
       return { digest, length: bytes.length, mediaType, bytes }
@@ -169,6 +199,13 @@ export class Repositories {
       from = page.next
     } while (from !== undefined && tags.length <= tagsMax)
     return { tags: tags.slice(0, tagsMax), more: tags.length > tagsMax }
+  }
+
+  #link(key: string): Promise<Link | undefined> {
+    return this.#links.get(key, async () => {
+      const stat = await this.#objects.stat(key)
+      return stat && { etag: stat.etag, linkedAtMs: stat.modifiedAtMs }
+    })
   }
 
   async *#pages(prefix: string): AsyncGenerator<readonly string[]> {

@@ -12,6 +12,7 @@ import type {
 interface Stored {
   readonly bytes: Uint8Array
   readonly etag: string
+  readonly modifiedAtMs: number
 }
 
 export class MapObjectStore implements ObjectStore {
@@ -24,6 +25,7 @@ export class MapObjectStore implements ObjectStore {
   /** Called before everything that is done; throws to make it fail. */
   fault: (doing: string, key: string) => void = () => {}
   readonly #checkpoints = new Map<string, Uint8Array>()
+  nowMs = () => 0
   #version = 0
 
   /** Checkpoints that were neither completed, aborted nor swept. */
@@ -45,7 +47,7 @@ export class MapObjectStore implements ObjectStore {
   async stat(key: string): Promise<ObjectStat | undefined> {
     this.#enter('stat', key)
     const stored = this.objects.get(key)
-    return stored && { length: stored.bytes.length, etag: stored.etag, modifiedAtMs: 0 }
+    return stored && { length: stored.bytes.length, etag: stored.etag, modifiedAtMs: stored.modifiedAtMs }
   }
 
   async read(
@@ -64,7 +66,7 @@ export class MapObjectStore implements ObjectStore {
         yield bytes.subarray(offset, offset + 65_536)
       }
     }
-    return { length: stored.bytes.length, etag: stored.etag, modifiedAtMs: 0, body: body() }
+    return { length: stored.bytes.length, etag: stored.etag, modifiedAtMs: stored.modifiedAtMs, body: body() }
   }
 
   async put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome> {
@@ -134,6 +136,12 @@ export class MapObjectStore implements ObjectStore {
     this.objects.delete(key)
   }
 
+  async deleteIf(key: string, etag: string): Promise<boolean> {
+    this.#enter('delete', key)
+    if (this.objects.get(key)?.etag !== etag) return false
+    return this.objects.delete(key)
+  }
+
   async list(prefix: string, { after, keysMax }: { after?: string; keysMax: number }) {
     this.#enter('list', prefix)
     const found = this.keys(prefix).filter((key) => after === undefined || key > after)
@@ -158,7 +166,7 @@ export class MapObjectStore implements ObjectStore {
 
   #store(key: string, bytes: Uint8Array): string {
     const etag = `v${++this.#version}`
-    this.objects.set(key, { bytes, etag })
+    this.objects.set(key, { bytes, etag, modifiedAtMs: this.nowMs() })
     return etag
   }
 }

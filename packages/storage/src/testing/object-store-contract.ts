@@ -93,8 +93,19 @@ export function objectStoreContract(
       expect((await store.put('gone', text('4'), { ifMatch: seen })).kind).toBe('precondition-failed')
     })
 
+    it('removes an object only if it is still the one that was seen', async () => {
+      const first = await store.put('seen', text('1'))
+      const seen = first.kind === 'stored' ? first.etag : ''
+      const second = await store.put('seen', text('22'))
+      expect(await store.deleteIf('seen', seen)).toBe(false)
+      expect((await content('seen'))?.toString()).toBe('22')
+      expect(await store.deleteIf('seen', second.kind === 'stored' ? second.etag : '')).toBe(true)
+      expect(await content('seen')).toBeUndefined()
+      expect(await store.deleteIf('seen', seen)).toBe(false)
+    })
+
     it('shows a reader the old object or the new one, never a part', async () => {
-      const versions = ['a', 'b'].map((letter) => Buffer.alloc(300_000, letter))
+      const versions = [Buffer.alloc(300_000, 'a'), Buffer.alloc(700_000, 'b')]
       await store.put('replaced', versions[0]!)
       const writing = (async () => {
         for (let i = 0; i < 10; i++) await store.put('replaced', versions[i % 2]!)

@@ -1,0 +1,212 @@
+/**
+ * Goal: garbage goes, and nothing that a push in flight relies on, whatever comes between.
+ * Method: stories on virtual time, then random clients, two replicas and collections at once against a model
+ * (`testing/garbage-model.ts`), over a Map and over a folder; over S3 in test/e2e.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createPrng } from '@shoal/core'
+import { MEDIA_TYPES } from '@shoal/oci'
+import { FilesystemObjectStore } from '@shoal/storage'
+import fc from 'fast-check'
+import { pino } from 'pino'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { runGarbageModel } from '../testing/garbage-model.ts'
+import { MapObjectStore } from '../testing/map-object-store.ts'
+import { patternBytes, sha256 } from '../testing/registry-server.ts'
+import { judgeBlob } from './blob-verdict.ts'
+import { ImageStore } from './image-store.ts'
+
+const graceMs = 1_000
+let objects: MapObjectStore
+let nowMs: number
+let images: ImageStore
+const create = () =>
+  new ImageStore(
+    { objects, log: pino({ level: 'silent' }), nowMs: () => nowMs, newId: () => `u${ids++}` },
+    { graceMs },
+  )
+let ids = 0
+beforeEach(() => {
+  nowMs = 1_000_000
+  objects = new MapObjectStore()
+  objects.nowMs = () => nowMs
+  images = create()
+})
+
+async function* once(bytes: Uint8Array) {
+  yield bytes
+}
+async function pushBlob(bytes: Uint8Array, name = 'app') {
+  const { id } = await images.startUpload(name, { isOneRequest: true })
+  await images.appendUpload(name, id, once(bytes))
+  await images.finishUpload(name, id, sha256(bytes))
+  return sha256(bytes)
+}
+async function pushManifest(...digests: string[]) {
+  const [config, ...layers] = digests.map((digest) => ({ mediaType: 'application/x', digest, size: 1 }))
+  const bytes = Buffer.from(
+    JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers }),
+  )
+  return images.putManifest('app', { kind: 'tag', tag: 'v1' }, MEDIA_TYPES.ociManifest, bytes)
+}
+async function collect(isDryRun = false) {
+  const outcome = await images.collectGarbage({ isDryRun })
+  if (outcome.kind !== 'done') throw new Error(outcome.kind)
+  return outcome.report
+}
+
+describe('garbage', () => {
+  test('goes after the grace, and not a moment before; what a manifest names stays', async () => {
+    const kept = await pushBlob(patternBytes(500, 1))
+    const lost = await pushBlob(patternBytes(700, 2))
+    const manifest = await pushManifest(kept)
+    nowMs += graceMs
+    expect(await collect()).toMatchObject({ manifests: 1, neededBlobs: 1, leasedBlobs: 1, removedBlobs: 0 })
+    nowMs += 1
+    const would = { neededBlobs: 1, leasedBlobs: 0, removedBlobs: 1, removedBytes: 700 }
+    const before = objects.keys()
+    expect(await collect(true)).toMatchObject({ ...would, isDryRun: true })
+    expect(objects.keys()).toEqual(before)
+    expect(await collect()).toMatchObject({ ...would, isDryRun: false })
+    expect(await images.blobStat('app', kept, 'pull')).toBeDefined()
+    expect(await images.blobStat('app', lost, 'pull')).toBeUndefined()
+    expect(objects.keys('content/')).toHaveLength(1)
+    expect(await images.removeManifest('app', { kind: 'digest', digest: manifest.digest })).toBe(true)
+    nowMs += graceMs + 1
+    expect(await collect()).toMatchObject({ neededBlobs: 0, removedBlobs: 1 })
+    nowMs += graceMs + 1
+    await collect()
+    expect(objects.keys('blobs/', 'content/', 'torrents/', 'swarms/', 'gc/')).toEqual([])
+    expect(objects.keys('repos/app/_blobs/')).toEqual([])
+  })
+
+  test('is none while somebody who pushes has found it: HEAD, mount, the same upload again', async () => {
+    const bytes = patternBytes(100, 3)
+    const digest = await pushBlob(bytes)
+    const finds = [
+      () => images.blobStat('app', digest, 'look'),
+      () => images.mountBlob('other', digest, 'app'),
+      () => pushBlob(bytes, 'third'),
+    ]
+    for (const find of finds) {
+      nowMs += graceMs
+      await find()
+      nowMs += graceMs
+      expect(await collect()).toMatchObject({ leasedBlobs: 1, removedBlobs: 0 })
+    }
+    // Who only pulls promises nothing.
+    await images.blobStat('app', digest, 'pull')
+    nowMs += 1
+    expect((await collect()).removedBlobs).toBe(1)
+  })
+
+  test('that was condemned is taken back by a push that comes between', async () => {
+    const digest = await pushBlob(patternBytes(100, 4))
+    nowMs += graceMs * 2
+    const other = create()
+    const list = objects.list.bind(objects)
+    let found: unknown
+    objects.list = async (prefix, options) => {
+      // Right after the blob was condemned: the collection goes to look at manifests again.
+      const [stored] = objects.keys('blobs/').map((key) => Buffer.from(objects.objects.get(key)!.bytes))
+      if (prefix === 'repos/' && stored!.includes('condemnedAtMs'))
+        found ??= await other.blobStat('app', digest, 'look')
+      return list(prefix, options)
+    }
+    const report = await collect()
+    expect(found).toBeDefined()
+    expect(report.removedBlobs).toBe(0)
+    await pushManifest(digest)
+    nowMs += graceMs * 2
+    expect(await collect()).toMatchObject({ neededBlobs: 1, removedBlobs: 0 })
+  })
+
+  test('that is pushed again while it goes is a new blob', async () => {
+    const bytes = patternBytes(100, 5)
+    const digest = await pushBlob(bytes)
+    nowMs += graceMs * 2
+    expect((await collect()).removedBlobs).toBe(1)
+    await pushBlob(bytes)
+    await pushManifest(digest)
+    nowMs += graceMs * 2
+    expect(await collect()).toMatchObject({ neededBlobs: 1, removedBlobs: 0 })
+    expect(await images.metainfo(digest)).toBeDefined()
+  })
+
+  test('content without a blob, and uploads that rest too long', async () => {
+    await objects.put('content/orphan', new Uint8Array(10))
+    const { id } = await images.startUpload('app', {})
+    await images.appendUpload('app', id, once(patternBytes(10)))
+    await objects.put(`content/${id}`, new Uint8Array(10))
+    nowMs += graceMs + 1
+    expect(await collect()).toMatchObject({ removedContents: 1, abandonedUploads: 0 })
+    expect(objects.keys('content/')).toEqual([`content/${id}`])
+    nowMs += 24 * 60 * 60 * 1000
+    expect(await collect()).toMatchObject({ abandonedUploads: 1 })
+  })
+
+  test('is not looked for by two at once, and a run that died does not stop the next for ever', async () => {
+    await objects.put('gc/lease', Buffer.from(JSON.stringify({ version: 1, untilMs: nowMs + 5 })))
+    expect(await images.collectGarbage({ isDryRun: false })).toEqual({ kind: 'busy' })
+    nowMs += 5
+    expect((await images.collectGarbage({ isDryRun: false })).kind).toBe('done')
+    expect(objects.keys('gc/')).toEqual([])
+  })
+
+  test('nothing is removed while a manifest cannot be read', async () => {
+    const digest = await pushBlob(patternBytes(100, 6))
+    const { digest: manifest } = await pushManifest(digest)
+    await objects.put(`repos/app/_manifests/sha256/${manifest.slice(7)}`, Buffer.from('rubbish'))
+    nowMs += graceMs * 2
+    await expect(collect()).rejects.toThrow(/repos\/app\/_manifests/)
+    expect(objects.keys('content/')).toHaveLength(1)
+    expect(objects.keys('gc/')).toEqual([])
+  })
+})
+
+test('a verdict of every kind', () => {
+  const record = { length: 1, contentKey: 'content/x', infoHash: '', leasedAtMs: 10 }
+  const judge = (more: object, isNeeded = false, leaseEndedBeforeMs = 11) =>
+    judgeBlob({ ...record, ...more }, { isNeeded, leaseEndedBeforeMs })
+  expect(judge({})).toBe('condemn')
+  expect(judge({}, false, 10)).toBe('keep')
+  expect(judge({}, true)).toBe('keep')
+  expect(judge({ condemnedAtMs: 1 })).toBe('remove')
+  expect(judge({ condemnedAtMs: 1 }, true)).toBe('rescue')
+  expect(judge({ removedAtMs: 10 })).toBe('bury')
+  expect(judge({ removedAtMs: 11 })).toBe('gone')
+})
+
+describe('random clients, two replicas and collections at once', () => {
+  test('over a Map', { timeout: 120_000 }, async () => {
+    let removed = 0
+    let ops = 0
+    await fc.assert(
+      fc.asyncProperty(fc.integer(), async (seed) => {
+        const store = new MapObjectStore()
+        const run = await runGarbageModel({ store, prng: createPrng(seed), rounds: 12, opsPerRound: 6 })
+        removed += run.removedBlobs
+        ops += run.ops
+      }),
+      { numRuns: 40 },
+    )
+    expect(ops).toBeGreaterThan(5_000)
+    // A test in which nothing is ever removed shows nothing.
+    expect(removed).toBeGreaterThan(100)
+  })
+
+  test('over a folder', { timeout: 120_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'shoal-garbage-'))
+    try {
+      const store = new FilesystemObjectStore({ folder })
+      await store.start()
+      const prng = createPrng(20_261_121)
+      const run = await runGarbageModel({ store, prng, rounds: 12, opsPerRound: 6 })
+      expect(run.removedBlobs).toBeGreaterThan(0)
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+  })
+})
