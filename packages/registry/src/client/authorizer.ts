@@ -52,12 +52,18 @@ export class Authorizer {
     if (challenge === undefined) {
       throw new UpstreamDeniedError(this.address.host, 'it wants a login of a kind that Shoal does not know')
     }
-    if (refused !== undefined) this.forget(refused)
+    if (refused !== undefined) this.#forget(refused)
     remember(this.#challenges, repository, challenge, this.parts.connections.limits.tokensMax)
     return this.#grant(challenge, repository, signal)
   }
 
-  forget(refused: Grant): void {
+  /** The next request asks anew what is wanted: the token server may have moved. */
+  deny(repository: string, refused: Grant): void {
+    this.#challenges.delete(repository)
+    this.#forget(refused)
+  }
+
+  #forget(refused: Grant): void {
     for (const [key, grant] of this.#grants) if (grant === refused) this.#grants.delete(key)
   }
 
@@ -77,7 +83,12 @@ export class Authorizer {
       // Everybody who waits may have left by then.
       pending.catch(() => {})
     }
-    return await unlessAborted(pending, signal)
+    try {
+      return await unlessAborted(pending, signal)
+    } catch (error) {
+      if (!signal.aborted) this.#challenges.delete(repository)
+      throw error
+    }
   }
 
   /** Has a deadline of its own: whoever asked first may leave while others wait for the same. */

@@ -78,7 +78,7 @@ export class UpstreamExchange {
     const second = await this.#send(question, grant)
     if (second.status !== 401) return second
     // What was just granted is not accepted: asking a third time would go on for ever.
-    authorizer.forget(grant)
+    authorizer.deny(question.repository, grant)
     await second.discard()
     throw new UpstreamDeniedError(
       this.address.host,

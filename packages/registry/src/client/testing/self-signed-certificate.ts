@@ -37,7 +37,7 @@ export function selfSignedCertificate(): SelfSignedCertificate {
   )
   const x5c = certificate.toString('base64')
   return {
-    cert: `-----BEGIN CERTIFICATE-----\n${x5c.replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`,
+    cert: `-----BEGIN CERTIFICATE-----\n${x5c.match(/.{1,64}/g)!.join('\n')}\n-----END CERTIFICATE-----\n`,
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     privateKey,
     x5c,
