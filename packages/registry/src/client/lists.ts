@@ -13,11 +13,15 @@ export interface UpstreamTags extends TagsPage {
 
 const QUERY_CHARACTERS_MAX = 4_096
 
-/** @throws UpstreamInvalidError */
+/**
+ * @param page what was asked for
+ * @param next the query of the page that the registry names
+ * @throws UpstreamInvalidError
+ */
 export function readTags(
   upstream: string,
   bytes: Uint8Array,
-  tagsMax: number,
+  page: { readonly tagsMax: number; readonly after?: string },
   next: string | undefined,
 ): UpstreamTags {
   const listed = parseJsonObject(bytes)?.tags
@@ -26,8 +30,12 @@ export function readTags(
   const tags = ((listed ?? []) as unknown[]).filter(
     (tag) => typeof tag === 'string' && isTag(tag),
   ) as string[]
-  // Registries that know no pages send everything; then a tag leads on, and `next` would skip some.
-  if (tags.length > tagsMax) return { tags: tags.slice(0, tagsMax), more: true }
+  const { tagsMax, after } = page
+  // Distribution 2 knows no pages and sends all tags each time, in no order: the pages are made here.
+  if (next === undefined && (tags.length > tagsMax || (after !== undefined && tags.includes(after)))) {
+    const rest = tags.toSorted().filter((tag) => after === undefined || tag > after)
+    return { tags: rest.slice(0, tagsMax), more: rest.length > tagsMax }
+  }
   return next === undefined ? { tags, more: false } : { tags, more: true, next }
 }
 

@@ -343,8 +343,9 @@ describe('lists', () => {
     const { client } = connect()
     const answer = (document: unknown) =>
       registry.overrides.set(`/v2/${APP}/tags/list`, (_, response) => answerJson(response, 200, document))
-    answer({ tags: ['a', 'b', 'c', '../x', 7] })
+    answer({ tags: ['c', 'b', 'a', '../x', 7] })
     expect(await client.tags(APP, { tagsMax: 2 }, signal)).toEqual({ tags: ['a', 'b'], more: true })
+    expect(await client.tags(APP, { tagsMax: 2, after: 'b' }, signal)).toEqual({ tags: ['c'], more: false })
     answer({ tags: null })
     expect(await client.tags(APP, { tagsMax: 2, after: 'c' }, signal)).toEqual({ tags: [], more: false })
     expect(registry.seen.at(-1)!.path).toContain('last=c')

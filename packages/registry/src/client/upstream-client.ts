@@ -182,7 +182,7 @@ export class UpstreamClient {
     if (page.after !== undefined) query.set('last', page.after)
     const path = `tags/list?${page.next ?? query}`
     return await this.#list(repository, path, signal, (bytes, answer) =>
-      readTags(this.address.host, bytes, page.tagsMax, nextPage(answer)),
+      readTags(this.address.host, bytes, page, nextPage(answer)),
     )
   }
 
