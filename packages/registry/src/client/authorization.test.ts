@@ -181,6 +181,32 @@ describe('a token', () => {
     expect(registry.tokenRequests()).toHaveLength(status === 503 ? 3 : 1)
   })
 
+  test('from a busy server is not asked for before the time that it names', async () => {
+    registry.overrides.set('/token', (_, response) => {
+      response.writeHead(429, { 'retry-after': '30' }).end()
+    })
+    const client = connect()
+    expect(await failure(pull(client))).toBeInstanceOf(UpstreamBusyError)
+    expect(await failure(pull(client))).toMatchObject({ retryAtMs: client.clock.nowMs + 30_000 })
+    expect(registry.tokenRequests()).toHaveLength(1)
+  })
+
+  test('server that has moved is found again', async () => {
+    const client = connect()
+    await pull(client)
+    registry.overrides.set('/token', (_, response) => void response.writeHead(404).end())
+    const moved = stack.use(
+      await startStub((_, response) => {
+        registry.auth.tokens.add('token-moved')
+        answerJson(response, 200, { token: 'token-moved' })
+      }),
+    )
+    registry.auth.challenge = `Bearer realm="${moved.url}/elsewhere"`
+    client.clock.nowMs += 60_000
+    expect(await failure(pull(client))).toBeInstanceOf(UpstreamDeniedError)
+    expect(await pull(client)).toBeDefined()
+  })
+
   test('from a server that sends megabytes, or text with a secret in it', async () => {
     registry.overrides.set('/token', (_, response) => void response.end(Buffer.alloc(100_000, 0x20)))
     expect((await failure(pull(connect()))).message).toContain('longer than the 65536 bytes')

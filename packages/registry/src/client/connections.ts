@@ -99,7 +99,7 @@ export class UpstreamConnections {
    * @throws the signal's reason when it aborts
    */
   async request({ method, url, headers, body, lane, signal }: UpstreamRequest): Promise<UpstreamAnswer> {
-    const isOwn = url.origin === this.#origin
+    const isOwn = this.isOwn(url)
     const literal = isOwn ? undefined : addressInUrl(url)
     if (literal !== undefined) this.#expectReach(url.hostname, [literal])
     const both = AbortSignal.any([signal, this.#closed.signal])
@@ -117,6 +117,16 @@ export class UpstreamConnections {
     } catch (error) {
       throw this.failure(error, both, `no answer from ${url.host}`)
     }
+  }
+
+  /** Whether a URL is of the registry itself, port and all. */
+  isOwn(url: URL): boolean {
+    return url.origin === this.#origin
+  }
+
+  /** How to speak of a URL: the path of a foreign host may be a secret, as may every query. */
+  placeOf(url: URL): string {
+    return this.isOwn(url) ? url.pathname : `what it keeps at ${url.host}`
   }
 
   /** What to throw instead of an error of the transport. */
@@ -141,7 +151,7 @@ export class UpstreamConnections {
     const tooLong = () =>
       new UpstreamInvalidError(
         this.#upstream,
-        `${answer.url.pathname} is longer than the ${bytesMax} bytes that are allowed`,
+        `${this.placeOf(answer.url)} is longer than the ${bytesMax} bytes that are allowed`,
       )
     if (Number(answer.header('content-length') ?? 0) > bytesMax) {
       await answer.discard()

@@ -6,12 +6,12 @@ import { ShoalError } from '@shoal/core'
 
 export abstract class UpstreamError extends ShoalError {
   constructor(
-    /** The registry's canonical name: `docker.io`. */
-    readonly upstream: string,
+    /** The registry's canonical name: `docker.io`; undefined where the trouble is not one registry's. */
+    readonly upstream: string | undefined,
     what: string,
     options?: ErrorOptions,
   ) {
-    super(`${upstream}: ${what}`, options)
+    super(upstream === undefined ? what : `${upstream}: ${what}`, options)
   }
 }
 
@@ -73,13 +73,13 @@ export class UpstreamClosedError extends UpstreamError {
 }
 
 /** Credentials are configured and cannot be used. Says where they stand, never what they are. */
-export class CredentialsInvalidError extends ShoalError {
+export class CredentialsInvalidError extends UpstreamError {
   readonly code = 'UPSTREAM_CREDENTIALS_INVALID'
   constructor(
     /** A file, a program, or the names of variables. */
     readonly where: string,
     what: string,
   ) {
-    super(`credentials in ${where}: ${what}`)
+    super(undefined, `credentials in ${where}: ${what}`)
   }
 }

@@ -36,6 +36,12 @@ export interface ExchangeParts {
   readonly log: Logger
 }
 
+/** An answer, and what it was given for. */
+interface Authorized {
+  readonly answer: UpstreamAnswer
+  readonly grant: Grant | undefined
+}
+
 /** Statuses that whoever asked makes something of. */
 const MEANINGFUL: readonly number[] = [200, 206, 304, 404, 405, 416]
 const PASSING: readonly number[] = [502, 503, 504]
@@ -62,21 +68,21 @@ export class UpstreamExchange {
     const { host } = this.address
     if (question.isManifest && this.busyUntilMs !== undefined)
       throw new UpstreamBusyError(host, this.busyUntilMs)
-    const answer = await this.#followed(question, await this.#authorized(question))
+    const answer = await this.#followed(question, await this.#authorized(question).catch(this.#noteBusy))
     if (MEANINGFUL.includes(answer.status)) return answer
     await answer.discard()
     throw this.#refusal(answer)
   }
 
-  async #authorized(question: Question): Promise<UpstreamAnswer> {
+  async #authorized(question: Question): Promise<Authorized> {
     const { authorizer } = this.parts
     const known = await authorizer.known(question.repository, question.signal)
     const first = await this.#send(question, known)
-    if (first.status !== 401) return first
+    if (first.status !== 401) return { answer: first, grant: known }
     await first.discard()
     const grant = await authorizer.answer(first, question.repository, known, question.signal)
     const second = await this.#send(question, grant)
-    if (second.status !== 401) return second
+    if (second.status !== 401) return { answer: second, grant }
     // What was just granted is not accepted: asking a third time would go on for ever.
     authorizer.deny(question.repository, grant)
     await second.discard()
@@ -86,47 +92,56 @@ export class UpstreamExchange {
     )
   }
 
-  async #send({ method, repository, path, headers, lane, signal }: Question, grant: Grant | undefined) {
+  #send(question: Question, grant: Grant | undefined): Promise<UpstreamAnswer> {
+    const { repository, path } = question
+    return this.#request(question, new URL(`${this.address.url}/v2/${repository}/${path}`), grant)
+  }
+
+  async #request(
+    { method, headers, lane, signal }: Question,
+    url: URL,
+    grant: Grant | undefined,
+  ): Promise<UpstreamAnswer> {
     const { connections, nowMs } = this.parts
     const answer = await connections.request({
       method,
-      url: new URL(`${this.address.url}/v2/${repository}/${path}`),
+      url,
       headers: { ...headers, ...(grant === undefined ? {} : { authorization: grant.authorization }) },
       lane,
       signal,
     })
-    this.rateLimit = readRateLimit(answer.header, nowMs()) ?? this.rateLimit
+    if (connections.isOwn(url)) this.rateLimit = readRateLimit(answer.header, nowMs()) ?? this.rateLimit
     return answer
   }
 
-  /** Goes where the registry points, at most a few times, and without its authorization. */
-  async #followed(question: Question, first: UpstreamAnswer): Promise<UpstreamAnswer> {
+  /** Goes where the registry points, at most a few times. */
+  async #followed(question: Question, first: Authorized): Promise<UpstreamAnswer> {
     const { connections } = this.parts
+    const { redirectsMax } = connections.limits
     const { host } = this.address
-    let answer = first
+    let { answer, grant } = first
     for (let redirects = 0; isRedirect(answer.status); redirects++) {
       await answer.discard()
-      if (redirects === connections.limits.redirectsMax) {
+      if (redirects === redirectsMax) {
         throw new UpstreamRedirectRefusedError(host, `it redirects more than ${redirects} times`)
       }
-      // The location authorizes by itself where that is needed; what is said to the registry is for the registry.
-      answer = await connections.request({
-        method: question.method,
-        url: redirectTarget(host, answer.url, answer.header('location')),
-        headers: question.headers ?? {},
-        lane: question.lane,
-        signal: question.signal,
-      })
+      const target = redirectTarget(host, answer.url, answer.header('location'))
+      // What is said to the registry is for the registry. Once elsewhere, nothing of it comes back by another redirect.
+      if (!connections.isOwn(target)) grant = undefined
+      answer = await this.#request(question, target, grant)
     }
     return answer
   }
 
   #refusal({ status, header, url }: UpstreamAnswer): Error {
     const { host } = this.address
-    // The path of a foreign host may be a secret of its own.
-    const where =
-      url.origin === new URL(this.address.url).origin ? url.pathname : `the storage at ${url.host}`
-    if (status === 429 || (status === 503 && header('retry-after') !== undefined)) return this.#busy(header)
+    const { connections } = this.parts
+    const where = connections.placeOf(url)
+    if (status === 429 || (status === 503 && header('retry-after') !== undefined)) {
+      const busy = new UpstreamBusyError(host, readRetryAtMs(header, this.parts.nowMs()))
+      // A storage that is busy says nothing of the registry's manifests.
+      return connections.isOwn(url) ? this.#remembered(busy) : busy
+    }
     if (status === 401 || status === 403) {
       return new UpstreamDeniedError(
         host,
@@ -144,11 +159,15 @@ export class UpstreamExchange {
     )
   }
 
-  #busy(header: UpstreamAnswer['header']): UpstreamBusyError {
-    const { nowMs, log } = this.parts
-    const retryAtMs = readRetryAtMs(header, nowMs())
+  /** A token server that is busy keeps everybody out, too. */
+  readonly #noteBusy = (error: unknown): never => {
+    throw error instanceof UpstreamBusyError ? this.#remembered(error) : error
+  }
+
+  #remembered(busy: UpstreamBusyError): UpstreamBusyError {
+    const { retryAtMs } = busy
     this.#busyUntilMs = Math.max(this.#busyUntilMs, retryAtMs)
-    log.warn({ event: 'upstream-busy', upstream: this.address.host, retryAtMs }, 'upstream busy')
-    return new UpstreamBusyError(this.address.host, retryAtMs)
+    this.parts.log.warn({ event: 'upstream-busy', upstream: this.address.host, retryAtMs }, 'upstream busy')
+    return busy
   }
 }

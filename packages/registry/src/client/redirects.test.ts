@@ -4,7 +4,12 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { UpstreamConnections } from './connections.ts'
-import { UpstreamDeniedError, UpstreamInvalidError, UpstreamRedirectRefusedError } from './errors.ts'
+import {
+  UpstreamBusyError,
+  UpstreamDeniedError,
+  UpstreamInvalidError,
+  UpstreamRedirectRefusedError,
+} from './errors.ts'
 import { UPSTREAM_LIMITS } from './limits.ts'
 import { bytesOf, clientOf, type TestClientInit } from './testing/client-of.ts'
 import { selfSignedCertificate } from './testing/self-signed-certificate.ts'
@@ -89,6 +94,38 @@ describe('a redirect', () => {
     expect(cdn.seen).toHaveLength(5)
     left = 5
     await expect(pull()).rejects.toThrow(/redirects more than 5 times/)
+  })
+
+  test('within the registry keeps the authorization; back from elsewhere does not', async () => {
+    const own = '/v2/moved'
+    registry.overrides.set(own, (_, response) => {
+      response.setHeader('content-length', LAYER.length)
+      response.end(LAYER)
+    })
+    redirectTo(own)
+    expect(await pull()).toBe(LAYER)
+    expect(registry.seen.at(-1)!.headers.authorization).toMatch(/^Bearer /)
+    const cdn = await storage((_, response) => {
+      response.removeHeader('content-length')
+      response.writeHead(302, { location: `${registry.url}${own}` }).end()
+    })
+    redirectTo(cdn.url)
+    expect(await pull()).toBe(LAYER)
+    expect(registry.seen.at(-1)!.path).toBe(own)
+    expect(registry.seen.at(-1)!.headers.authorization).toBeUndefined()
+  })
+
+  test('to a busy storage does not stop manifests', async () => {
+    registry.addManifest('v1')
+    const cdn = await storage((_, response) => {
+      response.removeHeader('content-length')
+      response.writeHead(429, { 'retry-after': '60' }).end()
+    })
+    redirectTo(cdn.url)
+    const { client } = stack.use(clientOf(registry))
+    await expect(client.blob(APP, digest, { signal })).rejects.toThrow(UpstreamBusyError)
+    expect(client.busyUntilMs).toBeUndefined()
+    expect(await client.manifest(APP, 'v1', { signal })).toBeDefined()
   })
 
   test('without a place, or to no web server', async () => {

@@ -197,6 +197,25 @@ describe('a blob', () => {
     expect((await bytesOf((await client.blob(APP, digest, { signal }))!.body)).length).toBe(content.length)
   })
 
+  test('that fails before anybody has read of it fails when it is read, and not before', async () => {
+    const digest = registry.addBlob(content)
+    const cut = Promise.withResolvers<void>()
+    registry.overrides.set(`/v2/${APP}/blobs/${digest}`, (_, response) => {
+      response.writeHead(200, { 'content-length': content.length })
+      response.write(content.subarray(0, 10))
+      cut.promise.then(() => response.destroy())
+    })
+    const { client } = connect()
+    const blob = await client.blob(APP, digest, { signal })
+    const leave = new AbortController()
+    await client.blob(APP, digest, { signal: leave.signal })
+    leave.abort(new Error('never read'))
+    cut.resolve()
+    // A whole exchange later the cut has long arrived.
+    await client.manifest(APP, 'v1', { signal })
+    await expect(bytesOf(blob!.body)).rejects.toThrow(UpstreamUnavailableError)
+  })
+
   test('that is slow does not hold up manifests', async () => {
     const digest = registry.addBlob(content)
     registry.addManifest('v1')

@@ -312,7 +312,7 @@ export class UpstreamClient {
       if (claim === undefined || digestOf(bytes, claim) === claim) continue
       throw new UpstreamInvalidError(
         this.address.host,
-        `${answer.url.pathname} has other bytes than those of ${claim}; nothing of it was kept`,
+        `${this.#connections.placeOf(answer.url)} has other bytes than those of ${claim}; nothing of it was kept`,
       )
     }
     return expected ?? named ?? digestOf(bytes, undefined)
@@ -336,7 +336,7 @@ export class UpstreamClient {
     if (digest !== undefined) return digest
     throw new UpstreamInvalidError(
       this.address.host,
-      `the digest that it names for ${answer.url.pathname} is none`,
+      `the digest that it names for ${this.#connections.placeOf(answer.url)} is none`,
     )
   }
 
