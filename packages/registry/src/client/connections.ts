@@ -1,0 +1,236 @@
+/**
+ * Sends single requests to a registry and to the hosts that it names; the only place that opens sockets. What the answers
+ * mean is decided elsewhere.
+ *
+ * undici's pool and `request` without the rest of it, as in the agent: its fetch, caches and mocks take 11 MB. The paths
+ * are undici's own files; its version is pinned, and the types are those of its public interface.
+ */
+import { type LookupAddress, lookup } from 'node:dns'
+import { createRequire } from 'node:module'
+import type { LookupFunction } from 'node:net'
+import { createSecureContext, getCACertificates } from 'node:tls'
+import type { Agent, Dispatcher } from 'undici'
+import type { UpstreamAddress } from './address.ts'
+import { type AddressClass, addressClass, addressInUrl, mayLead } from './address-class.ts'
+import {
+  UpstreamClosedError,
+  UpstreamError,
+  UpstreamInvalidError,
+  UpstreamRedirectRefusedError,
+  UpstreamUnavailableError,
+} from './errors.ts'
+import type { UpstreamLimits } from './limits.ts'
+import type { HeaderReader } from './rate-limit.ts'
+
+const requireFile = createRequire(import.meta.url)
+const dispatch: (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData> =
+  requireFile('undici/lib/api/api-request.js')
+const HttpAgent: typeof Agent = requireFile('undici/lib/dispatcher/agent.js')
+
+export interface UpstreamRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST'
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
+  /** Blobs have connections of their own. */
+  readonly lane: 'talk' | 'blob'
+  readonly signal: AbortSignal
+}
+
+export interface UpstreamAnswer {
+  readonly url: URL
+  readonly status: number
+  readonly header: HeaderReader
+  /** Every occurrence of a header. */
+  readonly headers: (name: string) => readonly string[]
+  /** Must be read to its end, or given up with `discard`. */
+  readonly body: AsyncIterable<Uint8Array>
+  discard(): Promise<void>
+}
+
+export interface UpstreamTls {
+  /** Certificates to trust beside the system's, as PEM: a company's own authority. */
+  readonly ca: string
+}
+
+/** More of a body that nobody wants than this is not worth keeping a connection for. */
+const DISCARD_BYTES_MAX = 64 * 1024
+const DISCARD_MS_MAX = 2_000
+
+export class UpstreamConnections {
+  readonly #upstream: string
+  readonly #origin: string
+  readonly #own: Record<UpstreamRequest['lane'], Agent>
+  readonly #elsewhere: Record<UpstreamRequest['lane'], Agent>
+  /** Of the registry itself: from its URL, or where its name last led. */
+  #class: AddressClass
+  readonly #closed = new AbortController()
+
+  constructor(
+    address: UpstreamAddress,
+    readonly limits: UpstreamLimits,
+    tls: UpstreamTls | undefined,
+  ) {
+    const url = new URL(address.url)
+    const literal = addressInUrl(url)
+    this.#upstream = address.host
+    this.#origin = url.origin
+    this.#class = literal === undefined ? 'public' : addressClass(literal)
+    // Made once: taking all of the system's authorities anew for each connection would cost more than the handshake.
+    const trust =
+      tls === undefined
+        ? {}
+        : { secureContext: createSecureContext({ ca: [...getCACertificates('default'), tls.ca] }) }
+    const agent = (lookupOf: LookupFunction) =>
+      new HttpAgent({
+        connections: limits.connectionsMax,
+        headersTimeout: limits.headersTimeoutMs,
+        bodyTimeout: limits.bodyIdleTimeoutMs,
+        connect: { timeout: limits.connectTimeoutMs, lookup: lookupOf, ...trust },
+        // One body at a time on a connection: bounding those bounds bodies, and one that is cut takes no other with it.
+        allowH2: false,
+      })
+    this.#own = { talk: agent(this.#lookUpRegistry), blob: agent(this.#lookUpRegistry) }
+    this.#elsewhere = { talk: agent(this.#lookUpElsewhere), blob: agent(this.#lookUpElsewhere) }
+  }
+
+  /**
+   * @throws UpstreamUnavailableError · UpstreamRedirectRefusedError when the host is one where the registry may not lead
+   * @throws the signal's reason when it aborts
+   */
+  async request({ method, url, headers, body, lane, signal }: UpstreamRequest): Promise<UpstreamAnswer> {
+    const isOwn = this.isOwn(url)
+    const literal = isOwn ? undefined : addressInUrl(url)
+    if (literal !== undefined) this.#expectReach(url.hostname, [literal])
+    const both = AbortSignal.any([signal, this.#closed.signal])
+    both.throwIfAborted()
+    try {
+      const answer = await dispatch.call((isOwn ? this.#own : this.#elsewhere)[lane], {
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method,
+        headers: { 'user-agent': 'shoal', 'accept-encoding': 'identity', ...headers },
+        signal: both,
+        ...(body === undefined ? {} : { body }),
+      })
+      return this.#answer(url, answer, both)
+    } catch (error) {
+      throw this.failure(error, both, `no answer from ${url.host}`)
+    }
+  }
+
+  /** Whether a URL is of the registry itself, port and all. */
+  isOwn(url: URL): boolean {
+    return url.origin === this.#origin
+  }
+
+  /** How to speak of a URL: the path of a foreign host may be a secret, as may every query. */
+  placeOf(url: URL): string {
+    return this.isOwn(url) ? url.pathname : `what it keeps at ${url.host}`
+  }
+
+  /** What to throw instead of an error of the transport. */
+  failure(error: unknown, signal: AbortSignal, what: string): unknown {
+    if (signal.aborted) return signal.reason
+    if (error instanceof UpstreamError) return error
+    const code = codeOf(error)
+    // A time-out has cost its time already; asking again would double it.
+    const isPassing = code !== 'UND_ERR_HEADERS_TIMEOUT' && code !== 'UND_ERR_BODY_TIMEOUT'
+    return new UpstreamUnavailableError(
+      this.#upstream,
+      `${what} (${code ?? 'connection failed'}); check that it can be reached from here`,
+      { cause: error, isPassing },
+    )
+  }
+
+  /**
+   * Reads a small body.
+   * @throws UpstreamInvalidError as soon as more than `bytesMax` are announced or received
+   */
+  async collect(answer: UpstreamAnswer, bytesMax: number, signal: AbortSignal): Promise<Buffer> {
+    const tooLong = () =>
+      new UpstreamInvalidError(
+        this.#upstream,
+        `${this.placeOf(answer.url)} is longer than the ${bytesMax} bytes that are allowed`,
+      )
+    if (Number(answer.header('content-length') ?? 0) > bytesMax) {
+      await answer.discard()
+      throw tooLong()
+    }
+    const parts: Uint8Array[] = []
+    let length = 0
+    try {
+      for await (const part of answer.body) {
+        length += part.length
+        if (length > bytesMax) throw tooLong()
+        parts.push(part)
+      }
+    } catch (error) {
+      throw this.failure(error, signal, `the answer of ${answer.url.host} was cut after ${length} bytes`)
+    }
+    return Buffer.concat(parts, length)
+  }
+
+  /** Cuts what is under way. */
+  async close(): Promise<void> {
+    this.#closed.abort(new UpstreamClosedError(this.#upstream))
+    const agents = [this.#own.talk, this.#own.blob, this.#elsewhere.talk, this.#elsewhere.blob]
+    await Promise.all(agents.map((agent) => agent.destroy()))
+  }
+
+  #answer(url: URL, answer: Dispatcher.ResponseData, signal: AbortSignal): UpstreamAnswer {
+    const headers = (name: string) => [answer.headers[name] ?? []].flat()
+    return {
+      url,
+      status: answer.statusCode,
+      headers,
+      header: (name) => headers(name)[0],
+      body: answer.body,
+      discard: async () => {
+        const deadline = AbortSignal.any([signal, AbortSignal.timeout(DISCARD_MS_MAX)])
+        await answer.body.dump({ limit: DISCARD_BYTES_MAX, signal: deadline }).catch(() => {})
+      },
+    }
+  }
+
+  #expectReach(host: string, addresses: readonly string[]): void {
+    const refused = addresses.find((address) => !mayLead(this.#class, addressClass(address)))
+    if (refused === undefined) return
+    throw new UpstreamRedirectRefusedError(
+      this.#upstream,
+      `it leads to ${host}, a ${addressClass(refused)} address, which is not followed from a ${this.#class} registry`,
+    )
+  }
+
+  readonly #lookUpRegistry = guardedLookup((_host, addresses) => {
+    this.#class = addresses.map(addressClass).find((kind) => kind !== 'public') ?? 'public'
+  })
+
+  // The address that was checked is the one that is connected to: a name cannot change its mind in between.
+  readonly #lookUpElsewhere = guardedLookup((host, addresses) => this.#expectReach(host, addresses))
+}
+
+/** The system's own lookup, with a look at all of its results before any is used. */
+function guardedLookup(check: (host: string, addresses: readonly string[]) => void): LookupFunction {
+  return (host, options, callback) => {
+    lookup(host, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+      if (error !== null) return callback(error, '')
+      try {
+        check(
+          host,
+          addresses.map(({ address }) => address),
+        )
+      } catch (refusal) {
+        return callback(refusal as NodeJS.ErrnoException, '')
+      }
+      const [first] = addresses
+      if (options.all === true) callback(null, addresses)
+      else callback(null, first!.address, first!.family)
+    })
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code
+  return typeof code === 'string' ? code : undefined
+}

@@ -1,0 +1,17 @@
+/** Reads JSON of strangers. Pure. */
+
+export type JsonObject = { readonly [key: string]: unknown }
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** @returns undefined when it is not an object; the parser's own error would quote the text, which may hold a secret */
+export function parseJsonObject(text: string | Uint8Array): JsonObject | undefined {
+  try {
+    const document: unknown = JSON.parse(typeof text === 'string' ? text : new TextDecoder().decode(text))
+    return isJsonObject(document) ? document : undefined
+  } catch {
+    return undefined
+  }
+}
