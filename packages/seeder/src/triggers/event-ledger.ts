@@ -210,6 +210,7 @@ export class EventLedger {
     const bytes = encodeRecord({ key, isDone: false, atMs: this.#clock.nowMs() })
     const seen = await this.#seen(idHash)
     if (seen !== undefined && !seen.record.isDone) return seen.record.key
+    if (seen !== undefined && this.#isFresh(seen.record)) return undefined
     const precondition = seen === undefined ? { ifAbsent: true as const } : { ifMatch: seen.etag }
     const outcome = await this.#objects.put(seenKeyOf(idHash), bytes, precondition)
     if (outcome.kind === 'stored') return key

@@ -503,6 +503,69 @@ describe('crashes', () => {
     expect(requests).toBeGreaterThan(15)
   })
 
+  it('after any request while an event replaces another leave one of the two, also if nobody says it again', async () => {
+    let requests = Number.POSITIVE_INFINITY
+    for (let crashAfter = 0; crashAfter < requests; crashAfter++) {
+      const cluster = new Cluster()
+      const { queue, view } = cluster.replica()
+      await queue.add([push('old')])
+      let count = 0
+      view.fault = () => {
+        if (count++ === crashAfter) view.crash()
+      }
+      void queue.add([push('new')])
+      await cluster.advance(0)
+      if (count <= crashAfter) requests = count
+      cluster.started()
+      await cluster.advance(HOUR_MS)
+      expect(cluster.begun.length, `crash after ${crashAfter}`).toBeGreaterThan(0)
+      expect(cluster.leftovers()).toEqual([])
+    }
+    expect(requests).toBeGreaterThan(5)
+  })
+
+  test('a slow store and deliveries that cross each other: every event once, one at a time per repository', async () => {
+    const delivery = fc.record({
+      atMs: fc.nat(60 * SECOND_MS),
+      replica: fc.nat(2),
+      id: fc.nat(5),
+      repository: fc.nat(1),
+    })
+    const latencyMs = fc.infiniteStream(fc.integer({ min: 0, max: 1_500 }))
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(delivery, { minLength: 1, maxLength: 15 }),
+        latencyMs,
+        async (deliveries, latencies) => {
+          const cluster = new Cluster()
+          cluster.verdict = undefined
+          const { clock } = cluster
+          const later = (durationMs: number) =>
+            new Promise<void>((resolve) => clock.after(durationMs, resolve))
+          const replicas = Array.from({ length: 3 }, () => cluster.started())
+          for (const { view } of replicas) view.fault = () => later(latencies.next().value)
+          for (const { atMs, replica, id, repository } of deliveries) {
+            const event = push(`${id}-${repository}`, `r${repository}`, `t${id}`)
+            clock.after(atMs, () => void replicas[replica]!.queue.add([event]))
+          }
+          for (let second = 0; second < 300; second++) {
+            await cluster.advance(SECOND_MS)
+            const busy = cluster.running.map(({ event }) => event.repository)
+            expect(new Set(busy).size).toBe(busy.length)
+            for (const running of cluster.running.filter(
+              ({ startedAtMs }) => startedAtMs + 4_000 < clock.nowMs(),
+            ))
+              running.end()
+          }
+          const expected = new Set(deliveries.map(({ id, repository }) => `${id}-${repository}`))
+          expect(cluster.begun.toSorted()).toEqual([...expected].toSorted())
+          expect(cluster.leftovers()).toEqual([])
+        },
+      ),
+      { numRuns: 40 },
+    )
+  })
+
   type Step =
     | { readonly kind: 'push'; readonly replica: number; readonly repository: number; readonly tag: number }
     | { readonly kind: 'end'; readonly index: number; readonly isFailure: boolean }
