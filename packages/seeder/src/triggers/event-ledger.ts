@@ -189,20 +189,24 @@ export class EventLedger {
       throw new TriggerQueueFullError(pending.length, pendingMax)
     for (const [subjectHash, event] of fresh) {
       const replaced = bySubject.get(subjectHash) ?? []
-      await this.#put(event, replaced[0]?.addedAtMs ?? nowMs)
+      if (await this.#put(event, replaced[0]?.addedAtMs ?? nowMs)) outcome.added++
+      else outcome.known++
       for (const key of replaced) {
         await this.#see(key.idHash, { key: key.key, isDone: true, atMs: nowMs })
         await this.#objects.delete(key.key)
       }
     }
-    return { ...outcome, added: fresh.size }
+    return outcome
   }
 
-  async #put(event: PushEvent, addedAtMs: number): Promise<void> {
+  /** @returns false when another replica has done it meanwhile */
+  async #put(event: PushEvent, addedAtMs: number): Promise<boolean> {
     const { key, idHash } = pendingKeyOf(event, addedAtMs)
     const place = await this.#announce(idHash, key)
+    if (place === undefined) return false
     const record = { event, attempts: 0, notBeforeMs: 0 }
-    if (place !== undefined) await this.#objects.put(place, encodeRecord(record), { ifAbsent: true })
+    await this.#objects.put(place, encodeRecord(record), { ifAbsent: true })
+    return true
   }
 
   /** @returns the key that the event belongs under; undefined when another replica has it done already */

@@ -134,6 +134,43 @@ describe('an event', () => {
     expect(cluster.leftovers()).toEqual([])
   })
 
+  it('that one replica has done while another was about to take it in is not done again', async () => {
+    const cluster = new Cluster()
+    const [quick, slow] = [cluster.started(), cluster.replica()]
+    let open = () => {}
+    const gate = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    let looks = 0
+    slow.view.fault = (doing, key) => {
+      // It has seen that the id is unknown, and is held up before it says that it takes it.
+      if (doing === 'read' && key.startsWith('events/done/') && ++looks === 2) return gate
+    }
+    const adding = slow.queue.add([push('1')])
+    await quick.queue.add([push('1')])
+    await cluster.advance(0)
+    expect(cluster.begun).toEqual(['1'])
+    open()
+    expect(await adding).toEqual({ added: 0, known: 1, outdated: 0 })
+    await cluster.advance(HOUR_MS)
+    expect(cluster.begun).toEqual(['1'])
+  })
+
+  it('that comes back under its key after it was done is put away', async () => {
+    const cluster = new Cluster()
+    const { queue, start } = cluster.replica()
+    await queue.add([push('1')])
+    const [key] = cluster.leftovers()
+    const { bytes } = cluster.objects.objects.get(key!)!
+    start()
+    await cluster.advance(0)
+    // As by another replica that had read the id's record before.
+    cluster.objects.put(key!, bytes, { ifAbsent: true })
+    await cluster.advance(HOUR_MS)
+    expect(cluster.begun).toEqual(['1'])
+    expect(cluster.leftovers()).toEqual([])
+  })
+
   it('that another replica took in is found within a look', async () => {
     const cluster = new Cluster()
     const taker = cluster.replica()
@@ -408,6 +445,25 @@ describe('several replicas', () => {
     await cluster.advance(EVENT_QUEUE_DEFAULTS.lookMs)
     expect(cluster.begun).toEqual(['1', '1'])
     expect(cluster.running.map(({ replica }) => replica)).toEqual(['replica-1', 'replica-2'])
+  })
+
+  it('a claim is free as soon as the work ends, also in the middle of a renewal', async () => {
+    const cluster = new Cluster()
+    cluster.verdict = undefined
+    const first = cluster.started()
+    await first.queue.add([push('1')])
+    await cluster.advance(leaseMs / 3 - 1)
+    first.view.fault = (_doing, key) => {
+      if (key.startsWith('events/claims/'))
+        return new Promise<void>((resolve) => cluster.clock.after(SECOND_MS, resolve))
+    }
+    await cluster.advance(1)
+    cluster.running[0]!.end()
+    await cluster.advance(2 * SECOND_MS)
+    const [claim] = cluster.objects.keys('events/claims/')
+    expect(Buffer.from(cluster.objects.objects.get(claim!)!.bytes).toString()).toBe(
+      '{"owner":"","untilMs":0}',
+    )
   })
 
   it('one that cannot reach the store gives its work up before another begins it', async () => {
