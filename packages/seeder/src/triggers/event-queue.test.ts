@@ -144,7 +144,7 @@ describe('an event', () => {
     let looks = 0
     slow.view.fault = (doing, key) => {
       // It has seen that the id is unknown, and is held up before it says that it takes it.
-      if (doing === 'read' && key.startsWith('events/done/') && ++looks === 2) return gate
+      return doing === 'read' && key.startsWith('events/done/') && ++looks === 2 ? gate : undefined
     }
     const adding = slow.queue.add([push('1')])
     await quick.queue.add([push('1')])
@@ -453,10 +453,10 @@ describe('several replicas', () => {
     const first = cluster.started()
     await first.queue.add([push('1')])
     await cluster.advance(leaseMs / 3 - 1)
-    first.view.fault = (_doing, key) => {
-      if (key.startsWith('events/claims/'))
-        return new Promise<void>((resolve) => cluster.clock.after(SECOND_MS, resolve))
-    }
+    first.view.fault = (_doing, key) =>
+      key.startsWith('events/claims/')
+        ? new Promise<void>((resolve) => cluster.clock.after(SECOND_MS, resolve))
+        : undefined
     await cluster.advance(1)
     cluster.running[0]!.end()
     await cluster.advance(2 * SECOND_MS)
