@@ -8,6 +8,7 @@
  * addition may replace it at any time.
  */
 import { type ObjectStore, readWhole } from '@shoal/storage'
+import { Gate } from '../gate.ts'
 import type { Clock } from './clock.ts'
 import { TriggerQueueFullError } from './errors.ts'
 import {
@@ -55,6 +56,8 @@ export interface PendingEntry extends PendingRecord {
 }
 
 const LIST_KEYS = 1_000
+/** Senders wait for some seconds at most, and a delivery may have hundreds of events. */
+const REQUESTS_AT_ONCE = 16
 /** Looked at in one sweep: a day of a busy registry in a few hours, without a burst of requests. */
 const SWEEP_KEYS = 500
 
@@ -166,37 +169,59 @@ export class EventLedger {
   }
 
   async #add(events: readonly PushEvent[]): Promise<AddOutcome> {
-    const pending = await this.pending()
     const nowMs = this.#clock.nowMs()
-    const waiting = new Set(pending.map(({ idHash }) => idHash))
+    const pending = await this.pending()
     const bySubject = Map.groupBy(pending, ({ subjectHash }) => subjectHash)
+    const { fresh, ...outcome } = await this.#sift(events, pending, bySubject)
+    const growth = [...fresh.keys()].filter((subjectHash) => !bySubject.has(subjectHash)).length
+    const { pendingMax } = this.#limits
+    if (growth > 0 && pending.length + growth > pendingMax)
+      throw new TriggerQueueFullError(pending.length, pendingMax)
+    await this.#forEach(fresh, async ([subjectHash, event]) => {
+      const replaced = bySubject.get(subjectHash) ?? []
+      if (await this.#put(event, replaced[0]?.addedAtMs ?? nowMs)) outcome.added++
+      else outcome.known++
+      // Only now: whatever happens in between, one of them is there.
+      for (const key of replaced) {
+        await this.#see(key.idHash, { key: key.key, isDone: true, atMs: nowMs })
+        await this.#objects.delete(key.key)
+      }
+    })
+    return outcome
+  }
+
+  /** What of a delivery is to be taken in, by subject: the last of each that is neither known nor older than what waits. */
+  async #sift(
+    events: readonly PushEvent[],
+    pending: readonly PendingKey[],
+    bySubject: ReadonlyMap<string, readonly PendingKey[]>,
+  ): Promise<AddOutcome & { readonly fresh: ReadonlyMap<string, PushEvent> }> {
+    const keyed = events.map((event) => ({ event, ...pendingKeyOf(event, 0) }))
+    const known = new Set(pending.map(({ idHash }) => idHash))
+    await this.#forEach(new Set(keyed.map(({ idHash }) => idHash)), async (idHash) => {
+      if (await this.#isDone(idHash)) known.add(idHash)
+    })
     const fresh = new Map<string, PushEvent>()
     const outcome = { added: 0, known: 0, outdated: 0 }
-    for (const event of events) {
-      const { idHash, subjectHash } = pendingKeyOf(event, nowMs)
+    for (const { event, idHash, subjectHash } of keyed) {
       const rival = fresh.get(subjectHash) ?? (await this.#newestOf(bySubject.get(subjectHash)))
-      if (waiting.has(idHash) || (await this.#isDone(idHash))) outcome.known++
+      if (known.has(idHash)) outcome.known++
       else if (rival !== undefined && isOlder(event, rival)) outcome.outdated++
       else {
         if (fresh.has(subjectHash)) outcome.outdated++
         fresh.set(subjectHash, event)
       }
-      waiting.add(idHash)
+      known.add(idHash)
     }
-    const growth = [...fresh.keys()].filter((subjectHash) => !bySubject.has(subjectHash)).length
-    const { pendingMax } = this.#limits
-    if (growth > 0 && pending.length + growth > pendingMax)
-      throw new TriggerQueueFullError(pending.length, pendingMax)
-    for (const [subjectHash, event] of fresh) {
-      const replaced = bySubject.get(subjectHash) ?? []
-      if (await this.#put(event, replaced[0]?.addedAtMs ?? nowMs)) outcome.added++
-      else outcome.known++
-      for (const key of replaced) {
-        await this.#see(key.idHash, { key: key.key, isDone: true, atMs: nowMs })
-        await this.#objects.delete(key.key)
-      }
-    }
-    return outcome
+    return { ...outcome, fresh }
+  }
+
+  /** Several at once; in an error only when none is under way any more. */
+  async #forEach<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+    const gate = new Gate(REQUESTS_AT_ONCE)
+    const outcomes = await Promise.allSettled([...items].map((item) => gate.run(() => work(item))))
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (failure !== undefined) throw failure.reason
   }
 
   /** @returns false when another replica has done it meanwhile */

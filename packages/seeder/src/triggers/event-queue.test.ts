@@ -4,6 +4,10 @@
  * Method: replicas over one store in memory and a virtual clock; crashes after every single request to the store; random
  * sequences of deliveries, failures and crashes against a model.
  */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FilesystemObjectStore } from '@shoal/storage'
 import fc from 'fast-check'
 import { pino } from 'pino'
 import { describe, expect, it, test } from 'vitest'
@@ -385,7 +389,48 @@ describe('failures', () => {
   })
 })
 
+describe('a folder as the store', () => {
+  it('keeps an event through a restart, and its id afterwards', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'shoal-events-'))
+    const open = async (owner: string) => {
+      const objects = new FilesystemObjectStore({ folder })
+      await objects.start()
+      const parts = { objects, clock: new VirtualClock(), random: () => 1, log }
+      return { objects, queue: new EventQueue(parts, { ...EVENT_QUEUE_DEFAULTS, owner }) }
+    }
+    const first = await open('first')
+    expect((await first.queue.add([push('1'), push('2', 'b')])).added).toBe(2)
+    const second = await open('second')
+    const begun: string[] = []
+    await new Promise<void>((resolve) =>
+      second.queue.start(async ({ id }) => {
+        if (begun.push(id) === 2) resolve()
+      }),
+    )
+    await second.queue.stop()
+    expect(begun.toSorted()).toEqual(['1', '2'])
+    expect(await second.queue.pendingCount()).toBe(0)
+    expect((await second.queue.add([push('1')])).known).toBe(1)
+    await rm(folder, { recursive: true })
+  })
+})
+
 describe('bounds', () => {
+  it('a delivery of 1,000 events is taken in with some requests at once, never more', async () => {
+    const cluster = new Cluster()
+    const { queue, view } = cluster.replica()
+    let [atOnce, atOnceMax] = [0, 0]
+    view.fault = async () => {
+      atOnceMax = Math.max(atOnceMax, ++atOnce)
+      await new Promise<void>((resolve) => cluster.clock.after(20, resolve))
+      atOnce--
+    }
+    const adding = queue.add(Array.from({ length: 1_000 }, (_, n) => push(String(n), 'a', `t${n}`)))
+    await cluster.advance(8 * SECOND_MS)
+    expect((await adding).added).toBe(1_000)
+    expect(atOnceMax).toBe(16)
+  })
+
   it('a full queue takes nothing of a delivery, but still what replaces; later it takes the delivery', async () => {
     const cluster = new Cluster()
     const { queue, start } = cluster.replica({ pendingMax: 3 })

@@ -39,6 +39,7 @@ export interface PushEvent {
   readonly repository: string
   /** At least one of tag and digest is there. */
   readonly tag?: string
+  /** What was pushed. With a tag a hint only: events come late and out of order, and the tag may mean something else by now. */
   readonly digest?: Digest
   readonly occurredAtMs?: number
 }
