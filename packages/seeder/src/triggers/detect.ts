@@ -49,14 +49,14 @@ export function detectFormat(body: unknown, headers: Delivery['headers'], asked?
   if (asked !== undefined) {
     const format = TRIGGER_FORMATS.find((known) => known === asked)
     if (format === undefined)
-      throw new TriggerInvalidError('asked for', '?format=', `is none of ${TRIGGER_FORMATS.join(', ')}`)
+      throw new TriggerInvalidError('unknown', '?format=', `is none of ${TRIGGER_FORMATS.join(', ')}`)
     return format
   }
   const format =
     formatOfHeaders(headers) ?? (isCloudEvent(body, headers) ? 'cloudevents' : formatOfShape(body))
   if (format !== undefined) return format
   throw new TriggerInvalidError(
-    'any',
+    'unknown',
     'the body',
     `tells no format; say ?format= and one of ${TRIGGER_FORMATS.join(', ')}`,
   )

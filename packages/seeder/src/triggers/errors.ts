@@ -13,7 +13,7 @@ export class TriggerInvalidError extends SeederError {
     readonly where: string,
     reason: string,
   ) {
-    super(`not a delivery of the format ${format}: ${where} ${reason}`)
+    super(`a delivery cannot be read (format: ${format}): ${where} ${reason}`)
   }
 }
 

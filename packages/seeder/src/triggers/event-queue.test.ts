@@ -318,6 +318,23 @@ describe('failures', () => {
     expect(cluster.begun.toSorted()).toEqual(['1', '2'])
   })
 
+  it('cost little while they wait: an event that rests is not read again until it is due', async () => {
+    const cluster = new Cluster()
+    cluster.verdict = () => new Error('away')
+    const { queue, view } = cluster.started({ attemptsMax: 1_000 })
+    await queue.add(Array.from({ length: 50 }, (_, n) => push(String(n), `r${n}`)))
+    await cluster.advance(HOUR_MS)
+    let reads = 0
+    view.fault = (doing) => {
+      if (doing === 'read') reads++
+    }
+    const begunBefore = cluster.begun.length
+    await cluster.advance(10 * 60 * SECOND_MS)
+    expect(cluster.begun.length - begunBefore).toBe(50)
+    // The event, its id, and the claim; some are postponed and read once more.
+    expect(reads).toBeLessThan(50 * 6)
+  })
+
   it('end in giving up, with the reason; the latest are kept; said again it is tried again', async () => {
     const cluster = new Cluster()
     cluster.verdict = ({ id }) => new Error(`no ${id}`)

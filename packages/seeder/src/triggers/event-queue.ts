@@ -169,9 +169,17 @@ export class EventQueue {
   async #take(key: PendingKey, claimKey: string): Promise<void> {
     const read = await this.#ledger.read(key)
     if (read === undefined) return
-    if (read.notBeforeMs > this.#parts.clock.nowMs()) return this.#rest(key.key, read.notBeforeMs)
+    const nowMs = this.#parts.clock.nowMs()
+    if (read.notBeforeMs > nowMs) {
+      this.#restUntilMs.set(key.key, read.notBeforeMs)
+      return
+    }
     const outcome = await this.#claims.claim(key.repositoryHash)
-    if (outcome.kind === 'held') return this.#rest(claimKey, outcome.untilMs)
+    if (outcome.kind === 'held') {
+      // It may be released before its time, so it is tried again at the next look.
+      this.#restUntilMs.set(claimKey, Math.min(outcome.untilMs, nowMs + this.#init.lookMs))
+      return
+    }
     const { claim } = outcome
     const entry = await this.#ledger.begin(read)
     if (entry === undefined) {
@@ -187,6 +195,7 @@ export class EventQueue {
     })
     this.#work.set(claimKey, { controller, done })
   }
+
   /** Resolves in any case: what goes wrong here is tried again by whoever looks next. */
   async #run(entry: PendingEntry, claim: Claim, controller: AbortController): Promise<void> {
     const { log } = this.#parts
@@ -284,12 +293,6 @@ export class EventQueue {
         await renewing
       },
     }
-  }
-
-  /** Others may release a claim before its time, so nothing rests for longer than between two looks. */
-  #rest(key: string, untilMs: number): void {
-    const { clock } = this.#parts
-    this.#restUntilMs.set(key, Math.min(untilMs, clock.nowMs() + this.#init.lookMs))
   }
 
   #sweepLater(): void {
