@@ -40,6 +40,7 @@ const WINDOW_BYTES = 64 * 1024
 export async function indexTar(source: TarSource): Promise<ReadonlyMap<string, TarEntry>> {
   const { path, signal } = source
   const { size: archiveBytes } = await source.file.stat()
+  if (archiveBytes < BLOCK_BYTES) throw new ArchiveFormatError(path, 'it is too short for a tar')
   const headers = headerReader(source, archiveBytes)
   const entries = new Map<string, TarEntry>()
   let count = 0

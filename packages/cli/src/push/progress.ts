@@ -7,7 +7,7 @@ import type { BlobSource } from '../image-builder/blob-source.ts'
 
 export interface PushProgress {
   add(bytes: number, blob: BlobSource, how: 'sent' | 'skipped'): void
-  /** Safe to call twice. */
+  /** Takes the bars away. */
   stop(): void
 }
 
@@ -48,8 +48,8 @@ export function showPush(stream: NodeJS.WriteStream): PushProgress {
       underWay.set(blob, { bar, sentBytes })
     },
     stop() {
-      for (const { bar } of underWay.values()) display.remove(bar)
-      underWay.clear()
+      // Lines wait for the next picture, and the last ones would wait for ever.
+      display.update()
       display.stop()
     },
   }
