@@ -5,11 +5,11 @@
 import type { Digest } from '@shoal/core'
 import { chooseManifest, type Descriptor, type ImageIndex, manifestKindOf, type Platform } from '@shoal/oci'
 import { bytesSource } from '../image-builder/blob-source.ts'
-import { collect } from './archive-files.ts'
+import { collect, DOCUMENT_BYTES_MAX } from './archive-files.ts'
 import type { ImageLocation } from './archived-image.ts'
 import { type Content, findBlob, type Wanted } from './content.ts'
 import { ArchiveLimitError, PlatformChoiceError } from './errors.ts'
-import { INDEX_DEPTH_MAX } from './image-graph.ts'
+import { GRAPH_CONTENTS_MAX, INDEX_DEPTH_MAX } from './image-graph.ts'
 import { annotationsOf, isManifest, type ManifestDocument, readManifest } from './manifest-document.ts'
 import { platformText } from './platform-text.ts'
 
@@ -31,10 +31,10 @@ export async function onlyPlatforms(
   const { content, root } = location
   const document = await readManifest(content, root)
   if (document.parsed.kind === 'image') {
-    await expectPlatform(content, document, platforms)
+    await expectPlatform(content, document, root, platforms)
     return location
   }
-  const leaves = await leavesOf(content, document, 0)
+  const leaves = await leavesOf(content, document)
   const chosen = new Set(platforms.map((platform) => choose(content.path, document.parsed, leaves, platform)))
   const [first] = chosen
   if (first !== undefined && chosen.size === 1) return { ...location, root: first }
@@ -43,22 +43,26 @@ export async function onlyPlatforms(
 
 function choose(
   path: string,
-  index: ManifestDocument['parsed'],
+  { mediaType }: ManifestDocument['parsed'],
   leaves: readonly Leaf[],
   wanted: Platform,
 ): Descriptor {
   const manifests = leaves.map(({ descriptor }) => descriptor)
-  const found = chooseManifest({ ...(index as ImageIndex), manifests }, wanted)
+  const found = chooseManifest({ kind: 'index', mediaType, manifests }, wanted)
   if (found !== undefined) return found
   const known = manifests.flatMap(({ platform }) => (platform === undefined ? [] : [platformText(platform)]))
   throw new PlatformChoiceError(path, platformText(wanted), [...new Set(known)])
 }
 
-/** Images of indexes within indexes as well; an index that is not in the archive has none. */
+/**
+ * Images of indexes within indexes as well; an index that is not in the archive has none.
+ * @param seen indexes that were looked at: one that names another a thousand times costs no more than once
+ */
 async function leavesOf(
   content: Content,
   { parsed, text }: ManifestDocument,
-  depth: number,
+  depth = 0,
+  seen = new Set<Digest>(),
 ): Promise<Leaf[]> {
   if (depth >= INDEX_DEPTH_MAX)
     throw new ArchiveLimitError(content.path, `its indexes lie deeper than ${INDEX_DEPTH_MAX}`)
@@ -69,9 +73,14 @@ async function leavesOf(
   for (const [i, descriptor] of manifests.entries()) {
     if (!isManifest(descriptor)) continue
     if (!isIndex(descriptor)) {
-      leaves.push({ descriptor, raw: raws[i]!, attests: annotations[i]?.[ATTESTS_ANNOTATION] })
-    } else if ((await content.find(descriptor.digest)) !== undefined) {
-      leaves.push(...(await leavesOf(content, await readManifest(content, descriptor), depth + 1)))
+      const attests = annotations[i]?.[ATTESTS_ANNOTATION]
+      leaves.push({ descriptor: await withPlatform(content, descriptor), raw: raws[i]!, attests })
+    } else if (!seen.has(descriptor.digest) && (await content.find(descriptor.digest)) !== undefined) {
+      seen.add(descriptor.digest)
+      const inner = await leavesOf(content, await readManifest(content, descriptor), depth + 1, seen)
+      if (leaves.length + inner.length > GRAPH_CONTENTS_MAX)
+        throw new ArchiveLimitError(content.path, `an index of it has more than ${GRAPH_CONTENTS_MAX} images`)
+      for (const leaf of inner) leaves.push(leaf)
     }
   }
   return leaves
@@ -113,37 +122,38 @@ function withIndex(
   }
 }
 
-/** An image that is no index says in its configuration what it runs on. */
+/** An image that is no index says itself what it runs on. */
 async function expectPlatform(
   content: Content,
   { parsed }: ManifestDocument,
+  root: Wanted,
   platforms: readonly Platform[],
 ): Promise<void> {
-  if (parsed.kind !== 'image') return
+  const descriptor = await withPlatform(content, { ...root, urls: [] })
+  const leaf: Leaf = { descriptor, raw: {}, attests: undefined }
+  for (const platform of platforms) choose(content.path, parsed, [leaf], platform)
+}
+
+/** Where its index is silent about an image, the image's configuration is asked. */
+async function withPlatform(content: Content, descriptor: Descriptor): Promise<Descriptor> {
+  if (descriptor.platform !== undefined || (await content.find(descriptor.digest)) === undefined)
+    return descriptor
+  const { parsed } = await readManifest(content, descriptor)
+  // What has a subject is attached to an image and runs on nothing.
+  if (parsed.kind !== 'image' || parsed.subject !== undefined) return descriptor
   const platform = await platformOfConfig(content, parsed.config)
-  const descriptor: Descriptor = {
-    ...parsed.config,
-    ...(platform === undefined ? {} : { platform }),
-  }
-  const index: ImageIndex = { kind: 'index', mediaType: parsed.mediaType, manifests: [descriptor] }
-  for (const wanted of platforms) {
-    if (chooseManifest(index, wanted) === undefined)
-      throw new PlatformChoiceError(
-        content.path,
-        platformText(wanted),
-        platform === undefined ? [] : [platformText(platform)],
-      )
-  }
+  return platform === undefined ? descriptor : { ...descriptor, platform }
 }
 
 async function platformOfConfig(content: Content, config: Wanted): Promise<Platform | undefined> {
+  // An artifact's configuration may be anything; it has no platform then.
+  if (config.size > DOCUMENT_BYTES_MAX) return undefined
   const bytes = await collect(content.path, config.digest, await findBlob(content, config))
   try {
     const { os, architecture, variant } = JSON.parse(bytes.toString('utf8')) ?? {}
     if (typeof os !== 'string' || typeof architecture !== 'string') return undefined
     return { os, architecture, ...(typeof variant === 'string' && variant !== '' ? { variant } : {}) }
   } catch (error) {
-    // An artifact's configuration need not be JSON; it has no platform then.
     if (error instanceof SyntaxError) return undefined
     throw error
   }
