@@ -4,6 +4,7 @@ import { createSeeder } from '@shoal/seeder'
 import { Command } from 'commander'
 import { demoCommand } from './commands/demo.ts'
 import { fanoutCommand } from './commands/fanout.ts'
+import { pushCommand } from './commands/push.ts'
 import { serviceCommand } from './commands/service.ts'
 import { agentReference, seederReference } from './services.ts'
 import { settingsOf } from './settings/setting.ts'
@@ -22,6 +23,7 @@ const program = new Command('shoal')
 
 program.addCommand(serviceCommand({ ...seederReference, create: createSeeder, knownVariables }))
 program.addCommand(serviceCommand({ ...agentReference, create: createAgent, knownVariables }))
+program.addCommand(pushCommand())
 program.addCommand(demoCommand())
 program.addCommand(fanoutCommand())
 // What was typed wrong is status 2, help and version are 0.

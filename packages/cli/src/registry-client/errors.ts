@@ -36,3 +36,25 @@ export class PulledSizeError extends RegistryClientError {
     super(`${url} gave ${actualBytes} bytes instead of ${expectedBytes}`)
   }
 }
+
+export class DockerConfigError extends RegistryClientError {
+  readonly code = 'CLI_DOCKER_CONFIG'
+  constructor(
+    readonly path: string,
+    reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${path}, where docker login keeps credentials, cannot be read: ${reason}`, options)
+  }
+}
+
+export class RegistryUnreachableError extends RegistryClientError {
+  readonly code = 'CLI_REGISTRY_UNREACHABLE'
+  constructor(
+    readonly url: string,
+    reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${url} cannot be reached: ${reason}`, options)
+  }
+}

@@ -19,21 +19,71 @@ export interface PushTarget {
   readonly registryUrl: string
   readonly repository: string
   readonly signal: AbortSignal
+  /** The value of an Authorization header, which only the registry itself is shown. */
+  readonly authorization?: string | undefined
   /** Told as bytes of blobs leave; blobs that the registry had already count at once. */
-  readonly onBytes: (bytes: number) => void
+  readonly onBytes: (bytes: number, blob: BlobSource, how: 'sent' | 'skipped') => void
+}
+
+/** What a registry must have before a tag may name it. */
+export interface PushedContent {
+  readonly blobs: readonly BlobSource[]
+  /** None before what it names, and without the root. */
+  readonly manifests: readonly BlobSource[]
+  /** The manifest or index that gets the tag. */
+  readonly root: BlobSource
 }
 
 /** @throws RegistryAnswerError on any answer that the specification does not allow here · PulledDigestError */
 export async function pushImage(target: PushTarget, tag: string, image: Image): Promise<void> {
-  await inParallel([...image.layers, image.config], BLOBS_AT_ONCE, (blob) => pushBlob(target, blob))
-  const url = `${target.registryUrl}/v2/${target.repository}/manifests/${tag}`
+  const blobs = [...image.layers, image.config]
+  await pushContent(target, tag, { blobs, manifests: [], root: image.manifest })
+}
+
+/** Blobs first, manifests next, the tag last: what has a tag is whole. @throws as {@link pushImage} */
+export async function pushContent(
+  target: PushTarget,
+  tag: string,
+  { blobs, manifests, root }: PushedContent,
+): Promise<void> {
+  await pushBlobs(target, blobs)
+  for (const manifest of manifests) await pushManifest(target, manifest.digest, manifest)
+  await pushManifest(target, tag, root)
+}
+
+/** The first that fails ends the others: nobody waits for gigabytes that come to nothing. */
+async function pushBlobs(target: PushTarget, blobs: readonly BlobSource[]): Promise<void> {
+  const stop = new AbortController()
+  const signal = AbortSignal.any([target.signal, stop.signal])
+  let failure: { readonly error: unknown } | undefined
+  try {
+    await inParallel(blobs, BLOBS_AT_ONCE, async (blob) => {
+      try {
+        await pushBlob({ ...target, signal }, blob)
+      } catch (error) {
+        failure ??= { error }
+        stop.abort(error)
+        throw error
+      }
+    })
+  } catch (error) {
+    throw failure === undefined ? error : failure.error
+  }
+}
+
+async function pushManifest(target: PushTarget, reference: string, manifest: BlobSource): Promise<void> {
+  const url = `${target.registryUrl}/v2/${target.repository}/manifests/${reference}`
   const { dispatcher, signal } = target
-  const { mediaType, digest } = image.manifest
+  const { mediaType, digest, sizeBytes } = manifest
   const response = await call('PUT', url, [201], {
     dispatcher,
     signal,
-    headers: { 'content-type': mediaType, 'content-length': String(image.manifest.sizeBytes) },
-    body: bodyOf(image.manifest.open()),
+    headers: {
+      ...authorizationFor(target, url),
+      'content-type': mediaType,
+      'content-length': String(sizeBytes),
+    },
+    body: bodyOf(manifest.open()),
   })
   await response.body.dump()
   const stored = header(response, 'docker-content-digest')
@@ -44,13 +94,14 @@ export async function pushImage(target: PushTarget, tag: string, image: Image): 
 async function pushBlob(target: PushTarget, blob: BlobSource): Promise<void> {
   const { dispatcher, registryUrl, repository, signal, onBytes } = target
   const blobs = `${registryUrl}/v2/${repository}/blobs`
-  const found = await call('HEAD', `${blobs}/${blob.digest}`, [200, 404], { dispatcher, signal })
+  const headers = authorizationFor(target, blobs)
+  const found = await call('HEAD', `${blobs}/${blob.digest}`, [200, 404], { dispatcher, signal, headers })
   await found.body.dump()
   if (found.statusCode === 200) {
-    onBytes(blob.sizeBytes)
+    onBytes(blob.sizeBytes, blob, 'skipped')
     return
   }
-  const begun = await call('POST', `${blobs}/uploads/`, [202], { dispatcher, signal })
+  const begun = await call('POST', `${blobs}/uploads/`, [202], { dispatcher, signal, headers })
   await begun.body.dump()
   // Relative or absolute, and it may have a query of its own.
   const location = new URL(header(begun, 'location') ?? '', `${blobs}/uploads/`)
@@ -58,10 +109,23 @@ async function pushBlob(target: PushTarget, blob: BlobSource): Promise<void> {
   const stored = await call('PUT', location.href, [201], {
     dispatcher,
     signal,
-    headers: { 'content-type': 'application/octet-stream', 'content-length': String(blob.sizeBytes) },
-    body: bodyOf(counted(blob.open(), onBytes)),
+    headers: {
+      ...authorizationFor(target, location.href),
+      'content-type': 'application/octet-stream',
+      'content-length': String(blob.sizeBytes),
+    },
+    body: bodyOf(counted(blob.open(), (bytes) => onBytes(bytes, blob, 'sent'))),
   })
   await stored.body.dump()
+}
+
+/** Uploads may go elsewhere, to a store that has no business with the registry's credentials. */
+function authorizationFor(
+  { authorization, registryUrl }: PushTarget,
+  url: string,
+): { authorization?: string } {
+  if (authorization === undefined || new URL(url).origin !== new URL(registryUrl).origin) return {}
+  return { authorization }
 }
 
 function bodyOf(bytes: AsyncIterable<Uint8Array>): Readable {

@@ -2,6 +2,9 @@
  * Goal: what is pushed is pulled, the way containerd does it, and nothing wrong passes for right.
  * Method: both clients against a registry in memory that records requests and can spoil its answers.
  */
+import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fillerFile } from '../image-builder/filler.ts'
 import { buildImage, type Image } from '../image-builder/image.ts'
@@ -64,6 +67,33 @@ describe('a push', () => {
     expect(bytes.pushed).toBe(2 * image.contentBytes)
   })
 
+  test('ends the other blobs when one of them fails, and says why', async () => {
+    const reason = new Error('unreadable')
+    let isEnded = false
+    const broken = {
+      ...image.layers[0]!,
+      async *open(): AsyncGenerator<Uint8Array> {
+        yield* []
+        throw reason
+      },
+    }
+    const endless = {
+      ...image.layers[1]!,
+      sizeBytes: 1024 ** 4,
+      async *open() {
+        try {
+          for (;;) yield new Uint8Array(65_536)
+        } finally {
+          isEnded = true
+        }
+      },
+    }
+    image = { ...image, layers: [endless, broken] }
+    await expect(push()).rejects.toBe(reason)
+    expect(isEnded).toBe(true)
+    expect(stub.manifests.size).toBe(0)
+  })
+
   test('fails with what the registry said', async () => {
     const layers = [
       { ...image.layers[0]!, open: image.layers[3]!.open, sizeBytes: image.layers[3]!.sizeBytes },
@@ -71,6 +101,35 @@ describe('a push', () => {
     image = { ...image, layers }
     await expect(push()).rejects.toThrow(RegistryAnswerError)
     expect(stub.manifests.size).toBe(0)
+  })
+})
+
+describe('credentials', () => {
+  test('are shown to the registry, and not to where it sends an upload', async () => {
+    const seen: string[] = []
+    await using elsewhere = await serve((request, response) => {
+      seen.push(`elsewhere ${request.method} ${request.headers.authorization}`)
+      request.resume().on('end', () => response.writeHead(201).end())
+    })
+    await using registry = await serve((request, response) => {
+      seen.push(`registry ${request.method} ${request.headers.authorization}`)
+      const status = { HEAD: 404, POST: 202 }[request.method!] ?? 201
+      request
+        .resume()
+        .on('end', () => response.writeHead(status, { location: `${elsewhere.url}/upload` }).end())
+    })
+    const layers = image.layers.slice(0, 1)
+    await pushImage(
+      { ...target(), registryUrl: registry.url, authorization: 'Basic YTpi', onBytes: count('pushed') },
+      '1',
+      { ...image, layers },
+    )
+    expect([...new Set(seen)].sort()).toEqual([
+      'elsewhere PUT undefined',
+      'registry HEAD Basic YTpi',
+      'registry POST Basic YTpi',
+      'registry PUT Basic YTpi',
+    ])
   })
 })
 
@@ -121,3 +180,15 @@ describe('a pull', () => {
     await expect(pull('2')).rejects.toThrow(/HEAD .*manifests\/2 was answered with 404/)
   })
 })
+
+async function serve(listener: RequestListener): Promise<AsyncDisposable & { readonly url: string }> {
+  const server = createServer(listener).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}

@@ -1,0 +1,77 @@
+/** What a layer of `docker save` is called in a registry: read once, both digests come out of it. */
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { type Digest, parseDigest } from '@shoal/core'
+import { MEDIA_TYPES } from '@shoal/oci'
+import { sha256Digest } from '../image-builder/blob-source.ts'
+import { type ArchiveFile, READ_BYTES } from './archive-files.ts'
+import { type Compression, compressionOf, decompressor } from './compression.ts'
+import { ArchiveFormatError, ImageArchiveError } from './errors.ts'
+
+export interface HashedLayer {
+  readonly mediaType: string
+  readonly digest: Digest
+  /** Of the tar, uncompressed; what a configuration names. */
+  readonly diffId: Digest
+  readonly sizeBytes: number
+}
+
+const MEDIA_TYPE: Readonly<Record<Compression | 'none', string>> = {
+  none: MEDIA_TYPES.ociLayer,
+  gzip: MEDIA_TYPES.ociLayerGzip,
+  zstd: MEDIA_TYPES.ociLayerZstd,
+}
+
+/** Docker's own layers are plain tars; some other tools compress them, and they are pushed as they are. */
+export async function hashLayer(
+  path: string,
+  name: string,
+  file: ArchiveFile,
+  signal: AbortSignal,
+): Promise<HashedLayer> {
+  const compression = await compressionOfFile(file)
+  const hash = createHash('sha256')
+  const diffHash = createHash('sha256')
+  const bytes = hashing(file, hash, signal)
+  if (compression === undefined) {
+    for await (const _ of bytes);
+    const digest = sha256Digest(hash.digest('hex'))
+    return { mediaType: MEDIA_TYPE.none, digest, diffId: digest, sizeBytes: file.sizeBytes }
+  }
+  const unpacking = decompressor(compression)
+  if (unpacking === undefined) throw new ArchiveFormatError(path, `this Node cannot unpack ${compression}`)
+  try {
+    const packed = Readable.from(bytes, { objectMode: false, highWaterMark: READ_BYTES })
+    await pipeline(packed, unpacking, async (unpacked: AsyncIterable<Buffer>) => {
+      for await (const chunk of unpacked) diffHash.update(chunk)
+    })
+  } catch (error) {
+    signal.throwIfAborted()
+    if (error instanceof ImageArchiveError) throw error
+    throw new ArchiveFormatError(path, `the ${compression} of ${name} is damaged`, { cause: error })
+  }
+  return {
+    mediaType: MEDIA_TYPE[compression],
+    digest: sha256Digest(hash.digest('hex')),
+    diffId: parseDigest(`sha256:${diffHash.digest('hex')}`),
+    sizeBytes: file.sizeBytes,
+  }
+}
+
+async function compressionOfFile(file: ArchiveFile): Promise<Compression | undefined> {
+  for await (const chunk of file.open()) return compressionOf(chunk)
+  return undefined
+}
+
+async function* hashing(
+  file: ArchiveFile,
+  hash: ReturnType<typeof createHash>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of file.open()) {
+    signal.throwIfAborted()
+    hash.update(chunk)
+    yield chunk
+  }
+}

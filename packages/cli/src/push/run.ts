@@ -1,0 +1,89 @@
+/** Pushes an image from the file system to a registry: opened, understood, checked for being whole, then sent. */
+
+import { ShoalError } from '@shoal/core'
+import { formatImageReference, type Platform } from '@shoal/oci'
+import { chooseImage } from '../image-archive/archived-image.ts'
+import { imageGraph } from '../image-archive/image-graph.ts'
+import { openArchive } from '../image-archive/open-archive.ts'
+import { onlyPlatforms } from '../image-archive/platform-choice.ts'
+import { openConnections } from '../registry-client/connection.ts'
+import { credentialsFor } from '../registry-client/credentials.ts'
+import { RegistryUnreachableError } from '../registry-client/errors.ts'
+import { type PushedContent, type PushTarget, pushContent } from '../registry-client/push.ts'
+import type { Destination } from './destination.ts'
+import { showPush } from './progress.ts'
+
+export interface PushRequest {
+  readonly path: string
+  readonly destination: Destination
+  /** Which of several, in the archive's words. */
+  readonly image: string | undefined
+  /** All when there are none. */
+  readonly platforms: readonly Platform[]
+}
+
+/** What `--json` prints. */
+export interface PushReport {
+  readonly reference: string
+  readonly digest: string
+  /** Of blobs; what was skipped was in the repository already. */
+  readonly pushedBytes: number
+  readonly skippedBytes: number
+  /** In the order in which they were pushed, the tagged one last. */
+  readonly manifests: readonly { mediaType: string; digest: string; size: number }[]
+}
+
+/** @throws ImageArchiveError · RegistryClientError, or the signal's reason */
+export async function runPush(
+  request: PushRequest,
+  stream: NodeJS.WriteStream,
+  signal: AbortSignal,
+): Promise<PushReport> {
+  const { path, destination, image, platforms } = request
+  const { host, registryUrl, repository, tag } = destination
+  const authorization = await credentialsFor(host)
+  await using archive = await openArchive(path, signal)
+  const location = await chooseImage(path, archive.images, image).locate()
+  const graph = await imageGraph(platforms.length === 0 ? location : await onlyPlatforms(location, platforms))
+  const bytes = { sent: 0, skipped: 0 }
+  const progress = showPush(stream)
+  const dispatcher = openConnections()
+  const onBytes: PushTarget['onBytes'] = (more, blob, how) => {
+    bytes[how] += more
+    progress.add(more, blob, how)
+  }
+  try {
+    await send({ dispatcher, registryUrl, repository, signal, authorization, onBytes }, tag, graph)
+  } finally {
+    progress.stop()
+    await dispatcher.destroy()
+  }
+  const { digest } = graph.root
+  return {
+    reference: formatImageReference({ host, repository, tag, digest }),
+    digest,
+    pushedBytes: bytes.sent,
+    skippedBytes: bytes.skipped,
+    manifests: [...graph.manifests, graph.root].map((manifest) => ({
+      mediaType: manifest.mediaType,
+      digest: manifest.digest,
+      size: manifest.sizeBytes,
+    })),
+  }
+}
+
+async function send(target: PushTarget, tag: string, content: PushedContent): Promise<void> {
+  try {
+    await pushContent(target, tag, content)
+  } catch (error) {
+    target.signal.throwIfAborted()
+    if (error instanceof ShoalError) throw error
+    throw new RegistryUnreachableError(target.registryUrl, reasonOf(error), { cause: error })
+  }
+}
+
+/** A host with several addresses fails once for each, and says nothing itself. */
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return error.errors.map(reasonOf).join('; ')
+  return error instanceof Error ? error.message || error.name : String(error)
+}
