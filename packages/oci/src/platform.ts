@@ -9,7 +9,10 @@ const DEFAULT_VARIANT: Readonly<Record<string, string>> = { arm64: 'v8', arm: 'v
  * The first manifest for the platform: one of the same variant, else (where no variant is asked for) any of the
  * architecture. Attestations and other entries of an `unknown` platform never match.
  */
-export function chooseManifest(index: ImageIndex, wanted: Platform): Descriptor | undefined {
+export function chooseManifest(
+  index: Pick<ImageIndex, 'manifests'>,
+  wanted: Platform,
+): Descriptor | undefined {
   const sameMachine = index.manifests.filter(
     ({ platform }) => platform?.os === wanted.os && platform.architecture === wanted.architecture,
   )

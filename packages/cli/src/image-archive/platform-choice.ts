@@ -35,20 +35,15 @@ export async function onlyPlatforms(
     return location
   }
   const leaves = await leavesOf(content, document)
-  const chosen = new Set(platforms.map((platform) => choose(content.path, document.parsed, leaves, platform)))
+  const chosen = new Set(platforms.map((platform) => choose(content.path, leaves, platform)))
   const [first] = chosen
   if (first !== undefined && chosen.size === 1) return { ...location, root: first }
   return withIndex(location, document, await present(content, leaves, chosen))
 }
 
-function choose(
-  path: string,
-  { mediaType }: ManifestDocument['parsed'],
-  leaves: readonly Leaf[],
-  wanted: Platform,
-): Descriptor {
+function choose(path: string, leaves: readonly Leaf[], wanted: Platform): Descriptor {
   const manifests = leaves.map(({ descriptor }) => descriptor)
-  const found = chooseManifest({ kind: 'index', mediaType, manifests }, wanted)
+  const found = chooseManifest({ manifests }, wanted)
   if (found !== undefined) return found
   const known = manifests.flatMap(({ platform }) => (platform === undefined ? [] : [platformText(platform)]))
   throw new PlatformChoiceError(path, platformText(wanted), [...new Set(known)])
@@ -131,7 +126,7 @@ async function expectPlatform(
 ): Promise<void> {
   const descriptor = await withPlatform(content, { ...root, urls: [] })
   const leaf: Leaf = { descriptor, raw: {}, attests: undefined }
-  for (const platform of platforms) choose(content.path, parsed, [leaf], platform)
+  for (const platform of platforms) choose(content.path, [leaf], platform)
 }
 
 /** Where its index is silent about an image, the image's configuration is asked. */

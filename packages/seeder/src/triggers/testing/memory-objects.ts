@@ -72,6 +72,18 @@ export class ObjectsView implements ObjectStore {
     this.#shared.objects.delete(key)
   }
 
+  async deleteIf(): Promise<boolean> {
+    throw new Error('the queue deletes without conditions')
+  }
+
+  async resumeWriter(): Promise<undefined> {
+    throw new Error('the queue writes small objects only')
+  }
+
+  async sweepWriters(): Promise<number> {
+    return 0
+  }
+
   async list(prefix: string, { after, keysMax }: { readonly after?: string; readonly keysMax: number }) {
     await this.#enter('list', prefix)
     const found = this.#shared.keys(prefix).filter((key) => after === undefined || key > after)
