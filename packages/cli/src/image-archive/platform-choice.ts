@@ -31,7 +31,7 @@ export async function onlyPlatforms(
   const { content, root } = location
   const document = await readManifest(content, root)
   if (document.parsed.kind === 'image') {
-    await expectPlatform(content, document, root, platforms)
+    await expectPlatform(content, root, platforms)
     return location
   }
   const leaves = await leavesOf(content, document)
@@ -118,12 +118,7 @@ function withIndex(
 }
 
 /** An image that is no index says itself what it runs on. */
-async function expectPlatform(
-  content: Content,
-  { parsed }: ManifestDocument,
-  root: Wanted,
-  platforms: readonly Platform[],
-): Promise<void> {
+async function expectPlatform(content: Content, root: Wanted, platforms: readonly Platform[]): Promise<void> {
   const descriptor = await withPlatform(content, { ...root, urls: [] })
   const leaf: Leaf = { descriptor, raw: {}, attests: undefined }
   for (const platform of platforms) choose(content.path, [leaf], platform)
