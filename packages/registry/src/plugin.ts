@@ -10,6 +10,7 @@ import type { RegistryBackend } from './backend.ts'
 import { deleteBlob, getBlob, headBlob } from './blob-routes.ts'
 import { type Exchange, pushOf, type RegistryLimits } from './exchange.ts'
 import { deleteManifest, getManifest, headManifest, putManifest } from './manifest-routes.ts'
+import { inNamespace, rewriteMirrorUrl } from './namespace.ts'
 import { sendOciError } from './oci-errors.ts'
 import { parseRegistryPath, type RegistryPath } from './path.ts'
 import { listReferrers } from './referrer-routes.ts'
@@ -88,10 +89,10 @@ async function serve(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const [path, query] = splitUrl(request.raw.url ?? '')
+  const [path, query] = splitUrl(rewriteMirrorUrl(request.raw.url ?? ''))
   const signal = abortWithClient(reply)
   const exchange: Exchange = { request, reply, backend, limits, query, signal }
-  await route(exchange, parseRegistryPath(path.slice(PREFIX.length)))
+  await route(exchange, inNamespace(parseRegistryPath(path.slice(PREFIX.length)), query.get('ns')))
   return reply
 }
 

@@ -1,6 +1,7 @@
 /** The HTTP server that a service of Shoal shows: requests in the log, alive and ready, OCI bodies for what fastify refuses. */
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
+import { rewriteMirrorUrl } from './namespace.ts'
 import { registryFrameworkErrors } from './plugin.ts'
 import { schemaController } from './schema-compilers.ts'
 
@@ -14,6 +15,7 @@ export function createHttpServer(log: Logger): FastifyInstance {
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
     frameworkErrors: registryFrameworkErrors,
+    rewriteUrl: ({ url = '' }) => rewriteMirrorUrl(url),
     schemaController,
   })
   server.addHook('onResponse', async (request, reply) => {

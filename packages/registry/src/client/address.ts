@@ -3,7 +3,7 @@
  * A registry is asked over https unless the operator has written `http://` out.
  */
 import { assert } from '@shoal/core'
-import { isRepositoryName, looksLikeHost } from '@shoal/oci'
+import { canonicalHost, isRepositoryName, looksLikeHost } from '@shoal/oci'
 import { UpstreamAddressInvalidError } from './errors.ts'
 
 export interface UpstreamAddress {
@@ -14,20 +14,6 @@ export interface UpstreamAddress {
 }
 
 export const DOCKER_HUB = 'docker.io'
-/** Docker Hub has gone by all of these; clients and configuration files still use them. */
-const DOCKER_HUB_ALIASES: readonly string[] = [
-  'docker.io',
-  'index.docker.io',
-  'registry-1.docker.io',
-  'registry.hub.docker.com',
-]
-
-/** The one name of a registry that has several. */
-export function canonicalHost(host: string): string {
-  const lower = host.toLowerCase()
-  return DOCKER_HUB_ALIASES.includes(lower) ? DOCKER_HUB : lower
-}
-
 /**
  * @param url where the registry really is, when that does not follow from its name; plain http only here
  * @throws UpstreamAddressInvalidError

@@ -2,7 +2,7 @@
  * Finds out who Shoal is at a registry: environment, Docker's configuration, Kubernetes pull secrets, in that order; and at
  * Amazon ECR, where nothing else was said, whoever the AWS SDK finds the machine to be.
  */
-import { canonicalHost } from './address.ts'
+import { canonicalHost } from '@shoal/oci'
 import { DockerConfigFile } from './docker-config-file.ts'
 import { type EcrRegistry, ecrRegistryOf } from './ecr.ts'
 import { environmentCredential } from './environment-credential.ts'

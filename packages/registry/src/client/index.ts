@@ -1,5 +1,5 @@
 export type { Manifest as UpstreamManifest, ManifestStat as UpstreamManifestStat } from '../backend.ts'
-export { canonicalHost, type UpstreamAddress, upstreamAddress } from './address.ts'
+export { type UpstreamAddress, upstreamAddress } from './address.ts'
 export type { UpstreamTls } from './connections.ts'
 export {
   type Credential,
