@@ -23,8 +23,12 @@ export function createBackend(parts: {
   const { directory, downloads, tagLists, referrerLists, metrics } = parts
 
   /** What is needed to fetch the blob; what is here of it already says enough when nobody can be asked. */
-  const sourceOf = async (repository: string, digest: Digest): Promise<BlobSource | undefined> => {
-    const source = await directory.source(repository, digest)
+  const sourceOf = async (
+    repository: string,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<BlobSource | undefined> => {
+    const source = await directory.source(repository, digest, signal)
     const stored = downloads.stored(digest)
     if (source !== undefined || stored === undefined) return source
     return {
@@ -37,8 +41,8 @@ export function createBackend(parts: {
   }
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
-    const metainfo = downloads.stored(digest)?.metainfo ?? (await sourceOf(repository, digest))?.metainfo
-    return metainfo === undefined ? undefined : { digest, length: metainfo.length }
+    const length = downloads.stored(digest)?.metainfo.length ?? (await directory.length(repository, digest))
+    return length === undefined ? undefined : { digest, length }
   }
 
   return {
@@ -47,7 +51,7 @@ export function createBackend(parts: {
     async *readBlob(repository, digest, range, signal) {
       let transfer = downloads.find(digest)
       if (transfer === undefined) {
-        const source = await sourceOf(repository, digest)
+        const source = await sourceOf(repository, digest, signal)
         if (source === undefined) throw new BlobUnknownError(digest)
         transfer = await downloads.ensure(source)
       }

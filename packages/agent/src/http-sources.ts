@@ -3,9 +3,16 @@
  * blob (of the seeder's registry, or of the origin by presigned URL). Everything has a short deadline.
  */
 import type { Digest } from '@shoal/core'
-import type { Referrer } from '@shoal/oci'
+import { type Referrer, splitMirroredName } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
-import { decodeResolution, RESOLUTION_BYTES_MAX, RESOLVE_PATH, type Resolution, WireError } from '@shoal/wire'
+import {
+  ARRIVAL_WAIT_MS,
+  decodeResolution,
+  RESOLUTION_BYTES_MAX,
+  RESOLVE_PATH,
+  type Resolution,
+  WireError,
+} from '@shoal/wire'
 import { SourceUnavailableError } from './errors.ts'
 import { HttpAgent, request } from './http-client.ts'
 
@@ -19,6 +26,8 @@ export interface ResolveQuestion {
   readonly platform: string
   /** Who asks: it is taken into the swarms. */
   readonly peerId: string
+  /** To wait for a blob that is still on its way to the seeder. */
+  readonly wait?: 'true'
 }
 
 export interface ReferrersQuery {
@@ -28,6 +37,10 @@ export interface ReferrersQuery {
 
 /** A miss must take less than 3 s for clients to fall back: a seeder that needs longer counts as away, then contacts are asked. */
 const RESOLVE_TIMEOUT_MS = 2_000
+/** The seeder may have to ask another registry first; there is nobody else to ask then, and 3 s is still the limit. */
+const MIRRORED_TIMEOUT_MS = 2_800
+/** Longer than the seeder lets anybody wait. */
+const ARRIVAL_TIMEOUT_MS = ARRIVAL_WAIT_MS + 2_000
 const CONTACT_TIMEOUT_MS = 900
 const BLOB_IDLE_TIMEOUT_MS = 5_000
 const CONNECTIONS_PER_HOST_MAX = 8
@@ -39,7 +52,7 @@ export class HttpSources {
   readonly #dispatcher = new HttpAgent({
     connections: CONNECTIONS_PER_HOST_MAX,
     connect: { timeout: 1_000 },
-    headersTimeout: BLOB_IDLE_TIMEOUT_MS,
+    headersTimeout: ARRIVAL_TIMEOUT_MS,
     bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
   })
 
@@ -70,7 +83,7 @@ export class HttpSources {
   ): Promise<Resolution | undefined> {
     const url = new URL(RESOLVE_PATH, baseUrl)
     for (const [key, value] of Object.entries(question)) url.searchParams.set(key, value)
-    const deadline = AbortSignal.timeout(who === 'seeder' ? RESOLVE_TIMEOUT_MS : CONTACT_TIMEOUT_MS)
+    const deadline = AbortSignal.timeout(timeoutOf(question, who))
     try {
       const answer = await request(url, {
         dispatcher: this.#dispatcher,
@@ -193,6 +206,12 @@ export class HttpSources {
     if (received !== range.end - range.start)
       throw new SourceUnavailableError(source, 'the body was cut short')
   }
+}
+
+function timeoutOf({ repository, wait }: ResolveQuestion, who: 'seeder' | 'contact'): number {
+  if (who === 'contact') return CONTACT_TIMEOUT_MS
+  if (wait !== undefined) return ARRIVAL_TIMEOUT_MS
+  return splitMirroredName(repository) === undefined ? RESOLVE_TIMEOUT_MS : MIRRORED_TIMEOUT_MS
 }
 
 async function collect(body: AsyncIterable<Uint8Array>, bytesMax: number): Promise<Uint8Array> {

@@ -39,10 +39,21 @@ const TAGS_MAX = 4_096
 const CONTACTS_ASKED = 8
 
 /** What a question came to: the manifest asked for, whose meaning has been checked. */
+interface TagMeaning {
+  readonly digest: Digest
+  readonly askedAtMs: number
+  readonly warning: string | undefined
+}
+
 interface Answer {
   readonly digest: Digest | undefined
   readonly sources: readonly BlobSource[]
+  readonly warning?: string
+  /** What the seeder is still receiving itself. */
+  readonly arriving: readonly ArrivingBlob[]
 }
+
+type ArrivingBlob = NonNullable<Resolution['arriving']>[number]
 
 type Asked = Omit<ResolveQuestion, 'platform' | 'peerId'>
 
@@ -50,8 +61,10 @@ export class ImageDirectory {
   readonly #parts: ImageDirectoryParts
   readonly #init: ImageDirectoryInit
   readonly #sources = new Map<Digest, BlobSource>()
-  readonly #tags = new Map<string, { digest: Digest; askedAtMs: number }>()
+  readonly #tags = new Map<string, TagMeaning>()
   readonly #underWay = new Map<string, Promise<Answer | undefined>>()
+  /** Lengths of blobs that the seeder is still receiving. */
+  readonly #arriving = new Map<Digest, number>()
 
   constructor(parts: ImageDirectoryParts, init: ImageDirectoryInit) {
     this.#parts = parts
@@ -71,15 +84,35 @@ export class ImageDirectory {
     if (digest === undefined) return undefined
     const manifest = await this.#parts.records.manifest(repository, digest)
     if (manifest !== undefined && purpose === 'pull') await this.#want(repository, manifest)
-    return manifest
+    const { warning } = (reference.kind === 'tag' && this.#tags.get(`${repository}:${reference.tag}`)) || {}
+    return manifest === undefined || warning === undefined ? manifest : { ...manifest, warning }
   }
 
-  /** Where the blob can be had from; undefined when nobody knows it. */
-  async source(repository: string, digest: Digest): Promise<BlobSource | undefined> {
+  /**
+   * Where the blob can be had from, as soon as the seeder has it.
+   * @returns undefined when nobody knows it
+   */
+  async source(repository: string, digest: Digest, signal?: AbortSignal): Promise<BlobSource | undefined> {
     const known = this.#sources.get(digest)
     if (known !== undefined) return known
+    let isArriving = this.#arriving.has(digest)
+    for (;;) {
+      signal?.throwIfAborted()
+      const wait = isArriving ? { wait: 'true' as const } : {}
+      const answer = await this.#ask({ repository, blob: digest, ...wait }, 'pull')
+      const source = answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
+      isArriving = answer?.arriving.some((blob) => blob.digest === digest) ?? false
+      if (source !== undefined || !isArriving) return source
+    }
+  }
+
+  /** The blob's length, before anybody has a byte of it. */
+  async length(repository: string, digest: Digest): Promise<number | undefined> {
+    const known = this.#sources.get(digest)?.metainfo.length ?? this.#arriving.get(digest)
+    if (known !== undefined) return known
     const answer = await this.#ask({ repository, blob: digest }, 'pull')
-    return answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
+    const source = answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
+    return source?.metainfo.length ?? this.#arriving.get(digest)
   }
 
   async #digestIfKnown(
@@ -102,7 +135,8 @@ export class ImageDirectory {
       return undefined
     }
     this.#tags.delete(key)
-    this.#tags.set(key, { digest: answer.digest, askedAtMs: this.#parts.nowMs() })
+    const { digest, warning } = answer
+    this.#tags.set(key, { digest, warning, askedAtMs: this.#parts.nowMs() })
     forgetOldest(this.#tags, TAGS_MAX)
     return answer.digest
   }
@@ -118,6 +152,14 @@ export class ImageDirectory {
       await this.#ask({ repository, reference: image.digest }, 'pull')
     }
     this.#parts.onWanted(missing.flatMap((digest) => this.#sources.get(digest) ?? []))
+    for (const digest of missing) if (this.#arriving.has(digest)) this.#wantOnArrival(repository, digest)
+  }
+
+  #wantOnArrival(repository: string, digest: Digest): void {
+    this.source(repository, digest).then(
+      (source) => source && this.#parts.onWanted([source]),
+      (err: unknown) => this.#parts.log.warn({ event: 'arrival-lost', digest, err }, 'a blob did not arrive'),
+    )
   }
 
   /** The image itself, or of an index the one that runs on this node, where its manifest came along. */
@@ -181,7 +223,7 @@ export class ImageDirectory {
     )
     let best: Answer | undefined
     let bestIssuedAtMs = own === undefined ? Number.NEGATIVE_INFINITY : own.record.issuedAtMs
-    if (own !== undefined) best = { digest: own.record.digest, sources: [] }
+    if (own !== undefined) best = { digest: own.record.digest, sources: [], arriving: [] }
     for (const resolution of resolutions) {
       try {
         const issuedAtMs = resolution.tag?.record.issuedAtMs ?? 0
@@ -219,7 +261,11 @@ export class ImageDirectory {
     for (const manifest of resolution.manifests) await records.keepManifest(repository, manifest)
     if (resolution.tag !== undefined) await this.#keepTag(resolution.tag)
     for (const source of sources) this.#keepSource(source)
-    return { digest: first, sources }
+    const arriving = from === 'seeder' ? (resolution.arriving ?? []) : []
+    for (const { digest, length } of arriving) this.#arriving.set(digest, length)
+    forgetOldest(this.#arriving, SOURCES_MAX)
+    const { warning } = resolution
+    return { digest: first, sources, arriving, ...(warning === undefined ? {} : { warning }) }
   }
 
   #checkTag(
@@ -250,6 +296,7 @@ export class ImageDirectory {
   #keepSource(source: BlobSource): void {
     const { digest } = source.metainfo
     const known = this.#sources.get(digest)
+    this.#arriving.delete(digest)
     this.#sources.delete(digest)
     // Of several agents that know the blob, all are peers.
     const peers = [...(known?.peers ?? []), ...source.peers]

@@ -46,6 +46,10 @@ export const AgentSettings = Type.Object(
       maximum: 86_400_000,
       description: 'Milliseconds for which a tag is believed without asking the seeder again.',
     }),
+    forwardPushes: Type.Boolean({
+      default: false,
+      description: 'Whether pushes to this node’s registry go to the seeder; refused otherwise.',
+    }),
     engine: Type.Enum([...ENGINE_NAMES], {
       default: 'native',
       description: 'What moves pieces between peers: Shoal’s own engine, or webtorrent for comparison.',

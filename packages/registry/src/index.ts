@@ -1,6 +1,7 @@
 export * from './backend.ts'
 export { BlobHasher, type BlobHasherInit, type HashedBlob } from './image-store/blob-hasher.ts'
 export type { BlobMetainfo } from './image-store/blob-library.ts'
+export type { GarbageOutcome, GarbageReport } from './image-store/garbage-collection.ts'
 export { ImageStore, type ImageStoreParts } from './image-store/image-store.ts'
 export type { UploadLimits } from './image-store/upload-sessions.ts'
 export { readManifest } from './manifest-text.ts'

@@ -7,12 +7,14 @@ import { chooseManifest, isRepositoryName, isTag, type Platform, requiredBlobs }
 import { type BlobMetainfo, type ImageStore, type Manifest, readManifest } from '@shoal/registry'
 import type { ObjectStore } from '@shoal/storage'
 import type { Admission, Tracker } from '@shoal/tracker'
-import { INLINE_BLOB_BYTES_MAX, type Resolution, type ResolvedBlob } from '@shoal/wire'
+import { ARRIVAL_WAIT_MS, INLINE_BLOB_BYTES_MAX, type Resolution, type ResolvedBlob } from '@shoal/wire'
+import type { Mirror } from './mirror/mirror.ts'
 import type { Seeding } from './seeding.ts'
 import type { TagSigner } from './tag-signer.ts'
 
 export interface ResolverParts {
   readonly images: ImageStore
+  readonly mirror: Mirror
   readonly objects: ObjectStore
   readonly seeding: Seeding
   readonly tracker: Tracker
@@ -28,6 +30,8 @@ export interface Question {
   readonly platform?: string
   /** Present when the agent is about to pull. */
   readonly peerId?: string
+  /** Whether to wait for a blob that is on its way. */
+  readonly wait?: boolean
 }
 
 /** As long as a slow pull may take after its manifest was asked for. */
@@ -49,44 +53,76 @@ export class Resolver {
     return question.blob === undefined ? this.#resolveReference(question) : this.#resolveBlob(question)
   }
 
-  async #resolveBlob({ repository, blob, peerId }: Question): Promise<Resolution | undefined> {
+  async #resolveBlob({ repository, blob, peerId, wait }: Question): Promise<Resolution | undefined> {
+    const { mirror } = this.#parts
     const digest = tryParseDigest(blob ?? '')
-    if (digest === undefined) return undefined
-    const stat = await this.#parts.images.blobStat(repository, digest, 'pull')
-    return stat === undefined ? undefined : { manifests: [], blobs: await this.#blobs([digest], peerId) }
+    const stat = digest && (await mirror.blobStat(repository, digest, 'pull'))
+    if (stat === undefined) return undefined
+    if (wait === true) await this.#arrival(repository, stat.digest)
+    if ((await mirror.here(repository, [stat.digest])).length > 0)
+      return { manifests: [], blobs: await this.#blobs([stat.digest], peerId) }
+    return { manifests: [], blobs: [], arriving: [{ digest: stat.digest, length: stat.length }] }
+  }
+
+  /** Waits for a blob on its way, for as long as an agent waits for an answer. */
+  async #arrival(repository: string, digest: Digest): Promise<void> {
+    try {
+      await this.#parts.mirror.whole(repository, digest, AbortSignal.timeout(ARRIVAL_WAIT_MS))
+    } catch {
+      // Still on its way, or it failed: what is said next tells which.
+    }
   }
 
   async #resolveReference(question: Question): Promise<Resolution | undefined> {
-    const { images, signer, nowMs } = this.#parts
+    const { mirror, signer, nowMs } = this.#parts
     const { repository, reference = '', platform, peerId } = question
+    const purpose = peerId === undefined ? 'look' : 'pull'
     const asked = tryParseDigest(reference)
     if (asked === undefined && !isTag(reference)) return undefined
-    const manifest = await images.manifest(
+    const manifest = await mirror.manifest(
       repository,
       asked === undefined ? { kind: 'tag', tag: reference } : { kind: 'digest', digest: asked },
+      purpose,
     )
     if (manifest === undefined) return undefined
-    const image = await this.#imageOf(repository, manifest, parsePlatform(platform))
-    const digests =
+    const image = await this.#imageOf(repository, manifest, parsePlatform(platform), purpose)
+    const needed =
       image === undefined
         ? []
-        : requiredBlobs(readManifest(image.bytes, image.mediaType)).map(({ digest }) => digest)
+        : requiredBlobs(readManifest(image.bytes, image.mediaType)).map(({ digest, size }) => {
+            return { digest, length: size }
+          })
+    const digests = await mirror.here(
+      repository,
+      needed.map(({ digest }) => digest),
+    )
+    const missing = needed.filter(({ digest }) => !digests.includes(digest))
+    const arriving = purpose === 'pull' ? await mirror.arriving(repository, missing) : []
     const record = { repository, tag: reference, digest: manifest.digest, issuedAtMs: nowMs() }
     return {
       ...(asked === undefined && { tag: signer.sign(record) }),
+      ...(manifest.warning !== undefined && { warning: manifest.warning.slice(0, 256) }),
       manifests: (image === undefined || image === manifest ? [manifest] : [manifest, image]).map(
         ({ digest, mediaType, bytes }) => ({ digest, mediaType, bytes }),
       ),
       blobs: await this.#blobs(digests, peerId),
+      ...(arriving.length > 0 && { arriving: arriving.map((blob) => ({ ...blob })) }),
     }
   }
 
   /** The image itself, or of an index the one for the platform. */
-  async #imageOf(repository: string, manifest: Manifest, platform: Platform): Promise<Manifest | undefined> {
+  async #imageOf(
+    repository: string,
+    manifest: Manifest,
+    platform: Platform,
+    purpose: 'look' | 'pull',
+  ): Promise<Manifest | undefined> {
     const parsed = readManifest(manifest.bytes, manifest.mediaType)
     if (parsed.kind !== 'index') return manifest
     const chosen = chooseManifest(parsed, platform)
-    return chosen && this.#parts.images.manifest(repository, { kind: 'digest', digest: chosen.digest })
+    return (
+      chosen && this.#parts.mirror.manifest(repository, { kind: 'digest', digest: chosen.digest }, purpose)
+    )
   }
 
   async #blobs(digests: readonly Digest[], peerId: string | undefined): Promise<ResolvedBlob[]> {

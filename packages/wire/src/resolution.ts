@@ -17,6 +17,11 @@ const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 /** Blobs up to this long (image configurations, mostly) travel in the resolution itself. */
 export const INLINE_BLOB_BYTES_MAX = 32 * 1024
 
+/** As many as the longest manifest that can be pushed names. */
+const BLOBS_MAX = 2_048
+/** How long the seeder lets an agent wait for a blob that arrives, before it says that it still does. */
+export const ARRIVAL_WAIT_MS = 4_000
+
 const DigestText = Type.Unsafe<Digest>(
   Type.String({ pattern: '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$' }),
 )
@@ -56,10 +61,17 @@ export type ResolvedBlob = Static<typeof ResolvedBlob>
 export const Resolution = Type.Object({
   /** What the tag means; absent when the question was for a digest. */
   tag: Type.Optional(SignedTag),
+  /** Something that clients should know about what the tag means, such as that it may be out of date. */
+  warning: Type.Optional(Type.String({ maxLength: 256 })),
   /** The manifest asked for first, then the one for the asker's platform where that was an index. */
   manifests: Type.Array(ResolvedManifest, { maxItems: 2 }),
-  /** As many as the longest manifest that can be pushed names. */
-  blobs: Type.Array(ResolvedBlob, { maxItems: 2048 }),
+  blobs: Type.Array(ResolvedBlob, { maxItems: BLOBS_MAX }),
+  /** Blobs that the seeder is still receiving from another registry: ask again for each. */
+  arriving: Type.Optional(
+    Type.Array(Type.Object({ digest: DigestText, length: Type.Integer({ minimum: 0 }) }), {
+      maxItems: BLOBS_MAX,
+    }),
+  ),
 })
 export type Resolution = Static<typeof Resolution>
 

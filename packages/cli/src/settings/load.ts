@@ -16,8 +16,13 @@ export interface SettingSources {
   readonly file?: readonly ConfigEntry[]
 }
 
-/** Set in the environment of other services of Shoal, or for its tools. */
-const OTHER_VARIABLES = new Set(['SHOAL_CONFIG'])
+/** Set for the tools of Shoal. */
+const OTHER_VARIABLES = new Set(['SHOAL_CONFIG', 'SHOAL_API_TOKEN'])
+
+/** Credentials of mirrored registries have the registry in their names. */
+function isOther(name: string): boolean {
+  return OTHER_VARIABLES.has(name) || /^SHOAL_UPSTREAM_.+_(?:USERNAME|PASSWORD)$/.test(name)
+}
 
 export interface LoadedSettings<T> {
   readonly settings: T
@@ -55,7 +60,7 @@ export function loadSettings<T extends TObject>(
   }
   if (problems.length > 0) throw new SettingsInvalidError(problems)
   const warnings = Object.keys(sources.variables)
-    .filter((name) => name.startsWith('SHOAL_') && !known.has(name) && !OTHER_VARIABLES.has(name))
+    .filter((name) => name.startsWith('SHOAL_') && !known.has(name) && !isOther(name))
     .map((name) => `${name} is set and no setting of Shoal${suggestion(name, [...known])}`)
   return { settings: values as Static<T>, warnings }
 }

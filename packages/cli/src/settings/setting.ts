@@ -3,6 +3,7 @@
  * derived here from the one schema, so that help, messages and documentation cannot differ. Pure.
  */
 import { parseHostPort } from '@shoal/core'
+import { parseHostList, parseUpstreamList, parseWatchList, UpstreamListInvalidError } from '@shoal/oci'
 import { OriginInvalidError, parseOrigin } from '@shoal/storage'
 import type { TObject, TSchema } from 'typebox'
 import { Compile, type Validator } from 'typebox/compile'
@@ -85,16 +86,24 @@ function hasFormat(value: unknown, format: string | undefined): boolean {
   if (format === undefined) return true
   if (typeof value !== 'string') return false
   if (format === 'host-port') return parseHostPort(value) !== undefined
-  if (format === 'origin') return isOrigin(value)
+  const parse = PARSED_FORMATS[format]
+  if (parse !== undefined) return canBeParsed(parse, value)
   return URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
 }
 
-function isOrigin(text: string): boolean {
+const PARSED_FORMATS: Readonly<Record<string, (text: string) => unknown>> = {
+  origin: parseOrigin,
+  'upstream-list': parseUpstreamList,
+  'host-list': parseHostList,
+  'watch-list': parseWatchList,
+}
+
+function canBeParsed(parse: (text: string) => unknown, text: string): boolean {
   try {
-    parseOrigin(text)
+    parse(text)
     return true
   } catch (error) {
-    if (error instanceof OriginInvalidError) return false
+    if (error instanceof OriginInvalidError || error instanceof UpstreamListInvalidError) return false
     throw error
   }
 }
@@ -113,6 +122,12 @@ function allowedBy(property: PropertySchema, isBytes: boolean): string {
   if (property.format === 'origin') {
     return 'a folder, or s3://bucket/prefix with endpoint=URL, region=NAME, forcePathStyle=true or false behind a ?'
   }
+  if (property.format === 'upstream-list')
+    return 'hosts separated by commas, each with =URL behind it where it is not at https://host'
+  if (property.format === 'host-list')
+    return 'hosts separated by commas, such as registry.corp,localhost:5000'
+  if (property.format === 'watch-list')
+    return 'host/name:tags separated by commas, where tags may have * and ?'
   return property.minLength === undefined ? 'any text' : 'text that is not empty'
 }
 

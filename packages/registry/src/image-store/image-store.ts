@@ -25,6 +25,7 @@ import { readManifest } from '../manifest-text.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 import { BlobLibrary, type BlobMetainfo } from './blob-library.ts'
 import { GarbageCollector, type GarbageOutcome } from './garbage-collection.ts'
+import type { TagRecord } from './layout.ts'
 import { checkManifest } from './manifest-check.ts'
 import { Referrers } from './referrers.ts'
 import { Repositories } from './repositories.ts'
@@ -159,7 +160,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     const digest =
       reference.kind === 'digest'
         ? reference.digest
-        : await this.#repositories.digestOfTag(repository, reference.tag)
+        : (await this.#repositories.tag(repository, reference.tag))?.digest
     return digest && (await this.#repositories.manifest(repository, digest))
   }
 
@@ -303,6 +304,35 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       'manifest stored',
     )
     return { digest, length, mediaType: manifest.mediaType, ...(subject === undefined ? {} : { subject }) }
+  }
+
+  // Mirrored repositories, whose manifests come before their blobs.
+
+  /** What a tag means here, and since when. */
+  tag(repository: string, tag: string): Promise<TagRecord | undefined> {
+    return this.#repositories.tag(repository, tag)
+  }
+
+  /** @param options.isPinned keeps it as it is, whatever the mirrored registry says later */
+  async putTag(
+    repository: string,
+    tag: string,
+    digest: Digest,
+    options: { readonly isPinned?: boolean } = {},
+  ): Promise<void> {
+    await this.#repositories.putTag(repository, tag, digest, options)
+  }
+
+  /**
+   * Keeps a manifest whose blobs may be missing: whoever keeps it sees to them.
+   * @throws OciError MANIFEST_INVALID
+   */
+  async keepManifest(repository: string, manifest: Manifest): Promise<void> {
+    const parsed = readManifest(manifest.bytes, manifest.mediaType)
+    await this.#repositories.putManifest(repository, manifest)
+    if (parsed.subject === undefined) return
+    const referrer = referrerOf(parsed, manifest.digest, manifest.length)
+    await this.#referrers.add(repository, parsed.subject.digest, referrer)
   }
 
   // Content management.

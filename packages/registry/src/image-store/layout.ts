@@ -13,7 +13,7 @@
  * repos/<name>/_manifests/<alg>/<hex>    one line of JSON {version, mediaType}, then the manifest as it came
  * repos/<name>/_referrers/<alg>/<hex>/<alg>-<hex>   JSON {version, referrer}: what is attached to the manifest <hex>
  * repos/<name>/_referrers/_indexed       JSON: every manifest of the repository that has a subject is listed there
- * repos/<name>/_tags/<tag>               JSON {version, digest, updatedAtMs}
+ * repos/<name>/_tags/<tag>               JSON {version, digest, updatedAtMs, isPinned}
  * ```
  *
  * A blob is published by the one conditional create of its `blobs/` record, after everything that the record promises is
@@ -55,7 +55,10 @@ export interface BlobRecord {
 
 export interface TagRecord {
   readonly digest: Digest
+  /** When it was pushed, or last compared with the registry that it mirrors. */
   readonly updatedAtMs: number
+  /** What the mirrored registry says no longer changes it: it was published on purpose. */
+  readonly isPinned?: boolean
 }
 
 export const keys = {
@@ -112,16 +115,16 @@ export function decodeBlobRecord(key: string, bytes: Uint8Array): BlobRecord {
   }
 }
 
-export function encodeTagRecord({ digest, updatedAtMs }: TagRecord): Uint8Array {
-  return encodeJson({ version: VERSION, digest, updatedAtMs })
+export function encodeTagRecord(record: TagRecord): Uint8Array {
+  return encodeJson({ version: VERSION, ...record })
 }
 
 /** @throws StoredRecordInvalidError */
 export function decodeTagRecord(key: string, bytes: Uint8Array): TagRecord {
-  const { digest, updatedAtMs } = decodeJson(key, bytes)
+  const { digest, updatedAtMs, isPinned } = decodeJson(key, bytes)
   const parsed = typeof digest === 'string' ? tryParseDigest(digest) : undefined
   if (parsed === undefined || typeof updatedAtMs !== 'number') throw new StoredRecordInvalidError(key)
-  return { digest: parsed, updatedAtMs }
+  return { digest: parsed, updatedAtMs, ...(isPinned === true ? { isPinned } : {}) }
 }
 
 export function encodeReferrer(referrer: Referrer): Uint8Array {

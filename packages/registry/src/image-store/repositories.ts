@@ -15,6 +15,7 @@ import {
   keys,
   MANIFEST_STORED_BYTES_MAX,
   RECORD_BYTES_MAX,
+  type TagRecord,
 } from './layout.ts'
 import { RecentValues } from './recent-values.ts'
 
@@ -40,7 +41,7 @@ interface Link {
 export class Repositories {
   readonly #objects: ObjectStore
   readonly #nowMs: () => number
-  readonly #tags: RecentValues<Digest>
+  readonly #tags: RecentValues<TagRecord>
   readonly #manifests: RecentValues<Manifest>
   readonly #leaseMs: number
   readonly #links: RecentValues<Link>
@@ -141,18 +142,19 @@ export class Repositories {
     }
   }
 
-  async digestOfTag(name: string, tag: string): Promise<Digest | undefined> {
+  async tag(name: string, tag: string): Promise<TagRecord | undefined> {
     const key = keys.tag(name, tag)
     return this.#tags.get(key, async () => {
       const stored = await this.#readSmall(key, RECORD_BYTES_MAX)
-      return stored && decodeTagRecord(key, stored).digest
+      return stored && decodeTagRecord(key, stored)
     })
   }
 
   /** The last writer wins: a tag is what was pushed last. */
-  async putTag(name: string, tag: string, digest: Digest): Promise<void> {
+  async putTag(name: string, tag: string, digest: Digest, { isPinned = false } = {}): Promise<void> {
     const key = keys.tag(name, tag)
-    await this.#objects.put(key, encodeTagRecord({ digest, updatedAtMs: this.#nowMs() }))
+    const record = { digest, updatedAtMs: this.#nowMs(), ...(isPinned ? { isPinned } : {}) }
+    await this.#objects.put(key, encodeTagRecord(record))
     // Forgotten rather than set: of two pushes at once, only the store knows which was last.
     this.#tags.delete(key)
   }

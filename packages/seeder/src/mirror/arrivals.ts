@@ -1,0 +1,195 @@
+/**
+ * Blobs on their way from other registries into the origin: each is fetched once for the whole cluster, however many ask,
+ * and gone on with where the connection broke.
+ */
+import { type Digest, digestAlgorithm } from '@shoal/core'
+import { OciError } from '@shoal/oci'
+import type { ImageStore } from '@shoal/registry'
+import { UpstreamInvalidError, UpstreamUnavailableError } from '@shoal/registry/client'
+import type { Logger } from 'pino'
+import { Gate } from '../gate.ts'
+import type { UpstreamRepository } from './upstreams.ts'
+
+export interface ArrivalsParts {
+  readonly images: ImageStore
+  readonly log: Logger
+  readonly onReceived: (bytes: number) => void
+}
+
+/** Blobs fetched at once: enough for an upstream that limits each connection, few enough for its rate limits. */
+const FETCHES_AT_ONCE = 8
+/** Connections that may break during one blob. */
+const ATTEMPTS_MAX = 5
+
+export class Arrival {
+  receivedBytes = 0
+  /** Bytes of the whole blob, once somebody has said it. */
+  length: number | undefined
+  readonly #known = Promise.withResolvers<number | undefined>()
+  readonly #whole = Promise.withResolvers<boolean>()
+
+  constructor(
+    readonly digest: Digest,
+    length: number | undefined,
+  ) {
+    this.#known.promise.catch(() => {})
+    this.#whole.promise.catch(() => {})
+    if (length !== undefined) this.learn(length)
+  }
+
+  /** Its length; undefined when there is no such blob. @throws UpstreamError */
+  get known(): Promise<number | undefined> {
+    return this.#known.promise
+  }
+
+  /** Resolves when the blob is in the origin; with false when there is none. @throws UpstreamError */
+  get whole(): Promise<boolean> {
+    return this.#whole.promise
+  }
+
+  learn(length: number): void {
+    this.length = length
+    this.#known.resolve(length)
+  }
+
+  end(isThere: boolean): void {
+    this.#known.resolve(isThere ? this.length : undefined)
+    this.#whole.resolve(isThere)
+  }
+
+  fail(error: unknown): void {
+    this.#known.reject(error)
+    this.#whole.reject(error)
+  }
+}
+
+export class Arrivals {
+  readonly #parts: ArrivalsParts
+  readonly #gate = new Gate(FETCHES_AT_ONCE)
+  readonly #underWay = new Map<string, Arrival>()
+  readonly #running = new Set<Promise<void>>()
+  readonly #stopping = new AbortController()
+
+  constructor(parts: ArrivalsParts) {
+    this.#parts = parts
+  }
+
+  get count(): number {
+    return this.#underWay.size
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the seeder stops'))
+    await Promise.all(this.#running)
+  }
+
+  /** The blob's arrival in the repository, if it is under way. */
+  find(name: string, digest: Digest): Arrival | undefined {
+    return this.#underWay.get(`${name}@${digest}`)
+  }
+
+  /** @param length where a manifest said it */
+  begin(from: UpstreamRepository, digest: Digest, length?: number): Arrival {
+    const key = `${from.name}@${digest}`
+    const known = this.#underWay.get(key)
+    if (known !== undefined) return known
+    const arrival = new Arrival(digest, length)
+    this.#underWay.set(key, arrival)
+    const running = this.#gate
+      .run(() => this.#fetch(from, arrival))
+      .then(
+        (isThere) => arrival.end(isThere),
+        (error) => {
+          this.#parts.log.warn(
+            { event: 'arrival-failed', upstream: from.host, digest, err: error },
+            'blob not fetched',
+          )
+          arrival.fail(error)
+        },
+      )
+      .finally(() => {
+        this.#underWay.delete(key)
+        this.#running.delete(running)
+      })
+    this.#running.add(running)
+    return arrival
+  }
+
+  async #fetch(from: UpstreamRepository, arrival: Arrival): Promise<boolean> {
+    const { images, log } = this.#parts
+    const { digest } = arrival
+    this.#stopping.signal.throwIfAborted()
+    if ((await images.blobStat(from.name, digest, 'look')) !== undefined) return true
+    if (await this.#shareStored(from, arrival)) return true
+    const { id } = await images.startUpload(from.name, {
+      isOneRequest: true,
+      algorithm: digestAlgorithm(digest),
+      ...(arrival.length === undefined ? {} : { bytesExpected: arrival.length }),
+    })
+    try {
+      if (!(await this.#receive(from, arrival, id))) {
+        await images.cancelUpload(from.name, id)
+        return false
+      }
+      await images.finishUpload(from.name, id, digest)
+    } catch (error) {
+      await images.cancelUpload(from.name, id)
+      if (error instanceof OciError && error.code === 'DIGEST_INVALID')
+        throw new UpstreamInvalidError(from.host, `it gave other bytes than those of ${digest}`, {
+          cause: error,
+        })
+      throw error
+    }
+    log.info(
+      { event: 'blob-arrived', upstream: from.host, digest, bytes: arrival.receivedBytes },
+      'blob arrived',
+    )
+    return true
+  }
+
+  /**
+   * Somebody else pushed or fetched the same bytes: they need not come again, once the upstream has shown that this
+   * repository has them. A digest alone grants nothing, and the manifest that names it may be anybody's.
+   */
+  async #shareStored(from: UpstreamRepository, arrival: Arrival): Promise<boolean> {
+    const { images } = this.#parts
+    const stored = await images.metainfo(arrival.digest)
+    if (stored === undefined || stored.metainfo.length === 0) return false
+    const asked = { range: { start: 0, end: 1 }, signal: this.#stopping.signal }
+    const shown = await from.client.blob(from.repository, arrival.digest, asked)
+    if (shown === undefined) return false
+    for await (const _ of shown.body) break
+    if (shown.length !== stored.metainfo.length) return false
+    arrival.learn(shown.length)
+    return (await images.mountBlob(from.name, arrival.digest, undefined)) !== undefined
+  }
+
+  /** @returns false when the upstream has no such blob */
+  async #receive(from: UpstreamRepository, arrival: Arrival, uploadId: string): Promise<boolean> {
+    const { images } = this.#parts
+    const { signal } = this.#stopping
+    for (let attempt = 1; ; attempt++) {
+      const { receivedBytes: start, length } = arrival
+      try {
+        const range = start > 0 && length !== undefined ? { range: { start, end: length } } : {}
+        const blob = await from.client.blob(from.repository, arrival.digest, { ...range, signal })
+        if (blob === undefined) return false
+        if (arrival.length === undefined) arrival.learn(blob.length)
+        await images.appendUpload(from.name, uploadId, this.#counted(blob.body, arrival), { startAt: start })
+        return true
+      } catch (error) {
+        const hasMoved = arrival.receivedBytes > start
+        const isPassing = error instanceof UpstreamUnavailableError && (error.isPassing || hasMoved)
+        if (!isPassing || attempt === ATTEMPTS_MAX || signal.aborted) throw error
+      }
+    }
+  }
+
+  async *#counted(body: AsyncIterable<Uint8Array>, arrival: Arrival): AsyncGenerator<Uint8Array> {
+    for await (const chunk of body) {
+      arrival.receivedBytes += chunk.length
+      this.#parts.onReceived(chunk.length)
+      yield chunk
+    }
+  }
+}

@@ -1,0 +1,393 @@
+/**
+ * The images that a seeder serves: those that were pushed to it, and those of the registries that it may mirror, fetched when
+ * somebody asks. Clients see one registry.
+ *
+ * A digest means the same for ever; a tag is compared with its registry when what is known of it is older than its time to
+ * live. While that registry is away the tag is served as it was, marked so. What a registry denies is remembered briefly.
+ */
+import type { Digest } from '@shoal/core'
+import { mirroredName, OciError, requiredBlobs, splitMirroredName } from '@shoal/oci'
+import {
+  type BlobStat,
+  type ImageStore,
+  type Manifest,
+  type Reference,
+  type ReferrersPage,
+  type RegistryBackend,
+  type RegistryPush,
+  type RegistryRemove,
+  readManifest,
+  type StoredManifest,
+  type TagsPage,
+  type UploadChunk,
+  type UploadStatus,
+} from '@shoal/registry'
+import { UpstreamBusyError, UpstreamError } from '@shoal/registry/client'
+import type { ByteRange } from '@shoal/storage'
+import type { Logger } from 'pino'
+import type { Arrival, Arrivals } from './arrivals.ts'
+import { RecentRefusals } from './recent-refusals.ts'
+import type { UpstreamRepository, Upstreams } from './upstreams.ts'
+
+export interface MirrorParts {
+  readonly images: ImageStore
+  readonly upstreams: Upstreams
+  readonly arrivals: Arrivals
+  readonly log: Logger
+  readonly nowMs: () => number
+}
+
+export interface MirrorInit {
+  /** Names by which clients know this seeder: what they ask of them is what was pushed here. */
+  readonly ownHosts: readonly string[]
+  /** Where names without a host are looked for when nobody pushed them here. */
+  readonly defaultUpstream: string | undefined
+  readonly tagTtlMs: number
+}
+
+/** What a blob is when it is not here yet. */
+export interface ArrivingBlob {
+  readonly digest: Digest
+  readonly length: number
+}
+
+const REFUSAL_AGE_MS = 10_000
+const REFUSALS_MAX = 10_000
+/** A registry is given this long, whoever has left in the meantime: the next who asks finds what it said. */
+const QUESTION_TIMEOUT_MS = 30_000
+/** Clients turn to another registry after 3 s: what is known, although old, is better than that. */
+const PATIENCE_MS = 1_500
+
+export class Mirror implements RegistryBackend, RegistryPush {
+  readonly push: RegistryPush = this
+  readonly remove: RegistryRemove
+  readonly #parts: MirrorParts
+  readonly #init: MirrorInit
+  readonly #refusals = new RecentRefusals({ ageMs: REFUSAL_AGE_MS, countMax: REFUSALS_MAX })
+  readonly #questions = new Map<string, Promise<Manifest | undefined>>()
+
+  constructor(parts: MirrorParts, init: MirrorInit) {
+    this.#parts = parts
+    this.#init = init
+    this.remove = parts.images
+  }
+
+  // Pull.
+
+  async manifest(
+    name: string,
+    reference: Reference,
+    purpose: 'look' | 'pull',
+  ): Promise<Manifest | undefined> {
+    const own = this.#ownName(name)
+    const here = own === undefined ? undefined : await this.#parts.images.manifest(own, reference)
+    if (here !== undefined) return here
+    const from = await this.#upstreamOf(name, own)
+    if (from === undefined) return undefined
+    const manifest = await this.#mirrored(from, reference)
+    if (manifest !== undefined && purpose === 'pull') this.#expectBlobs(from, manifest)
+    return manifest
+  }
+
+  async blobStat(name: string, digest: Digest, purpose: 'look' | 'pull'): Promise<BlobStat | undefined> {
+    const here = await this.#blobHere(name, digest, purpose)
+    if (here !== undefined) return here
+    const arrival = await this.#arrival(name, digest)
+    const length = await arrival?.known.catch(() => undefined)
+    return length === undefined ? undefined : { digest, length }
+  }
+
+  async *readBlob(
+    name: string,
+    digest: Digest,
+    range: ByteRange,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const { images } = this.#parts
+    if (!(await this.whole(name, digest, signal)))
+      throw new OciError('BLOB_UNKNOWN', 'blob unknown to registry', { detail: { digest } })
+    const own = this.#ownName(name)
+    const isOwn = own !== undefined && (await images.blobStat(own, digest, 'pull')) !== undefined
+    const from = isOwn ? undefined : await this.#upstreamOf(name, own)
+    yield* images.readBlob(from?.name ?? own ?? name, digest, range, signal)
+  }
+
+  /**
+   * Waits until the blob is in the origin.
+   * @returns false when there is none
+   */
+  async whole(name: string, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    if ((await this.#blobHere(name, digest, 'pull')) !== undefined) return true
+    const arrival = await this.#arrival(name, digest)
+    if (arrival === undefined) return false
+    return await Promise.race([arrival.whole, aborted(signal)])
+  }
+
+  /** The blobs that are not here yet and on their way, of those that a manifest of `name` needs. */
+  async arriving(name: string, blobs: readonly ArrivingBlob[]): Promise<readonly ArrivingBlob[]> {
+    const found = await Promise.all(
+      blobs.map(async (blob) => {
+        if ((await this.#blobHere(name, blob.digest, 'pull')) !== undefined) return undefined
+        return (await this.#arrival(name, blob.digest, blob.length)) && blob
+      }),
+    )
+    return found.filter((blob) => blob !== undefined)
+  }
+
+  /** Of those digests, what is here and may be read in `name`. */
+  async here(name: string, digests: readonly Digest[]): Promise<readonly Digest[]> {
+    const found = await Promise.all(
+      digests.map(async (digest) => ((await this.#blobHere(name, digest, 'pull')) ? digest : undefined)),
+    )
+    return found.filter((digest) => digest !== undefined)
+  }
+
+  async tags(name: string, page: { tagsMax: number; after?: string }): Promise<TagsPage | undefined> {
+    const { images } = this.#parts
+    const own = this.#ownName(name)
+    const here = own === undefined ? undefined : await images.tags(own, page)
+    if (here !== undefined) return here
+    const from = await this.#upstreamOf(name, own)
+    if (from === undefined) return undefined
+    try {
+      const signal = AbortSignal.timeout(QUESTION_TIMEOUT_MS)
+      const tags = page.tagsMax === 0 ? { tags: [], more: false } : undefined
+      return tags ?? (await from.client.tags(from.repository, page, signal))
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error
+      return images.tags(from.name, page)
+    }
+  }
+
+  async referrers(
+    name: string,
+    subject: Digest,
+    query: { readonly artifactType?: string; readonly after?: string },
+  ): Promise<ReferrersPage> {
+    const { images } = this.#parts
+    const own = this.#ownName(name)
+    const from = await this.#upstreamOf(name, own)
+    if (from === undefined || (own !== undefined && (await images.hasRepository(own))))
+      return images.referrers(own ?? name, subject, query)
+    try {
+      const filter = query.artifactType === undefined ? {} : { artifactType: query.artifactType }
+      const signal = AbortSignal.timeout(QUESTION_TIMEOUT_MS)
+      return { referrers: await from.client.referrers(from.repository, subject, filter, signal) }
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error
+      return images.referrers(from.name, subject, query)
+    }
+  }
+
+  hasRepository(name: string): Promise<boolean> {
+    return this.#parts.images.hasRepository(this.#ownName(name) ?? name)
+  }
+
+  // Push: to what is not mirrored.
+
+  async startUpload(name: string, init: Parameters<RegistryPush['startUpload']>[1]): Promise<UploadStatus> {
+    return this.#parts.images.startUpload(this.#pushable(name), init)
+  }
+
+  async uploadStatus(name: string, id: string): Promise<UploadStatus | undefined> {
+    return this.#parts.images.uploadStatus(name, id)
+  }
+
+  async appendUpload(
+    name: string,
+    id: string,
+    body: AsyncIterable<Uint8Array>,
+    chunk?: UploadChunk,
+  ): Promise<UploadStatus> {
+    return this.#parts.images.appendUpload(name, id, body, chunk)
+  }
+
+  async finishUpload(name: string, id: string, digest: Digest): Promise<BlobStat> {
+    return this.#parts.images.finishUpload(name, id, digest)
+  }
+
+  async cancelUpload(name: string, id: string): Promise<boolean> {
+    return this.#parts.images.cancelUpload(name, id)
+  }
+
+  async mountBlob(name: string, digest: Digest, from: string | undefined): Promise<BlobStat | undefined> {
+    return this.#parts.images.mountBlob(this.#pushable(name), digest, from)
+  }
+
+  async putManifest(
+    name: string,
+    reference: Reference,
+    mediaType: string,
+    bytes: Uint8Array,
+    tags: readonly string[],
+  ): Promise<StoredManifest> {
+    return this.#parts.images.putManifest(this.#pushable(name), reference, mediaType, bytes, tags)
+  }
+
+  // Whose a name is.
+
+  /** The repository here that is meant; undefined for that of another registry. */
+  #ownName(name: string): string | undefined {
+    const split = splitMirroredName(name)
+    if (split !== undefined && this.#init.ownHosts.includes(split.host)) return split.repository
+    return this.#parts.upstreams.find(name) === undefined ? name : undefined
+  }
+
+  async #upstreamOf(name: string, own: string | undefined): Promise<UpstreamRepository | undefined> {
+    const { upstreams, images } = this.#parts
+    if (own === undefined) return upstreams.find(name)
+    const { defaultUpstream } = this.#init
+    // A name that somebody pushed to is theirs, whatever another registry has under it.
+    if (defaultUpstream === undefined || (await images.hasRepository(own))) return undefined
+    const elsewhere = mirroredName(defaultUpstream, own)
+    return elsewhere === undefined ? undefined : upstreams.find(elsewhere)
+  }
+
+  #pushable(name: string): string {
+    if (this.#parts.upstreams.find(name) === undefined) return name
+    throw new OciError('DENIED', 'this repository mirrors another registry; push to that one', {
+      detail: { name },
+    })
+  }
+
+  // Manifests of other registries.
+
+  async #mirrored(from: UpstreamRepository, reference: Reference): Promise<Manifest | undefined> {
+    const { images, nowMs } = this.#parts
+    if (reference.kind === 'digest') {
+      const here = await images.manifest(from.name, reference)
+      return here ?? this.#ask(from, reference.digest, () => this.#fetch(from, reference.digest))
+    }
+    const known = await images.tag(from.name, reference.tag)
+    const isFresh = known !== undefined && nowMs() - known.updatedAtMs < this.#init.tagTtlMs
+    const stored = known && (await images.manifest(from.name, { kind: 'digest', digest: known.digest }))
+    if (stored !== undefined && (isFresh || known!.isPinned === true)) return stored
+    const asked = this.#ask(from, reference.tag, () => this.#revalidate(from, reference.tag, stored))
+    if (stored === undefined) return asked
+    const patience = new Promise<Manifest>((resolve) => {
+      const late = { ...stored, warning: `${from.host} is slow; this tag may be out of date` }
+      setTimeout(() => resolve(late), PATIENCE_MS).unref()
+    })
+    return Promise.race([asked, patience])
+  }
+
+  /** One question for all who ask the same at once, and for those who ask shortly after a no. */
+  #ask(
+    from: UpstreamRepository,
+    reference: string,
+    question: () => Promise<Manifest | undefined>,
+  ): Promise<Manifest | undefined> {
+    const key = `${from.name}@${reference}`
+    const { nowMs } = this.#parts
+    if (this.#refusals.has(key, nowMs())) return Promise.resolve(undefined)
+    let asked = this.#questions.get(key)
+    if (asked === undefined) {
+      asked = question()
+        .then((answer) => {
+          if (answer === undefined) this.#refusals.add(key, nowMs())
+          return answer
+        })
+        .catch((error: unknown) => {
+          if (!(error instanceof UpstreamError) && !(error instanceof OciError)) throw error
+          this.#refusals.add(key, nowMs())
+          const { host } = from
+          this.#parts.log.warn(
+            { event: 'upstream-failed', upstream: host, key, err: error },
+            'upstream failed',
+          )
+          throw unknownNow(from, error)
+        })
+        .finally(() => this.#questions.delete(key))
+      this.#questions.set(key, asked)
+      asked.catch(() => {})
+    }
+    return asked
+  }
+
+  async #revalidate(
+    from: UpstreamRepository,
+    tag: string,
+    stored: Manifest | undefined,
+  ): Promise<Manifest | undefined> {
+    const { images, log } = this.#parts
+    try {
+      const signal = AbortSignal.timeout(QUESTION_TIMEOUT_MS)
+      const now = await from.client.manifestDigest(from.repository, tag, signal)
+      if (now === undefined) {
+        if (stored !== undefined) await images.removeManifest(from.name, { kind: 'tag', tag })
+        return undefined
+      }
+      const reference = { kind: 'digest', digest: now.digest } as const
+      const manifest = (await images.manifest(from.name, reference)) ?? (await this.#fetch(from, now.digest))
+      if (manifest !== undefined) await images.putTag(from.name, tag, manifest.digest)
+      return manifest
+    } catch (error) {
+      if (stored === undefined || !(error instanceof UpstreamError)) throw error
+      const isBusy = error instanceof UpstreamBusyError
+      log.warn(
+        { event: 'tag-served-stale', name: from.name, tag, upstream: from.host, err: error },
+        'a tag is served as it was',
+      )
+      const state = isBusy ? 'asks to be left alone' : 'cannot be asked'
+      return { ...stored, warning: `${from.host} ${state} now; this tag may be out of date` }
+    }
+  }
+
+  async #fetch(from: UpstreamRepository, digest: Digest): Promise<Manifest | undefined> {
+    const signal = AbortSignal.timeout(QUESTION_TIMEOUT_MS)
+    const manifest = await from.client.manifest(from.repository, digest, { signal })
+    if (manifest === undefined || manifest === 'not-modified') return undefined
+    await this.#parts.images.keepManifest(from.name, manifest)
+    this.#parts.log.info({ event: 'manifest-arrived', name: from.name, digest }, 'manifest arrived')
+    return manifest
+  }
+
+  // Blobs of other registries.
+
+  async #blobHere(name: string, digest: Digest, purpose: 'look' | 'pull'): Promise<BlobStat | undefined> {
+    const { images } = this.#parts
+    const own = this.#ownName(name)
+    if (own === undefined) return images.blobStat(name, digest, purpose)
+    const here = await images.blobStat(own, digest, purpose)
+    if (here !== undefined || this.#init.defaultUpstream === undefined) return here
+    const from = await this.#upstreamOf(name, own)
+    return from && images.blobStat(from.name, digest, purpose)
+  }
+
+  async #arrival(name: string, digest: Digest, length?: number): Promise<Arrival | undefined> {
+    const { arrivals, nowMs } = this.#parts
+    const from = await this.#upstreamOf(name, this.#ownName(name))
+    if (from === undefined) return undefined
+    const key = `${from.name}@${digest}`
+    if (this.#refusals.has(key, nowMs())) return undefined
+    const arrival = arrivals.find(from.name, digest) ?? arrivals.begin(from, digest, length)
+    const refuse = () => this.#refusals.add(key, nowMs())
+    arrival.whole.then((isThere) => isThere || refuse(), refuse)
+    return arrival
+  }
+
+  /** A client is about to want these. */
+  #expectBlobs(from: UpstreamRepository, manifest: Manifest): void {
+    const parsed = readManifest(manifest.bytes, manifest.mediaType)
+    for (const { digest, size } of requiredBlobs(parsed))
+      void this.arriving(from.name, [{ digest, length: size }]).catch((err: unknown) =>
+        this.#parts.log.warn({ event: 'arrival-failed', digest, err }, 'blob not fetched'),
+      )
+  }
+}
+
+/** 404, so that the client goes on to the next registry, which is the one that could not be asked from here. */
+function unknownNow({ host, name }: UpstreamRepository, cause: Error): OciError {
+  return new OciError('MANIFEST_UNKNOWN', `${host} gave no manifest: ${cause.message}`, {
+    detail: { name },
+    cause,
+  })
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+  })
+}
