@@ -40,6 +40,13 @@ export interface AnnounceServerParts {
   readonly log: Logger
 }
 
+/** An agent as people know it. */
+export interface ConnectedAgent {
+  readonly peerId: PeerId
+  readonly name: string
+  readonly zone: string
+}
+
 export class AnnounceServer {
   readonly #parts: AnnounceServerParts
   readonly #sockets = new WebSocketServer({
@@ -48,6 +55,7 @@ export class AnnounceServer {
     perMessageDeflate: false,
   })
   readonly #streams = new Map<PeerId, WebSocket>()
+  readonly #names = new Map<PeerId, { readonly name: string; readonly zone: string }>()
   /** The seeder's own address on each stream: the one that works for that agent. */
   readonly #dialledHosts = new WeakMap<WebSocket, string>()
   /** Peers that listen everywhere, by the address at which they are told of: few, and told of again and again. */
@@ -57,6 +65,14 @@ export class AnnounceServer {
 
   constructor(parts: AnnounceServerParts) {
     this.#parts = parts
+  }
+
+  /** The agents whose streams are open. */
+  get agents(): readonly ConnectedAgent[] {
+    return [...this.#streams.keys()].flatMap((peerId) => {
+      const names = this.#names.get(peerId)
+      return names === undefined ? [] : [{ peerId, ...names }]
+    })
   }
 
   get streamCount(): number {
@@ -121,6 +137,7 @@ export class AnnounceServer {
       clearInterval(heartbeat)
       if (peerId === undefined || this.#streams.get(peerId) !== stream) return
       this.#streams.delete(peerId)
+      this.#names.delete(peerId)
       drive({ kind: 'agent-left', peerId })
       log.debug({ event: 'agent-left', peerId }, 'agent left')
     })
@@ -153,6 +170,7 @@ export class AnnounceServer {
     }
     const earlier = this.#streams.get(peerId)
     this.#streams.set(peerId, stream)
+    this.#names.set(peerId, { name, zone })
     if (earlier !== stream) earlier?.terminate()
     drive({ kind: 'agent-joined', agent: { address: { peerId, host, port, role: 'agent' }, zone } })
     log.debug({ event: 'agent-joined', peerId, name, zone, host, port }, 'agent joined')

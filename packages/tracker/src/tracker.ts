@@ -6,7 +6,8 @@ import type { ImportShare, InfoHash, PeerAddress, PeerId, Prng } from '@shoal/co
 import { type TrackerEffect, TrackerTable } from '@shoal/engine'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { AnnounceServer } from './announce-server.ts'
+import { encodeTrackerMessage } from '@shoal/wire'
+import { AnnounceServer, type ConnectedAgent } from './announce-server.ts'
 import type { TrackerDriver } from './driver.ts'
 import { Outbox } from './outbox.ts'
 import { serveStandardAnnounces } from './standard-announces.ts'
@@ -56,6 +57,22 @@ export class Tracker extends EventEmitter<TrackerEvents> {
       outbox: this.#outbox,
       log: parts.log,
     })
+  }
+
+  /** The agents that can be told something now. */
+  get agents(): readonly ConnectedAgent[] {
+    return this.#announces.agents
+  }
+
+  /** Asks agents to fetch images before anybody asks them for these. */
+  warm(to: readonly PeerId[], images: readonly { repository: string; reference: string }[]): void {
+    const frame = encodeTrackerMessage({ type: 'warm', images: [...images] })
+    for (const peerId of to) this.#announces.send(peerId, frame)
+  }
+
+  /** Whether the agent has said that it has all of the swarm's blob. */
+  isSeeding(infoHash: InfoHash, peerId: PeerId): boolean {
+    return this.#table.isSeeding(infoHash, peerId)
   }
 
   get agentCount(): number {

@@ -75,6 +75,11 @@ const TrackerMessage = Type.Union([
       maxItems: SWARMS_PER_FRAME_MAX,
     }),
   }),
+  /** Images that the agent should have before anybody asks it for them. */
+  Type.Object({
+    type: Type.Literal('warm'),
+    images: Type.Array(Type.Object({ repository: Name, reference: Name }), { maxItems: 64 }),
+  }),
   /** Agents to ask for manifests and metainfo while the seeder is away. */
   Type.Object({ type: Type.Literal('contacts'), agents: Type.Array(Peer, { maxItems: 64 }) }),
 ])

@@ -4,10 +4,10 @@
  * The seeder gives it; an agent gives the same to other agents from its cache while the seeder is away. What it says is
  * checked by digest (manifests, blobs), except what a tag means: that is signed by the seeder, whoever passes it on.
  */
-import { asciiBytes, type Digest, METAINFO_BYTES_MAX } from '@shoal/core'
+import { asciiBytes, METAINFO_BYTES_MAX } from '@shoal/core'
 import Type, { type Static } from 'typebox'
 import { encodeMessage } from './msgpack.ts'
-import { Bytes, importShareProperties, messageDecoder, Peers } from './schema.ts'
+import { Bytes, DigestText, importShareProperties, messageDecoder, Peers } from './schema.ts'
 
 export const RESOLVE_PATH = '/api/v1/resolve'
 export const RESOLUTION_MEDIA_TYPE = 'application/vnd.shoal.resolution.v1+msgpack'
@@ -21,10 +21,6 @@ export const INLINE_BLOB_BYTES_MAX = 32 * 1024
 const BLOBS_MAX = 2_048
 /** How long the seeder lets an agent wait for a blob that arrives, before it says that it still does. */
 export const ARRIVAL_WAIT_MS = 4_000
-
-const DigestText = Type.Unsafe<Digest>(
-  Type.String({ pattern: '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$' }),
-)
 
 export const TagRecord = Type.Object({
   repository: Type.String({ maxLength: 255 }),

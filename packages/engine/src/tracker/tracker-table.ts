@@ -96,6 +96,11 @@ export class TrackerTable {
     return this.#member(infoHash, peerId) !== undefined
   }
 
+  /** Whether the peer has all of the swarm's blob. */
+  isSeeding(infoHash: InfoHash, peerId: PeerId): boolean {
+    return this.#member(infoHash, peerId)?.state === 'seeding'
+  }
+
   /** @returns undefined for an agent that has no announce stream open */
   addressOf(agent: PeerId): PeerAddress | undefined {
     return this.#agentById.get(agent)?.address

@@ -21,8 +21,17 @@ export const TRIGGER_FORMATS = [
 ] as const
 export type TriggerFormat = (typeof TRIGGER_FORMATS)[number]
 
-/** Whoever told us: a sender, or our own poller. */
-export type PushSource = TriggerFormat | 'poll'
+/** Whoever told us: a sender, our own poller, or somebody who asked for it by name. */
+export type PushSource = TriggerFormat | 'poll' | 'publish'
+
+/** What somebody who asks by name may want beside the image itself. */
+export interface PublishOrder {
+  /** `registry/repository` that it is copied from, where its own name does not say it. */
+  readonly from?: string
+  readonly platforms?: readonly string[]
+  /** The nodes that should have it. */
+  readonly warm?: string
+}
 
 /** UUIDs have 36 characters; CloudEvents set no limit, and their source is part of the identity. */
 const ID_LENGTH_MAX = 1024
@@ -42,6 +51,8 @@ export interface PushEvent {
   /** What was pushed. With a tag a hint only: events come late and out of order, and the tag may mean something else by now. */
   readonly digest?: Digest
   readonly occurredAtMs?: number
+  /** Only of source `publish`. */
+  readonly order?: PublishOrder
 }
 
 export interface PushEventInit {
@@ -52,6 +63,7 @@ export interface PushEventInit {
   readonly tag?: string | undefined
   readonly digest?: string | undefined
   readonly occurredAtMs?: number | undefined
+  readonly order?: PublishOrder | undefined
 }
 
 /**
@@ -78,6 +90,7 @@ export function createPushEvent(init: PushEventInit, where = 'the event'): PushE
     ...(tag !== undefined && { tag }),
     ...(digest !== undefined && { digest }),
     ...(occurredAtMs !== undefined && isTime(occurredAtMs) && { occurredAtMs }),
+    ...(source === 'publish' && init.order !== undefined && { order: init.order }),
   }
 }
 
