@@ -25,6 +25,7 @@ import { ImageDirectory } from './image-directory.ts'
 import { ImageRecords } from './image-records.ts'
 import { createMetrics } from './metrics.ts'
 import { PeerApi } from './peer-api.ts'
+import { PushForwarding } from './push-forwarding.ts'
 import { ReferrerLists } from './referrer-lists.ts'
 import type { AgentSettings } from './settings.ts'
 import { TagLists } from './tag-lists.ts'
@@ -174,12 +175,18 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
 
     announcer.on('welcome', (signingKey) => contacts.trust(signingKey))
     announcer.on('contacts', (agents) => contacts.heard(agents))
+    announcer.on('warm', (repository, reference) => directory.warm(repository, reference))
     announcer.start()
     undo.push(() => announcer.stop())
 
     const tagLists = new TagLists({ http, objects }, { seederUrl })
     const referrerLists = new ReferrerLists({ http, records }, { seederUrl })
     const server = createHttpServer(log.child({ component: 'http' }))
+    if (settings.forwardPushes) {
+      const pushes = new PushForwarding({ log: log.child({ component: 'pushes' }) }, { seederUrl })
+      undo.push(() => pushes.stop())
+      pushes.register(server)
+    }
     await server.register(registryPlugin, {
       backend: createBackend({ directory, downloads, tagLists, referrerLists, metrics }),
     })

@@ -25,6 +25,8 @@ export interface AnnouncerEvents {
   peers: [infoHash: InfoHash, peers: readonly PeerAddress[]]
   imports: [infoHash: InfoHash, share: ImportShare]
   contacts: [agents: readonly PeerAddress[]]
+  /** This node should have the image before anybody asks for it. */
+  warm: [repository: string, reference: string]
 }
 
 export interface AnnouncerInit {
@@ -161,6 +163,8 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       else if (message.type === 'contacts') this.emit('contacts', message.agents)
       else if (message.type === 'peers')
         for (const { infoHash, peers } of message.swarms) this.emit('peers', infoHash, peers)
+      else if (message.type === 'warm')
+        for (const { repository, reference } of message.images) this.emit('warm', repository, reference)
       else for (const { infoHash, ...share } of message.swarms) this.emit('imports', infoHash, share)
     } catch (error) {
       if (!(error instanceof WireError)) throw error

@@ -17,8 +17,11 @@ export function request(
   {
     dispatcher,
     ...options
-  }: Omit<Dispatcher.RequestOptions, 'origin' | 'path' | 'method'> & { dispatcher: HttpAgent },
+  }: Omit<Dispatcher.RequestOptions, 'origin' | 'path' | 'method'> & {
+    dispatcher: HttpAgent
+    method?: Dispatcher.HttpMethod
+  },
 ): Promise<Dispatcher.ResponseData> {
   const { origin, pathname, search } = new URL(url)
-  return api.call(dispatcher, { ...options, origin, path: `${pathname}${search}`, method: 'GET' })
+  return api.call(dispatcher, { method: 'GET', ...options, origin, path: `${pathname}${search}` })
 }

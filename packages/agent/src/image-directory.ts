@@ -3,7 +3,14 @@
  * records, or from other agents while the seeder is away. A tag is believed for a short time without asking again, and
  * served stale when nobody can be asked; digests are for ever.
  */
-import { type Digest, formatHostPort, type PeerAddress, parseDigest, ShoalError } from '@shoal/core'
+import {
+  type Digest,
+  formatHostPort,
+  type PeerAddress,
+  parseDigest,
+  ShoalError,
+  tryParseDigest,
+} from '@shoal/core'
 import { chooseManifest, type ParsedManifest, type Platform, requiredBlobs } from '@shoal/oci'
 import { type Manifest, type Reference, readManifest } from '@shoal/registry'
 import type { Resolution, SignedTag } from '@shoal/wire'
@@ -86,6 +93,16 @@ export class ImageDirectory {
     if (manifest !== undefined && purpose === 'pull') await this.#want(repository, manifest)
     const { warning } = (reference.kind === 'tag' && this.#tags.get(`${repository}:${reference.tag}`)) || {}
     return manifest === undefined || warning === undefined ? manifest : { ...manifest, warning }
+  }
+
+  /** Fetches an image that nobody has asked for yet. Never rejects: whoever wants it warm sees whether it is. */
+  warm(repository: string, text: string): void {
+    const digest = tryParseDigest(text)
+    const reference: Reference =
+      digest === undefined ? { kind: 'tag', tag: text } : { kind: 'digest', digest }
+    this.manifest(repository, reference, 'pull').catch((err: unknown) =>
+      this.#parts.log.warn({ event: 'warming-failed', repository, reference: text, err }, 'warming failed'),
+    )
   }
 
   /**

@@ -166,8 +166,12 @@ describe('a manifest', () => {
     }
   })
 
-  test('containerd’s bytes=0- and its ns are tolerated', async () => {
-    const url = `${registry.url}/v2/library/app/manifests/v1?ns=docker.io`
+  test('containerd’s bytes=0- is tolerated, and its ns says whose repository is meant', async () => {
+    const { manifest } = await pushImage(registry.url, 'docker.io/library/app', 'v1', 'of the hub')
+    const hub = await get(`${registry.url}/v2/library/app/manifests/v1?ns=docker.io`)
+    expect(await hub.text()).toBe(manifest)
+    expect((await get(`${registry.url}/v2/library/app/manifests/v1?ns=169.254.169.254`)).status).toBe(404)
+    const url = `${registry.url}/v2/library/app/manifests/v1?ns=`
     const answer = await get(url, { range: 'bytes=0-' })
     expect(answer.status).toBe(200)
     expect(await answer.text()).toBe(image.manifest)

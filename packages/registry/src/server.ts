@@ -19,7 +19,9 @@ export function createHttpServer(log: Logger): FastifyInstance {
     schemaController,
   })
   server.addHook('onResponse', async (request, reply) => {
-    const { method, url } = request
+    const { method } = request
+    // A registry that cannot set headers shows its secret in the URL.
+    const url = request.url.replace(/([?&]secret=)[^&]*/gi, '$1…')
     const status = reply.statusCode
     // Clients' requests tell an operator what happened; those of agents and of Prometheus are too many.
     const level = url.startsWith('/v2/') ? 'info' : 'debug'

@@ -5,6 +5,7 @@ export function createMetrics(read: {
   readonly agents: () => number
   readonly swarms: () => number
   readonly uploads: () => number
+  readonly arrivals: () => number
 }) {
   const registry = new Registry()
   const registers = [registry]
@@ -22,6 +23,7 @@ export function createMetrics(read: {
   gauge('shoal_seeder_agents', 'Agents whose announce stream is open.', read.agents)
   gauge('shoal_seeder_swarms', 'Swarms with a member.', read.swarms)
   gauge('shoal_seeder_uploads', 'Uploads under way.', read.uploads)
+  gauge('shoal_seeder_arrivals', 'Blobs on their way from other registries.', read.arrivals)
   return {
     registry,
     originRequests: new Counter({
@@ -37,6 +39,17 @@ export function createMetrics(read: {
       'shoal_seeder_served_bytes_total',
       'Bytes of blobs given to clients of the registry.',
     ),
+    upstreamReceivedBytes: counter(
+      'shoal_seeder_upstream_received_bytes_total',
+      'Bytes of blobs received from other registries.',
+    ),
+    events: new Counter({
+      name: 'shoal_seeder_push_events_total',
+      help: 'Pushes that registries told of, by format and by what became of them.',
+      labelNames: ['format', 'outcome'],
+      registers,
+    }),
+    garbageBytes: counter('shoal_seeder_garbage_removed_bytes_total', 'Bytes of blobs that nothing needed.'),
     pushedBlobs: counter('shoal_seeder_pushed_blobs_total', 'Blobs that a push ended with.'),
   }
 }

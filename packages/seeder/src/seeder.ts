@@ -1,17 +1,20 @@
 /**
  * The seeder service, wired together: this file reads like the architecture drawing.
  *
- *   docker push ──HTTP──▶ registry ──▶ images ──▶ origin (folder, S3)
- *                            ▲            ▲          │ once
- *   agents ──resolve─────────┼─▶ resolver ┘          ▼
+ *   docker push ──HTTP──▶ registry ──▶ mirror ──▶ images ──▶ origin (folder, S3)
+ *                            ▲           ▲ └─▶ arrivals ──▶ other registries
+ *   agents ──resolve─────────┼─▶ resolver┘                   ▲
  *     │    ──announce stream─┴─▶ tracker ──▶ seeding ──▶ the seeder's copy
  *     └──BitTorrent────────────────────────────▶ swarm engine
+ *   CI, other registries ──HTTP──▶ control, events ──▶ queue ──▶ publisher ──▶ arrivals
  */
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { assert, createPrng, encodeTorrent, formatHostPort, parseHostPort, tryParseDigest } from '@shoal/core'
+import { parseHostList, parseUpstreamList, parseWatchList } from '@shoal/oci'
 import { createHttpServer, ImageStore, registryPlugin } from '@shoal/registry'
+import { Credentials } from '@shoal/registry/client'
 import { FilePieceStore, MeteredObjectStore, openObjectStore, parseOrigin } from '@shoal/storage'
 import { createEngine, swarmLimitsOf } from '@shoal/swarm'
 import { Tracker } from '@shoal/tracker'
@@ -19,7 +22,17 @@ import { encodeResolution, RESOLUTION_MEDIA_TYPE, RESOLVE_PATH } from '@shoal/wi
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import Type from 'typebox'
+import { controlApi } from './control/control-api.ts'
+import { eventsApi } from './control/events-api.ts'
+import { SecretFile } from './control/secret-file.ts'
+import { GarbageSchedule } from './garbage-schedule.ts'
 import { createMetrics } from './metrics.ts'
+import { Arrivals } from './mirror/arrivals.ts'
+import { Mirror } from './mirror/mirror.ts'
+import { Upstreams } from './mirror/upstreams.ts'
+import { PublishQueue } from './publishing/publish-queue.ts'
+import { Publisher } from './publishing/publisher.ts'
+import { Warming } from './publishing/warming.ts'
 import { type Question, Resolver } from './resolver.ts'
 import { Seeding } from './seeding.ts'
 import type { SeederSettings } from './settings.ts'
@@ -82,6 +95,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       agents: () => tracker.agentCount,
       swarms: () => tracker.swarmCount,
       uploads: () => images.uploadCount,
+      arrivals: () => arrivals.count,
     })
     const objects = new MeteredObjectStore(await openObjectStore(parseOrigin(settings.origin)), {
       onRequest: (operation) => metrics.originRequests.inc({ operation }),
@@ -95,19 +109,22 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     undo.push(() => copies.stop())
     const signer = await TagSigner.open(objects)
 
-    const images: ImageStore = new ImageStore({
-      objects,
-      log: log.child({ component: 'images' }),
-      nowMs,
-      newId: randomUUID,
-      readBlob: async function* ({ digest }, range, signal) {
-        for await (const chunk of seeding.read(digest, range, signal)) {
-          metrics.servedBytes.inc(chunk.length)
-          yield chunk
-        }
+    const images: ImageStore = new ImageStore(
+      {
+        objects,
+        log: log.child({ component: 'images' }),
+        nowMs,
+        newId: randomUUID,
+        readBlob: async function* ({ digest }, range, signal) {
+          for await (const chunk of seeding.read(digest, range, signal)) {
+            metrics.servedBytes.inc(chunk.length)
+            yield chunk
+          }
+        },
+        onBlobStored: () => metrics.pushedBlobs.inc(),
       },
-      onBlobStored: () => metrics.pushedBlobs.inc(),
-    })
+      { graceMs: settings.gcGraceMs },
+    )
     await images.start()
     undo.push(() => images.stop())
 
@@ -146,10 +163,70 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     tracker.on('swarm-began', (infoHash) => report(seeding.seed(infoHash)))
     tracker.on('swarm-ended', (infoHash) => report(seeding.rest(infoHash)))
 
+    const ownHosts = parseHostList(settings.hosts)
+    const credentials = new Credentials({
+      environment: process.env,
+      ...(settings.dockerConfig !== '' && { dockerConfigFile: settings.dockerConfig }),
+      pullSecretFiles: settings.pullSecrets.split(',').filter((path) => path !== ''),
+    })
+    const upstreamLog = log.child({ component: 'upstreams' })
+    const upstreams = new Upstreams(
+      { credentials, nowMs, log: upstreamLog },
+      parseUpstreamList(settings.upstreams),
+    )
+    undo.push(() => upstreams.stop())
+    const arrivals: Arrivals = new Arrivals({
+      images,
+      log: upstreamLog,
+      onReceived: (bytes) => metrics.upstreamReceivedBytes.inc(bytes),
+    })
+    undo.push(() => arrivals.stop())
+    const mirror = new Mirror(
+      { images, upstreams, arrivals, log: upstreamLog, nowMs },
+      {
+        ownHosts,
+        defaultUpstream: parseHostList(settings.defaultUpstream)[0],
+        tagTtlMs: settings.upstreamTagTtlMs,
+      },
+    )
+    const publishLog = log.child({ component: 'publishing' })
+    const warming = new Warming({ tracker, images, log: publishLog })
+    const publisher = new Publisher({ images, upstreams, arrivals, warming, log: publishLog }, { ownHosts })
+    const queue = new PublishQueue(
+      { objects, publisher, upstreams, log: publishLog, nowMs },
+      { ownHosts, watched: parseWatchList(settings.watch), watchIntervalMs: settings.watchIntervalMs },
+    )
+    queue.start()
+    undo.push(() => queue.stop())
+    const garbage = new GarbageSchedule(
+      {
+        images,
+        log: log.child({ component: 'garbage' }),
+        onRemoved: (bytes) => metrics.garbageBytes.inc(bytes),
+      },
+      { intervalMs: settings.gcIntervalMs },
+    )
+    garbage.start()
+    undo.push(() => garbage.stop())
+
     const server = createHttpServer(log.child({ component: 'http' }))
-    await server.register(registryPlugin, { backend: images })
+    await server.register(registryPlugin, { backend: mirror, allowDelete: settings.allowDelete })
     tracker.register(server)
-    serveResolutions(server, new Resolver({ images, objects, seeding, tracker, signer, nowMs }))
+    serveResolutions(server, new Resolver({ images, mirror, objects, seeding, tracker, signer, nowMs }))
+    await controlApi(server, {
+      images,
+      publisher,
+      enqueue: (wish) => queue.enqueue(wish),
+      token: new SecretFile(settings.apiTokenFile),
+      log: publishLog,
+    })
+    await eventsApi(server, {
+      queue: queue.events,
+      secrets: new SecretFile(settings.eventSecretsFile),
+      log: publishLog,
+      nowMs,
+      onEvents: (format, outcome, count) => metrics.events.inc({ format, outcome }, count),
+    })
     serveTorrents(server, images)
     server.get('/metrics', async (_request, reply) =>
       reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
@@ -170,6 +247,7 @@ const Query = Type.Object({
   blob: Type.Optional(Type.String({ maxLength: 256 })),
   platform: Type.Optional(Type.String({ maxLength: 64, pattern: '^[a-z0-9/._-]*$' })),
   peerId: Type.Optional(Type.String({ pattern: '^([0-9a-f]{40})?$' })),
+  wait: Type.Optional(Type.Boolean()),
 })
 
 function serveResolutions(server: FastifyInstance, resolver: Resolver): void {

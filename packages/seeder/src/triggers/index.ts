@@ -16,4 +16,11 @@ export type { FailedEvent } from './event-records.ts'
 export { DELIVERY_EVENTS_MAX, type Delivery } from './payload.ts'
 export type { WatchedRepository } from './poll-plan.ts'
 export { POLLER_DEFAULTS, Poller, type PollerInit, type PollerParts } from './poller.ts'
-export { type PushEvent, type PushSource, TRIGGER_FORMATS, type TriggerFormat } from './push-event.ts'
+export {
+  createPushEvent,
+  type PublishOrder,
+  type PushEvent,
+  type PushSource,
+  TRIGGER_FORMATS,
+  type TriggerFormat,
+} from './push-event.ts'

@@ -26,6 +26,7 @@ export type PushSource = TriggerFormat | 'poll' | 'publish'
 
 /** What somebody who asks by name may want beside the image itself. */
 export interface PublishOrder {
+  readonly reference: string
   /** `registry/repository` that it is copied from, where its own name does not say it. */
   readonly from?: string
   readonly platforms?: readonly string[]

@@ -1,0 +1,109 @@
+/**
+ * Passes pushes on to the seeder, byte by byte as they come: `docker push localhost:…` from any node. The seeder answers
+ * with locations that have no host, so what it says is right for a client of this node as it is.
+ */
+import { OciError } from '@shoal/oci'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import { request as ask, HttpAgent } from './http-client.ts'
+
+const PUSH_METHODS: readonly string[] = ['POST', 'PUT', 'PATCH', 'DELETE']
+/** The seeder may still have to make a large layer safe before it answers. */
+const ANSWER_TIMEOUT_MS = 300_000
+const CONNECTIONS_MAX = 32
+/** Those of the connection, not of the message (RFC 9110, 7.6.1), and what is the next connection's own. */
+const HOP_HEADERS: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'host',
+  'expect',
+])
+
+export class PushForwarding {
+  readonly #seederUrl: string
+  readonly #log: Logger
+  readonly #dispatcher = new HttpAgent({
+    connections: CONNECTIONS_MAX,
+    connect: { timeout: 2_000 },
+    headersTimeout: ANSWER_TIMEOUT_MS,
+    bodyTimeout: ANSWER_TIMEOUT_MS,
+  })
+
+  constructor(parts: { readonly log: Logger }, init: { readonly seederUrl: string }) {
+    this.#log = parts.log
+    this.#seederUrl = init.seederUrl
+  }
+
+  async stop(): Promise<void> {
+    await this.#dispatcher.destroy()
+  }
+
+  /** Registers before the registry's own routes, which answer everything that is no part of a push. */
+  register(server: FastifyInstance): void {
+    server.addHook('onRequest', async (request, reply) => {
+      if (isPartOfPush(request)) await this.#forward(request, reply)
+    })
+  }
+
+  async #forward(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { raw, method } = request
+    const gone = new AbortController()
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) gone.abort(new Error('the client closed the connection'))
+    })
+    let answer: Awaited<ReturnType<typeof ask>>
+    try {
+      answer = await ask(new URL(request.url, this.#seederUrl), {
+        dispatcher: this.#dispatcher,
+        method: method as 'PUT',
+        headers: endToEnd(raw.headers),
+        signal: gone.signal,
+        ...(hasBody(raw.headers) && { body: raw }),
+      })
+    } catch (cause) {
+      if (gone.signal.aborted) {
+        reply.hijack()
+        return
+      }
+      this.#log.warn(
+        { event: 'push-not-forwarded', method, url: request.url, err: cause },
+        'push not forwarded',
+      )
+      throw new OciError('UNAVAILABLE', 'the seeder cannot be reached; push again', { cause })
+    }
+    reply.hijack()
+    const { raw: out } = reply
+    out.on('error', () => answer.body.destroy())
+    out.writeHead(answer.statusCode, endToEnd(answer.headers))
+    answer.body.on('error', () => out.destroy())
+    answer.body.pipe(out)
+  }
+}
+
+/**
+ * Everything that changes something; the state of an upload; and whether a blob or a manifest is there, which somebody asks
+ * who is about to leave it out: what this node has says nothing of what the seeder has.
+ */
+function isPartOfPush({ method, url }: FastifyRequest): boolean {
+  if (!/^\/v2(?:[/?]|$)/.test(url)) return false
+  if (PUSH_METHODS.includes(method)) return true
+  if (method === 'GET') return /\/blobs\/uploads\/[^/?]+(?:\?|$)/.test(url)
+  return method === 'HEAD' && /\/blobs\/[^/?]+(?:\?|$)/.test(url)
+}
+
+function hasBody(headers: FastifyRequest['raw']['headers']): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+function endToEnd<T>(headers: Readonly<Record<string, T | undefined>>): Record<string, T> {
+  const kept: Record<string, T> = {}
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined && !HOP_HEADERS.has(name)) kept[name] = value
+  return kept
+}

@@ -1,0 +1,139 @@
+/**
+ * What an operator and CI ask of a seeder: publish, collect garbage, and be told of a push elsewhere. Whoever controls shows
+ * the token; a registry that tells of a push shows one of the secrets it was given.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { ShoalError } from '@shoal/core'
+import type { ImageStore } from '@shoal/registry'
+import {
+  CONTROL_BODY_BYTES_MAX,
+  ControlMessageInvalidError,
+  decodePublishRequest,
+  encodePublishLine,
+  GARBAGE_PATH,
+  PUBLISH_LINES_MEDIA_TYPE,
+  PUBLISH_PATH,
+  type PublishLine,
+  type PublishRequest,
+} from '@shoal/wire'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import type { Publisher, PublishWish } from '../publishing/publisher.ts'
+import type { SecretFile } from './secret-file.ts'
+
+export interface ControlApiParts {
+  readonly images: Pick<ImageStore, 'collectGarbage'>
+  readonly publisher: Publisher
+  /** Takes what nobody waits for. */
+  readonly enqueue: (wish: PublishWish) => Promise<void>
+  readonly token: SecretFile
+  readonly log: Logger
+}
+
+/** A client that hears nothing for a minute gives up. */
+const KEEP_ALIVE_MS = 15_000
+/** Images of one request that are worked upon at once; each has its layers at once. */
+const IMAGES_AT_ONCE = 2
+
+export async function controlApi(server: FastifyInstance, parts: ControlApiParts): Promise<void> {
+  await server.register(async (api) => {
+    api.removeAllContentTypeParsers()
+    api.addContentTypeParser(
+      '*',
+      { parseAs: 'string', bodyLimit: CONTROL_BODY_BYTES_MAX },
+      (_request, body, done) => done(null, body),
+    )
+    api.addHook('onRequest', (request, reply) => authorize(parts.token, request, reply))
+    api.post<{ Querystring: { dryRun?: string } }>(GARBAGE_PATH, async (request, reply) => {
+      const outcome = await parts.images.collectGarbage({ isDryRun: request.query.dryRun === 'true' })
+      if (outcome.kind === 'done') return reply.send(outcome.report)
+      return reply
+        .code(409)
+        .send({ code: 'GC_BUSY', message: 'a collection of garbage goes on; try again when it has ended' })
+    })
+    api.post<{ Body: string }>(PUBLISH_PATH, async (request, reply) => {
+      let wanted: PublishRequest
+      try {
+        wanted = decodePublishRequest(request.body ?? '')
+      } catch (error) {
+        if (!(error instanceof ControlMessageInvalidError)) throw error
+        return reply.code(400).send({ code: 'REQUEST_INVALID', message: error.message })
+      }
+      const wishes = wanted.references.map((reference) => ({ ...wanted, reference, isPinned: true }))
+      if (wanted.wait) return publishNow(parts, wishes, reply)
+      for (const wish of wishes) await parts.enqueue(wish)
+      return reply.code(202).send({ accepted: wanted.references })
+    })
+    api.setErrorHandler((error, request, reply) => {
+      if (!(error instanceof ShoalError)) throw error
+      request.log.warn({ event: 'control-refused', err: error }, 'control request failed')
+      return reply.code(400).send({ code: error.code, message: error.message })
+    })
+  })
+}
+
+/** Answers line by line what happens, and ends with how it ended. The seeder goes on when the client leaves. */
+async function publishNow(
+  { publisher, log }: ControlApiParts,
+  wishes: readonly PublishWish[],
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  reply.hijack()
+  const { raw } = reply
+  raw.on('error', () => {})
+  raw.writeHead(200, { 'content-type': PUBLISH_LINES_MEDIA_TYPE })
+  const tell = (line: PublishLine) => {
+    if (!raw.destroyed) raw.write(`${encodePublishLine(line)}\n`)
+  }
+  const alive = setInterval(() => raw.destroyed || raw.write('\n'), KEEP_ALIVE_MS)
+  // Copying goes on for the next who asks; nobody is left to hear of nodes that warm.
+  const leaving = new AbortController()
+  raw.once('close', () => leaving.abort(new Error('the client left')))
+  let published = 0
+  let failed = 0
+  const work = wishes.values()
+  const worker = async () => {
+    for (const wish of work) {
+      const { reference } = wish
+      try {
+        const { name: _, ...done } = await publisher.publish(wish, tell, leaving.signal)
+        tell({ type: 'published', reference, ...done })
+        published++
+      } catch (error) {
+        log.warn({ event: 'publish-failed', reference, err: error }, 'image not published')
+        const code = error instanceof ShoalError ? error.code : 'UNKNOWN'
+        const message = error instanceof ShoalError ? error.message : 'it failed; the seeder’s log says why'
+        tell({ type: 'failed', reference, code, message })
+        failed++
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: IMAGES_AT_ONCE }, worker))
+  clearInterval(alive)
+  tell({ type: 'end', published, failed })
+  raw.end()
+  return reply
+}
+
+async function authorize(token: SecretFile, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const tokens = await token.secrets()
+  if (tokens.length === 0) {
+    return reply.code(403).send({
+      code: 'API_TOKEN_UNSET',
+      message: 'this seeder has no token for control requests; set apiTokenFile',
+    })
+  }
+  const given = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
+  // All are compared, each in the same time: how long it takes says nothing.
+  const isRight = tokens.map((known) => isSame(known, given)).includes(true)
+  if (isRight) return undefined
+  return reply
+    .code(401)
+    .header('www-authenticate', 'Bearer')
+    .send({ code: 'API_TOKEN_INVALID', message: 'the token is not the seeder’s' })
+}
+
+function isSame(a: string, b: string): boolean {
+  const hash = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(hash(a), hash(b))
+}

@@ -1,0 +1,42 @@
+/** Secrets in a file, one a line, read again when the file has changed: they rotate while the seeder runs. */
+import { readFile, stat } from 'node:fs/promises'
+import { SeederError } from '../errors.ts'
+
+const FILE_BYTES_MAX = 64 * 1024
+
+export class SecretFileError extends SeederError {
+  readonly code = 'SEEDER_SECRET_FILE'
+  constructor(path: string, what: string, options?: ErrorOptions) {
+    super(`the secrets in ${path} cannot be used: ${what}`, options)
+  }
+}
+
+export class SecretFile {
+  #read: { readonly mtimeMs: number; readonly secrets: readonly string[] } | undefined
+
+  /** @param path empty where there are none */
+  constructor(private readonly path: string) {}
+
+  /**
+   * Empty lines and those that begin with `#` say nothing.
+   * @throws SecretFileError
+   */
+  async secrets(): Promise<readonly string[]> {
+    if (this.path === '') return []
+    try {
+      const { mtimeMs, size } = await stat(this.path)
+      if (this.#read?.mtimeMs === mtimeMs) return this.#read.secrets
+      if (size > FILE_BYTES_MAX)
+        throw new SecretFileError(this.path, `it is longer than ${FILE_BYTES_MAX} bytes`)
+      const secrets = (await readFile(this.path, 'utf8'))
+        .split('\n')
+        .map((line) => line.trim())
+        .filter((line) => line !== '' && !line.startsWith('#'))
+      this.#read = { mtimeMs, secrets }
+      return secrets
+    } catch (cause) {
+      if (cause instanceof SecretFileError) throw cause
+      throw new SecretFileError(this.path, 'it cannot be read', { cause })
+    }
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * Brings an image here before anybody asks for it: its manifests and blobs are copied from the registry where it is, what is
+ * here already is not copied again, and its torrents are made on the way. Manifests come after what they name, the tag
+ * comes last, so that nobody is given half an image.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Digest } from '@shoal/core'
+import { childManifests, type Descriptor, type Platform, requiredBlobs } from '@shoal/oci'
+import { type ImageStore, type Manifest, readManifest } from '@shoal/registry'
+import type { PublishLine } from '@shoal/wire'
+import type { Logger } from 'pino'
+import type { Arrival, Arrivals } from '../mirror/arrivals.ts'
+import type { UpstreamRepository, Upstreams } from '../mirror/upstreams.ts'
+import { PublishError } from './errors.ts'
+import { type PublishPlan, planPublish } from './publish-plan.ts'
+import { parseWarmSelector } from './warm-selector.ts'
+import type { Warming } from './warming.ts'
+
+export interface PublisherParts {
+  readonly images: ImageStore
+  readonly upstreams: Upstreams
+  readonly arrivals: Arrivals
+  readonly warming: Warming
+  readonly log: Logger
+}
+
+export interface PublishWish {
+  readonly reference: string
+  readonly from?: string | undefined
+  readonly platforms?: readonly string[] | undefined
+  readonly warm?: string | undefined
+  /** Whether what the source says later leaves the tag alone. */
+  readonly isPinned: boolean
+}
+
+export interface Published {
+  readonly name: string
+  readonly digest: Digest
+  readonly copiedBytes: number
+  readonly presentBytes: number
+}
+
+export type OnProgress = (line: PublishLine) => void
+
+/** An index of indexes of indexes: real ones have one level. */
+const DEPTH_MAX = 4
+const PROGRESS_MS = 250
+
+/** An image's manifests, what they name before them. */
+interface Content {
+  readonly manifests: readonly Manifest[]
+  readonly blobs: ReadonlyMap<Digest, Descriptor>
+}
+
+export class Publisher {
+  readonly #parts: PublisherParts
+  readonly #ownHosts: readonly string[]
+
+  constructor(parts: PublisherParts, init: { readonly ownHosts: readonly string[] }) {
+    this.#parts = parts
+    this.#ownHosts = init.ownHosts
+  }
+
+  /** @throws PublishError · WarmSelectorInvalidError · UpstreamError */
+  async publish(wish: PublishWish, onProgress: OnProgress, signal: AbortSignal): Promise<Published> {
+    const { images, log } = this.#parts
+    const { reference, isPinned } = wish
+    const plan = planPublish(reference, wish.from, this.#ownHosts)
+    const selects = wish.warm === undefined ? undefined : parseWarmSelector(wish.warm)
+    const source = this.#sourceOf(plan)
+    const root = await this.#root(plan, source, signal)
+    const content = await this.#content(plan.name, source, root, wish.platforms, signal)
+    onProgress({
+      type: 'image',
+      reference,
+      digest: root.digest,
+      layers: [...content.blobs.values()].map(({ digest, size }) => ({ digest, bytes: size })),
+    })
+    const { copiedBytes, presentBytes } = await this.#bring(
+      reference,
+      plan,
+      source,
+      content,
+      onProgress,
+      signal,
+    )
+    // What is here already is left alone: its tag may be moving at this moment.
+    const manifests = source === undefined ? [] : content.manifests
+    for (const manifest of manifests) await images.keepManifest(plan.name, manifest)
+    if (source !== undefined && plan.tag !== undefined)
+      await images.putTag(plan.name, plan.tag, root.digest, { isPinned })
+    log.info(
+      { event: 'image-published', name: plan.name, tag: plan.tag, digest: root.digest, copiedBytes },
+      'image published',
+    )
+    if (selects !== undefined) {
+      const image = { name: plan.name, digest: root.digest, manifests: content.manifests }
+      await this.#parts.warming.warm(image, selects, signal, (nodes, ready) =>
+        onProgress({ type: 'warm', reference, nodes, ready }),
+      )
+    }
+    return { name: plan.name, digest: root.digest, copiedBytes, presentBytes }
+  }
+
+  #sourceOf({ name, source }: PublishPlan): UpstreamRepository | undefined {
+    if (source === undefined) return undefined
+    const client = this.#parts.upstreams.client(source.host)
+    if (client === undefined) {
+      throw new PublishError(
+        'PUBLISH_REGISTRY_UNKNOWN',
+        `${source.host} is not among the seeder's upstreams (${this.#parts.upstreams.hosts.join(', ') || 'none'}); add it there`,
+      )
+    }
+    return { name, ...source, client }
+  }
+
+  async #root(
+    { name, tag, digest }: PublishPlan,
+    source: UpstreamRepository | undefined,
+    signal: AbortSignal,
+  ): Promise<Manifest> {
+    const { images } = this.#parts
+    const reference = digest ?? tag!
+    const found =
+      source === undefined
+        ? await images.manifest(
+            name,
+            digest === undefined ? { kind: 'tag', tag: tag! } : { kind: 'digest', digest },
+          )
+        : await source.client.manifest(source.repository, reference, { signal })
+    if (found !== undefined && found !== 'not-modified') return found
+    const place = source === undefined ? 'this seeder' : source.host
+    throw new PublishError(
+      'PUBLISH_IMAGE_UNKNOWN',
+      `${place} has no ${source?.repository ?? name}${digest === undefined ? ':' : '@'}${reference}; was it pushed?`,
+    )
+  }
+
+  async #content(
+    name: string,
+    source: UpstreamRepository | undefined,
+    root: Manifest,
+    platforms: readonly string[] | undefined,
+    signal: AbortSignal,
+  ): Promise<Content> {
+    const manifests = new Map<Digest, Manifest>()
+    const blobs = new Map<Digest, Descriptor>()
+    const chosen = new Set<string>()
+    const add = async (manifest: Manifest, depth: number): Promise<void> => {
+      if (depth > DEPTH_MAX)
+        throw new PublishError('PUBLISH_TOO_DEEP', `${root.digest} has indexes within indexes within indexes`)
+      const parsed = readManifest(manifest.bytes, manifest.mediaType)
+      for (const blob of requiredBlobs(parsed)) blobs.set(blob.digest, blob)
+      for (const child of childManifests(parsed)) {
+        const platform = child.platform && platformText(child.platform)
+        if (platforms !== undefined && platform !== undefined && !isWanted(platform, platforms)) continue
+        if (platform !== undefined) chosen.add(platform)
+        const found = await this.#manifest(name, source, child.digest, signal)
+        // An index may name what nobody has pushed.
+        if (found !== undefined && !manifests.has(child.digest)) await add(found, depth + 1)
+      }
+      manifests.set(manifest.digest, manifest)
+    }
+    await add(root, 1)
+    const missing = platforms?.find((wanted) => ![...chosen].some((platform) => isWanted(platform, [wanted])))
+    if (
+      missing !== undefined &&
+      manifests.size > 0 &&
+      readManifest(root.bytes, root.mediaType).kind === 'index'
+    ) {
+      throw new PublishError(
+        'PUBLISH_PLATFORM_UNKNOWN',
+        `${root.digest} has nothing for ${missing}; it has ${[...chosen].join(', ') || 'no platforms'}`,
+      )
+    }
+    return { manifests: [...manifests.values()], blobs }
+  }
+
+  async #manifest(
+    name: string,
+    source: UpstreamRepository | undefined,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<Manifest | undefined> {
+    const here = await this.#parts.images.manifest(name, { kind: 'digest', digest })
+    if (here !== undefined || source === undefined) return here
+    const found = await source.client.manifest(source.repository, digest, { signal })
+    return found === 'not-modified' ? undefined : found
+  }
+
+  async #bring(
+    reference: string,
+    { name }: PublishPlan,
+    source: UpstreamRepository | undefined,
+    { blobs }: Content,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<{ copiedBytes: number; presentBytes: number }> {
+    const { images, arrivals } = this.#parts
+    let copiedBytes = 0
+    let presentBytes = 0
+    const bring = async ({ digest, size }: Descriptor) => {
+      if ((await images.blobStat(name, digest, 'look')) !== undefined) {
+        presentBytes += size
+        onProgress({ type: 'layer', reference, digest, receivedBytes: size, state: 'present' })
+        return
+      }
+      if (source === undefined)
+        throw new PublishError('PUBLISH_BLOB_MISSING', `${digest} is not here; push the image again`)
+      const arrival = arrivals.begin(source, digest, size)
+      const isThere = await this.#watch(arrival, signal, () =>
+        onProgress({
+          type: 'layer',
+          reference,
+          digest,
+          receivedBytes: arrival.receivedBytes,
+          state: arrival.receivedBytes === 0 ? 'waiting' : 'copying',
+        }),
+      )
+      if (!isThere)
+        throw new PublishError('PUBLISH_BLOB_MISSING', `${source.host} names ${digest} and does not have it`)
+      copiedBytes += arrival.receivedBytes
+      presentBytes += size - Math.min(size, arrival.receivedBytes)
+      onProgress({ type: 'layer', reference, digest, receivedBytes: size, state: 'done' })
+    }
+    const ends = await Promise.allSettled([...blobs.values()].map(bring))
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
+    return { copiedBytes, presentBytes }
+  }
+
+  async #watch(arrival: Arrival, signal: AbortSignal, tell: () => void): Promise<boolean> {
+    tell()
+    for (;;) {
+      signal.throwIfAborted()
+      const ended = await Promise.race([arrival.whole, sleep(PROGRESS_MS, undefined, { signal, ref: false })])
+      if (ended !== undefined) return ended
+      tell()
+    }
+  }
+}
+
+function platformText({ os, architecture, variant }: Platform): string {
+  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/')
+}
+
+/** `linux/arm64` also means its variants. */
+function isWanted(platform: string, wanted: readonly string[]): boolean {
+  return wanted.some((text) => platform === text || platform.startsWith(`${text}/`))
+}

@@ -1,0 +1,37 @@
+/**
+ * Which nodes are meant: `all`, or terms that must all hold, separated by commas: `zone=eu-*,name=gpu-?`. Pure.
+ * Values may have `*` and `?`, and alternatives separated by `|`.
+ */
+import { SeederError } from '../errors.ts'
+
+export interface Node {
+  readonly name: string
+  readonly zone: string
+}
+
+export class WarmSelectorInvalidError extends SeederError {
+  readonly code = 'SEEDER_WARM_SELECTOR_INVALID'
+  constructor(text: string) {
+    super(
+      `${JSON.stringify(text.slice(0, 200))} selects no nodes; expected all, or zone=NAME and name=NAME separated by commas, with * and ? in names`,
+    )
+  }
+}
+
+/** @throws WarmSelectorInvalidError */
+export function parseWarmSelector(text: string): (node: Node) => boolean {
+  if (text.trim() === 'all') return () => true
+  const terms = text.split(',').map((term) => {
+    const match = /^\s*(zone|name)\s*=\s*([A-Za-z0-9._*?|:-]{1,255})\s*$/.exec(term)
+    if (match === null) throw new WarmSelectorInvalidError(text)
+    const key = match[1] as 'zone' | 'name'
+    const patterns = match[2]!.split('|').map(patternOf)
+    return (node: Node) => patterns.some((pattern) => pattern.test(node[key]))
+  })
+  return (node) => terms.every((holds) => holds(node))
+}
+
+function patternOf(glob: string): RegExp {
+  const source = glob.replace(/[.:-]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.')
+  return new RegExp(`^${source}$`)
+}

@@ -1,0 +1,95 @@
+/**
+ * Has nodes fetch an image before anybody pulls it there, and watches until they have it. A node is ready when it seeds every
+ * blob of an image of one platform.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Digest } from '@shoal/core'
+import { requiredBlobs } from '@shoal/oci'
+import { type ImageStore, type Manifest, readManifest } from '@shoal/registry'
+import type { Tracker } from '@shoal/tracker'
+import type { Logger } from 'pino'
+import { SeederError } from '../errors.ts'
+import type { Node } from './warm-selector.ts'
+
+export interface WarmingParts {
+  readonly tracker: Pick<Tracker, 'agents' | 'warm' | 'isSeeding'>
+  readonly images: Pick<ImageStore, 'metainfo'>
+  readonly log: Logger
+}
+
+export interface WarmImage {
+  readonly name: string
+  readonly digest: Digest
+  readonly manifests: readonly Manifest[]
+}
+
+const LOOK_MS = 200
+/** Nodes that have not become ready by then are told of. */
+const WARM_MS_MAX = 15 * 60 * 1000
+
+export class WarmTimeoutError extends SeederError {
+  readonly code = 'SEEDER_WARM_TIMEOUT'
+  constructor(names: readonly string[]) {
+    super(
+      `${names.length} nodes did not get the image in ${WARM_MS_MAX / 60_000} minutes: ${names.slice(0, 10).join(', ')}; see their logs`,
+    )
+  }
+}
+
+export class Warming {
+  readonly #parts: WarmingParts
+
+  constructor(parts: WarmingParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Resolves when every node that is meant and stays connected has the image.
+   * @throws WarmTimeoutError
+   */
+  async warm(
+    image: WarmImage,
+    selects: (node: Node) => boolean,
+    signal: AbortSignal,
+    onProgress: (nodes: number, ready: number) => void,
+  ): Promise<void> {
+    const { tracker, log } = this.#parts
+    const nodes = tracker.agents.filter(selects)
+    const swarms = await this.#swarms(image)
+    tracker.warm(
+      nodes.map(({ peerId }) => peerId),
+      [{ repository: image.name, reference: image.digest }],
+    )
+    log.info(
+      { event: 'warming', name: image.name, digest: image.digest, nodes: nodes.length },
+      'warming nodes',
+    )
+    const isReady = (peerId: string) =>
+      swarms.some((infoHashes) => infoHashes.every((infoHash) => tracker.isSeeding(infoHash, peerId)))
+    const endMs = performance.now() + WARM_MS_MAX
+    for (;;) {
+      const connected = new Set(tracker.agents.map(({ peerId }) => peerId))
+      const missing = nodes.filter(({ peerId }) => connected.has(peerId) && !isReady(peerId))
+      onProgress(nodes.length, nodes.filter(({ peerId }) => isReady(peerId)).length)
+      if (missing.length === 0) return
+      if (performance.now() > endMs) throw new WarmTimeoutError(missing.map(({ name }) => name))
+      await sleep(LOOK_MS, undefined, { signal })
+    }
+  }
+
+  /** The swarms of each image: of an index, one set for each platform. */
+  async #swarms({ manifests }: WarmImage): Promise<readonly (readonly string[])[]> {
+    const images = manifests
+      .map(({ bytes, mediaType }) => readManifest(bytes, mediaType))
+      .filter(({ kind }) => kind === 'image')
+    const sets = await Promise.all(
+      images.map(async (parsed) => {
+        const found = await Promise.all(
+          requiredBlobs(parsed).map(({ digest }) => this.#parts.images.metainfo(digest)),
+        )
+        return found.flatMap((blob) => (blob === undefined ? [] : [blob.infoHash]))
+      }),
+    )
+    return sets.filter((infoHashes) => infoHashes.length > 0)
+  }
+}
