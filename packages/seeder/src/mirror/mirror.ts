@@ -91,7 +91,9 @@ export class Mirror implements RegistryBackend, RegistryPush {
 
   async blobStat(name: string, digest: Digest, purpose: 'look' | 'pull'): Promise<BlobStat | undefined> {
     const here = await this.#blobHere(name, digest, purpose)
-    if (here !== undefined) return here
+    // Who looks before a push asks about this registry alone.
+    const isAboutPush = purpose === 'look' && this.#ownName(name) !== undefined
+    if (here !== undefined || isAboutPush) return here
     const arrival = await this.#arrival(name, digest)
     const length = await arrival?.known.catch(() => undefined)
     return length === undefined ? undefined : { digest, length }

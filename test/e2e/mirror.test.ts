@@ -1,0 +1,208 @@
+/**
+ * Goal: images of other registries come through the seeder, once for the cluster, and nothing that their registry does makes
+ * a client wait in vain or get something wrong.
+ * Method: another seeder as the other registry (and Debian's, where it is there), behind a proxy that counts and
+ * misbehaves; agents as processes, asked as containerd and podman ask a mirror.
+ */
+import { describe, expect, it } from 'vitest'
+import { type Cluster, startCluster } from '../support/cluster.ts'
+import { describeWith } from '../support/describe-with.ts'
+import { startDockerRegistry } from '../support/docker-registry.ts'
+import { buildImage, buildIndex } from '../support/images.ts'
+import { randomLayers } from '../support/layers.ts'
+import { pullImage, pushImage, pushIndex } from '../support/push.ts'
+import { startUpstreamProxy, type UpstreamProxy } from '../support/upstream-proxy.ts'
+
+const HOST = 'registry.test:5000'
+const MIRRORED = 'registry.test_5000/team/app'
+const image = buildImage({
+  layers: await randomLayers({ count: 2, contentBytes: 3_000_000, seed: 'mirror' }),
+})
+const other = buildImage({ layers: await randomLayers({ count: 1, contentBytes: 100_000, seed: 'newer' }) })
+
+interface World extends AsyncDisposable {
+  readonly upstream: Cluster
+  readonly proxy: UpstreamProxy
+  readonly cluster: Cluster
+}
+
+async function startWorld(agents: number, seederArgs: readonly string[] = []): Promise<World> {
+  const upstream = await startCluster({ agents: 0 })
+  const proxy = await startUpstreamProxy(upstream.seeder.url)
+  const cluster = await startCluster({
+    agents,
+    seederArgs: ['--upstreams', `${HOST}=${proxy.url}`, ...seederArgs],
+    agentArgs: ['--tag-ttl-ms', '0'],
+  })
+  return {
+    upstream,
+    proxy,
+    cluster,
+    async [Symbol.asyncDispose]() {
+      await cluster.stop()
+      await proxy[Symbol.asyncDispose]()
+      await upstream.stop()
+    },
+  }
+}
+
+const blobsAsked = ({ asked }: UpstreamProxy) =>
+  asked.filter(({ method, path }) => method === 'GET' && path.includes('/blobs/'))
+const ask = (url: string, init?: RequestInit) => fetch(url, init)
+
+describe('an image of another registry', () => {
+  it('comes once for three agents, whether they name the registry by ns, in the path or before /v2/', async () => {
+    await using world = await startWorld(3)
+    const { upstream, proxy, cluster } = world
+    await pushImage(upstream.seeder.url, 'team/app', '1', image)
+    const [a, b, c] = cluster.agents.map(({ url }) => url)
+    const asked = await Promise.all([
+      ask(`${a}/v2/team/app/manifests/1?ns=${HOST}`),
+      ask(`${b}/v2/${HOST}/team/app/manifests/1`),
+      ask(`${c}/${HOST}/v2/team/app/manifests/1`),
+    ])
+    for (const answer of asked) {
+      expect(answer.status).toBe(200)
+      expect(answer.headers.get('docker-content-digest')).toBe(image.manifest.digest)
+    }
+    const pulled = await Promise.all(cluster.agents.map(({ url }) => pullImage(url, MIRRORED, '1')))
+    for (const { digest } of pulled) expect(digest).toBe(image.manifest.digest)
+    // The configuration and two layers; a range of one byte would tell of a blob that came another way.
+    expect(blobsAsked(proxy)).toHaveLength(3)
+    for (const agent of cluster.agents) expect((await agent.received()).origin).toBe(0)
+  }, 120_000)
+
+  it('is waited for while the seeder still receives it', async () => {
+    await using world = await startWorld(2)
+    const { upstream, proxy, cluster } = world
+    await pushImage(upstream.seeder.url, 'team/app', '1', image)
+    const hold = proxy.holdBlobs()
+    const pulling = Promise.all(cluster.agents.map(({ url }) => pullImage(url, MIRRORED, '1')))
+    await hold.asked
+    // Its length is known before it is here.
+    const layer = image.layers[0]!
+    const head = await ask(`${cluster.agents[0]!.url}/v2/${MIRRORED}/blobs/${layer.digest}`, {
+      method: 'HEAD',
+    })
+    expect(head.status).toBe(200)
+    expect(Number(head.headers.get('content-length'))).toBe(layer.sizeBytes)
+    hold.go()
+    for (const { digest } of await pulling) expect(digest).toBe(image.manifest.digest)
+  }, 120_000)
+
+  it('of many platforms: each node gets its own', async () => {
+    await using world = await startWorld(1)
+    const elsewhere = buildImage({
+      architecture: image.platform.architecture === 'arm64' ? 'amd64' : 'arm64',
+      layers: other.layers,
+    })
+    const index = buildIndex([elsewhere, image])
+    await pushIndex(world.upstream.seeder.url, 'team/app', 'multi', index)
+    const pulled = await pullImage(world.cluster.agents[0]!.url, MIRRORED, 'multi')
+    expect(pulled.digest).toBe(image.manifest.digest)
+  }, 120_000)
+
+  it('that is cut in the middle is gone on with, and one with wrong bytes is not served', async () => {
+    await using world = await startWorld(1)
+    const { upstream, proxy, cluster } = world
+    await pushImage(upstream.seeder.url, 'team/app', '1', image)
+    await pushImage(upstream.seeder.url, 'team/app', 'bad', other)
+    proxy.misbehaviour = { cutAfterBytes: 1_000_000 }
+    const [agent] = cluster.agents
+    expect((await pullImage(agent!.url, MIRRORED, '1')).digest).toBe(image.manifest.digest)
+    proxy.misbehaviour = 'wrong-bytes'
+    await expect(pullImage(agent!.url, MIRRORED, 'bad')).rejects.toThrow()
+  }, 120_000)
+})
+
+describe('a tag of another registry', () => {
+  it('moves with it, is served as it was while the registry is away and says so, and goes with it', async () => {
+    await using world = await startWorld(1, ['--upstream-tag-ttl-ms', '0'])
+    const { upstream, proxy, cluster } = world
+    const manifest = () => ask(`${cluster.agents[0]!.url}/v2/team/app/manifests/1?ns=${HOST}`)
+    const means = async () => (await manifest()).headers.get('docker-content-digest')
+    await pushImage(upstream.seeder.url, 'team/app', '1', image)
+    expect(await means()).toBe(image.manifest.digest)
+    await pushImage(upstream.seeder.url, 'team/app', '1', other)
+    expect(await means()).toBe(other.manifest.digest)
+    proxy.misbehaviour = 'away'
+    const stale = await manifest()
+    expect(stale.status).toBe(200)
+    expect(stale.headers.get('docker-content-digest')).toBe(other.manifest.digest)
+    expect(stale.headers.get('warning')).toMatch(/^299 - ".*out of date"$/)
+    proxy.misbehaviour = 'none'
+    await ask(`${upstream.seeder.url}/v2/team/app/manifests/1`, { method: 'DELETE' })
+    expect((await manifest()).status).toBe(404)
+  }, 120_000)
+
+  it('that does not exist is a fast miss, asked for once by many', async () => {
+    await using world = await startWorld(2)
+    const begunAt = performance.now()
+    const misses = await Promise.all(
+      world.cluster.agents.flatMap(({ url }) =>
+        Array.from({ length: 5 }, () => ask(`${url}/v2/team/nothing/manifests/1?ns=${HOST}`)),
+      ),
+    )
+    for (const { status } of misses) expect(status).toBe(404)
+    expect(performance.now() - begunAt).toBeLessThan(3_000)
+    // A HEAD and, where that says nothing, a GET.
+    expect(world.proxy.asked.length).toBeLessThanOrEqual(2)
+  }, 120_000)
+
+  it('of a registry that limits requests is a miss, never a 429', async () => {
+    await using world = await startWorld(1)
+    world.proxy.misbehaviour = { status: 429, headers: { 'retry-after': '60' } }
+    const answer = await ask(`${world.cluster.agents[0]!.url}/v2/team/app/manifests/1?ns=${HOST}`)
+    expect(answer.status).toBe(404)
+  }, 120_000)
+})
+
+describe('whom a name means', () => {
+  it.each(['localhost', '169.254.169.254', 'metadata.google.internal', '127.0.0.1:80', 'evil.test'])(
+    'ns=%s, which nobody allowed, is a miss that asks nobody',
+    async (ns) => {
+      await using world = await startWorld(1)
+      const answer = await ask(`${world.cluster.agents[0]!.url}/v2/team/app/manifests/1?ns=${ns}`)
+      expect(answer.status).toBe(404)
+      expect(world.proxy.asked).toEqual([])
+    },
+    60_000,
+  )
+
+  it('the seeder’s own name means what was pushed to it; a default registry has what nobody pushed', async () => {
+    await using world = await startWorld(1, ['--hosts', 'shoal.test', '--default-upstream', HOST])
+    const { upstream, proxy, cluster } = world
+    const agent = cluster.agents[0]!.url
+    await pushImage(cluster.seeder.url, 'team/mine', '1', other)
+    await pushImage(upstream.seeder.url, 'team/mine', '1', image)
+    await pushImage(upstream.seeder.url, 'team/app', '1', image)
+    const own = await ask(`${agent}/v2/team/mine/manifests/1?ns=shoal.test`)
+    expect(own.headers.get('docker-content-digest')).toBe(other.manifest.digest)
+    expect((await pullImage(agent, 'team/mine', '1')).digest).toBe(other.manifest.digest)
+    expect(proxy.asked).toEqual([])
+    expect((await pullImage(agent, 'team/app', '1')).digest).toBe(image.manifest.digest)
+    expect((await ask(`${agent}/v2/team/mine/manifests/2`)).status).toBe(404)
+  }, 120_000)
+
+  it('a mirrored repository cannot be pushed to', async () => {
+    await using world = await startWorld(0)
+    const answer = await ask(`${world.cluster.seeder.url}/v2/${MIRRORED}/blobs/uploads/`, { method: 'POST' })
+    expect(answer.status).toBe(403)
+    expect(((await answer.json()) as { errors: { code: string }[] }).errors[0]!.code).toBe('DENIED')
+  }, 60_000)
+})
+
+describeWith(['docker-registry'], 'Debian’s registry behind a mirror', () => {
+  it('is mirrored, tags too', async () => {
+    await using registry = await startDockerRegistry()
+    await pushImage(registry.url, 'team/app', '1', image)
+    await using cluster = await startCluster({
+      agents: 2,
+      seederArgs: ['--upstreams', `${HOST}=${registry.url}`],
+    })
+    for (const { url } of cluster.agents)
+      expect((await pullImage(url, MIRRORED, '1')).digest).toBe(image.manifest.digest)
+    const tags = await ask(`${cluster.agents[0]!.url}/v2/team/app/tags/list?ns=${HOST}`)
+    expect(((await tags.json()) as { tags: string[] }).tags).toEqual(['1'])
+  }, 120_000)
+})
