@@ -94,7 +94,8 @@ export class Publisher {
       'image published',
     )
     if (selects !== undefined) {
-      const image = { name: plan.name, digest: root.digest, manifests: content.manifests }
+      const { name, tag } = plan
+      const image = { name, tag, digest: root.digest, manifests: content.manifests }
       await this.#parts.warming.warm(image, selects, signal, (nodes, ready) =>
         onProgress({ type: 'warm', reference, nodes, ready }),
       )

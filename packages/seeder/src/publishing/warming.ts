@@ -19,6 +19,8 @@ export interface WarmingParts {
 
 export interface WarmImage {
   readonly name: string
+  /** Nodes learn what it means as well, and know it when the seeder is away. */
+  readonly tag: string | undefined
   readonly digest: Digest
   readonly manifests: readonly Manifest[]
 }
@@ -58,7 +60,10 @@ export class Warming {
     const swarms = await this.#swarms(image)
     tracker.warm(
       nodes.map(({ peerId }) => peerId),
-      [{ repository: image.name, reference: image.digest }],
+      [image.digest, ...(image.tag === undefined ? [] : [image.tag])].map((reference) => ({
+        repository: image.name,
+        reference,
+      })),
     )
     log.info(
       { event: 'warming', name: image.name, digest: image.digest, nodes: nodes.length },
