@@ -19,3 +19,12 @@ export class FrameInvalidError extends WireError {
     super(`a frame could not be understood: ${reason}`, options)
   }
 }
+
+/** JSON of the control API that is not what it should be. */
+export class ControlMessageInvalidError extends WireError {
+  readonly code = 'WIRE_CONTROL_MESSAGE_INVALID'
+  /** @param what `a line`, `a report` */
+  constructor(what: string, reason: string, options?: ErrorOptions) {
+    super(`${what} could not be understood: ${reason}`, options)
+  }
+}

@@ -4,10 +4,10 @@
  * The seeder gives it; an agent gives the same to other agents from its cache while the seeder is away. What it says is
  * checked by digest (manifests, blobs), except what a tag means: that is signed by the seeder, whoever passes it on.
  */
-import { asciiBytes, type Digest, METAINFO_BYTES_MAX } from '@shoal/core'
+import { asciiBytes, METAINFO_BYTES_MAX } from '@shoal/core'
 import Type, { type Static } from 'typebox'
 import { encodeMessage } from './msgpack.ts'
-import { Bytes, importShareProperties, messageDecoder, Peers } from './schema.ts'
+import { Bytes, DigestText, importShareProperties, messageDecoder, Peers } from './schema.ts'
 
 export const RESOLVE_PATH = '/api/v1/resolve'
 export const RESOLUTION_MEDIA_TYPE = 'application/vnd.shoal.resolution.v1+msgpack'
@@ -16,10 +16,6 @@ export const RESOLUTION_BYTES_MAX = 64 * 1024 * 1024
 const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 /** Blobs up to this long (image configurations, mostly) travel in the resolution itself. */
 export const INLINE_BLOB_BYTES_MAX = 32 * 1024
-
-const DigestText = Type.Unsafe<Digest>(
-  Type.String({ pattern: '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$' }),
-)
 
 export const TagRecord = Type.Object({
   repository: Type.String({ maxLength: 255 }),

@@ -1,5 +1,5 @@
 /** Pieces of the schemas of Shoal's control messages, and the check that turns a value into a message. Pure. */
-import type { PeerRole } from '@shoal/core'
+import type { Digest, PeerRole } from '@shoal/core'
 import Type, { type Static, type TSchema } from 'typebox'
 import { Compile, type Validator } from 'typebox/compile'
 import { FrameInvalidError } from './errors.ts'
@@ -7,6 +7,9 @@ import { decodeMessage } from './msgpack.ts'
 
 /** 20 bytes as hexadecimal digits. */
 export const Hex20 = Type.String({ pattern: '^[0-9a-f]{40}$' })
+export const DigestText = Type.Unsafe<Digest>(
+  Type.String({ pattern: '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$' }),
+)
 export const Port = Type.Integer({ minimum: 1, maximum: 65535 })
 export const Name = Type.String({ maxLength: 255 })
 /** An IP address or a host name; what cannot be in one is refused so that it may go into URLs and logs. */
