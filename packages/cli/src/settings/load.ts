@@ -17,7 +17,7 @@ export interface SettingSources {
 }
 
 /** Set in the environment of other services of Shoal, or for its tools. */
-const OTHER_VARIABLES = new Set(['SHOAL_CONFIG'])
+const OTHER_VARIABLES = new Set(['SHOAL_CONFIG', 'SHOAL_API_TOKEN'])
 
 export interface LoadedSettings<T> {
   readonly settings: T
