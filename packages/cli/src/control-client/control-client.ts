@@ -55,7 +55,12 @@ export function collectGarbage(target: ControlTarget, isDryRun: boolean): Promis
   const url = urlOf(target, `${GARBAGE_PATH}?dryRun=${isDryRun}`)
   return ask(target, url, async (silence) => {
     const answer = await post(target, url, 200, silence)
-    return decode(url, decodeGarbageReport, await textOf(url, answer))
+    const report = decode(url, decodeGarbageReport, await textOf(url, answer))
+    if (report.isDryRun === isDryRun) return report
+    const [reported, asked] = isDryRun
+      ? ['a run that removes', 'a dry one']
+      : ['a dry run', 'one that removes']
+    throw new SeederAnswerError(url, `${reported} was reported, and ${asked} was asked for`)
   })
 }
 
