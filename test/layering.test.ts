@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   seeder: ['core', 'wire', 'oci', 'engine', 'storage', 'swarm', 'registry', 'tracker'],
   agent: ['core', 'wire', 'oci', 'engine', 'storage', 'swarm', 'registry', 'tracker'],
   fanout: ['core', 'wire', 'engine', 'seeder', 'agent'],
-  cli: ['core', 'oci', 'storage', 'seeder', 'agent', 'fanout'],
+  cli: ['core', 'wire', 'oci', 'storage', 'seeder', 'agent', 'fanout'],
 }
 
 /** Layers 0–2 without storage: no I/O, no clock, no chance, no waiting. */

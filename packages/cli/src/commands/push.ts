@@ -1,12 +1,10 @@
 /** `shoal push`: an image from a file or a folder to a registry, without a container engine. */
 import { type Platform, ReferenceInvalidError } from '@shoal/oci'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { ImageArchiveError } from '../image-archive/errors.ts'
-import { parsePlatform } from '../image-archive/platform-text.ts'
 import { type Destination, parseDestination } from '../push/destination.ts'
 import { interruptions, statusOf } from './interruptions.ts'
-
-const PLATFORMS_MAX = 64
+import { platformOption } from './platform-option.ts'
 
 interface Flags {
   readonly image?: string
@@ -24,12 +22,7 @@ export function pushCommand(): Command {
       destination,
     )
     .option('--image <NAME>', 'which image, where PATH has several: its name, tag or digest')
-    .addOption(
-      new Option(
-        '--platform <PLATFORM>',
-        'push only this one of a multi-platform image, such as linux/arm64; may be repeated',
-      ).argParser(platforms),
-    )
+    .addOption(platformOption('push only this one of a multi-platform image'))
     .option('--json', 'print the result as JSON, as the last line of standard output')
     .action(run)
 }
@@ -58,14 +51,4 @@ function destination(text: string): Destination {
     if (error instanceof ReferenceInvalidError) throw new InvalidArgumentError(error.message)
     throw error
   }
-}
-
-function platforms(text: string, before: readonly Platform[] = []): readonly Platform[] {
-  const platform = parsePlatform(text)
-  if (platform === undefined)
-    throw new InvalidArgumentError(
-      'An operating system and an architecture are expected, such as linux/arm64.',
-    )
-  if (before.length >= PLATFORMS_MAX) throw new InvalidArgumentError(`At most ${PLATFORMS_MAX} are allowed.`)
-  return [...before, platform]
 }

@@ -1,9 +1,9 @@
 /** Shows a push on a terminal: a bar for each layer that is under way, a line for each that is done. Elsewhere nothing. */
 
 import { digestHex } from '@shoal/core'
-import { MultiBar, Presets, type SingleBar } from 'cli-progress'
 import { megabytes } from '../demo/report.ts'
 import type { BlobSource } from '../image-builder/blob-source.ts'
+import { LayerBars, layerName } from '../layer-progress/layer-bars.ts'
 
 export interface PushProgress {
   add(bytes: number, blob: BlobSource, how: 'sent' | 'skipped'): void
@@ -11,46 +11,23 @@ export interface PushProgress {
   stop(): void
 }
 
-/** As many digits of a digest as Docker shows. */
-const DIGITS = 12
-
 export function showPush(stream: NodeJS.WriteStream): PushProgress {
   if (!stream.isTTY) return { add() {}, stop() {} }
-  const display = new MultiBar(
-    {
-      stream,
-      format: ' {name} {bar} {percentage} %  {megabytes} of {totalMegabytes}',
-      hideCursor: true,
-      barsize: 32,
-      fps: 8,
-      // What is done has its line; the bars are of what is not.
-      clearOnComplete: true,
-    },
-    Presets.shades_grey,
-  )
-  const underWay = new Map<BlobSource, { bar: SingleBar; sentBytes: number }>()
+  const bars = new LayerBars<BlobSource>(stream)
+  const sentBytesOf = new Map<BlobSource, number>()
   return {
     add(bytes, blob, how) {
-      const name = digestHex(blob.digest).slice(0, DIGITS)
-      const shown = underWay.get(blob) ?? { bar: undefined, sentBytes: 0 }
-      const sentBytes = shown.sentBytes + bytes
+      const name = layerName(digestHex(blob.digest))
+      const sentBytes = (sentBytesOf.get(blob) ?? 0) + bytes
       if (sentBytes >= blob.sizeBytes) {
-        if (shown.bar !== undefined) display.remove(shown.bar)
-        underWay.delete(blob)
-        display.log(
-          ` ${name} ${megabytes(blob.sizeBytes)} ${how === 'skipped' ? 'is there already' : 'pushed'}\n`,
-        )
+        bars.remove(blob)
+        sentBytesOf.delete(blob)
+        bars.log(`${name} ${megabytes(blob.sizeBytes)} ${how === 'skipped' ? 'is there already' : 'pushed'}`)
         return
       }
-      const texts = { name, megabytes: megabytes(sentBytes), totalMegabytes: megabytes(blob.sizeBytes) }
-      const bar = shown.bar ?? display.create(blob.sizeBytes, 0, texts)
-      bar.update(sentBytes, texts)
-      underWay.set(blob, { bar, sentBytes })
+      sentBytesOf.set(blob, sentBytes)
+      bars.show(blob, name, sentBytes, blob.sizeBytes)
     },
-    stop() {
-      // Lines wait for the next picture, and the last ones would wait for ever.
-      display.update()
-      display.stop()
-    },
+    stop: () => bars.stop(),
   }
 }

@@ -1,0 +1,40 @@
+/** `shoal gc`: has a seeder remove from its origin what no image needs any more. */
+import { Command } from 'commander'
+import type { SeederFlags } from '../control-client/control-target.ts'
+import { CliError } from '../settings/errors.ts'
+import { interruptions, statusOf } from './interruptions.ts'
+import { addSeederOptions } from './seeder-options.ts'
+
+interface Flags extends SeederFlags {
+  readonly dryRun?: boolean
+  readonly json?: boolean
+}
+
+export function gcCommand(): Command {
+  const command = new Command('gc').description(
+    'Has the seeder remove from its origin what no image needs any more.',
+  )
+  return addSeederOptions(command)
+    .option('--dry-run', 'remove nothing, tell what would be removed')
+    .option('--json', 'print the report as JSON, as the last line of standard output')
+    .action(run)
+}
+
+async function run({ dryRun = false, json = false, ...flags }: Flags): Promise<void> {
+  const interruption = interruptions((signalName) => new Error(`interrupted by ${signalName}`))
+  const { collectGarbage, GARBAGE_SILENT_MS_MAX } = await import('../control-client/control-client.ts')
+  const { garbageText } = await import('../garbage/report.ts')
+  const { controlTargetOf } = await import('../control-client/control-target.ts')
+  try {
+    const { signal } = interruption
+    const target = await controlTargetOf(flags, { signal, silentMsMax: GARBAGE_SILENT_MS_MAX })
+    const report = await collectGarbage(target, dryRun).finally(() => target.dispatcher.destroy())
+    console.log(json ? JSON.stringify(report) : garbageText(report))
+  } catch (error) {
+    const interruptedBy = interruption.name()
+    if (interruptedBy === undefined) console.error(`error: ${(error as Error).message}`)
+    else console.error(`${interruptedBy}: no longer waited for; a garbage collection that began goes on`)
+    const failed = error instanceof CliError ? 2 : 1
+    process.exitCode = interruptedBy === undefined ? failed : statusOf(interruptedBy)
+  }
+}

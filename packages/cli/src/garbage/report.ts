@@ -1,0 +1,24 @@
+/** What a garbage collection did, for people. Pure. */
+import type { GarbageReport } from '@shoal/wire'
+import Table from 'cli-table3'
+import { megabytes } from '../demo/report.ts'
+
+export function garbageText(report: GarbageReport): string {
+  const { isDryRun, removedBlobs, removedBytes, removedContents, removedLinks, abandonedUploads } = report
+  const table = new Table({
+    head: ['what', isDryRun ? 'would go' : 'removed', 'stays'],
+    colAligns: ['left', 'right', 'right'],
+    // Without colours: the table is also read in logs and files.
+    style: { head: [], border: [] },
+  })
+  const { manifests, neededBlobs, leasedBlobs } = report
+  table.push(
+    ['manifests', '', manifests],
+    ['blobs', removedBlobs, neededBlobs + leasedBlobs],
+    ['of these too young to go', '', leasedBlobs],
+    ['contents that no blob has', removedContents, ''],
+    ['links from repositories', removedLinks, ''],
+    ['abandoned uploads', abandonedUploads, ''],
+  )
+  return `${table}\n${isDryRun ? `A run would free ${megabytes(removedBytes)}; nothing was removed.` : `Freed ${megabytes(removedBytes)}.`}`
+}

@@ -1,0 +1,34 @@
+/** Every command, with its flags; made without doing anything, so that tests may ask it what it takes. */
+import { createAgent } from '@shoal/agent'
+import { createSeeder } from '@shoal/seeder'
+import { Command } from 'commander'
+import { demoCommand } from './commands/demo.ts'
+import { fanoutCommand } from './commands/fanout.ts'
+import { gcCommand } from './commands/gc.ts'
+import { publishCommand } from './commands/publish.ts'
+import { pushCommand } from './commands/push.ts'
+import { serviceCommand } from './commands/service.ts'
+import { agentReference, seederReference } from './services.ts'
+import { settingsOf } from './settings/setting.ts'
+import { version } from './version.ts'
+
+const knownVariables = new Set(
+  [seederReference, agentReference]
+    .flatMap(({ schema }) => settingsOf(schema))
+    .map(({ variable }) => variable),
+)
+
+export function shoalProgram(): Command {
+  const program = new Command('shoal')
+    .description('Hands container images to a whole cluster at once, from node to node.')
+    .version(version)
+    .showHelpAfterError('See --help.')
+  program.addCommand(serviceCommand({ ...seederReference, create: createSeeder, knownVariables }))
+  program.addCommand(serviceCommand({ ...agentReference, create: createAgent, knownVariables }))
+  program.addCommand(pushCommand())
+  program.addCommand(publishCommand())
+  program.addCommand(gcCommand())
+  program.addCommand(demoCommand())
+  program.addCommand(fanoutCommand())
+  return program
+}

@@ -1,0 +1,28 @@
+/** The built command, as a shell would run it. Needs `tsc -b`, which `npm test` runs first. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+const BIN = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
+
+export interface EndedProcess {
+  readonly status: number
+  readonly out: string
+  readonly err: string
+}
+
+/** @param env all that it inherits, besides the path */
+export function startShoal(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): { readonly child: ChildProcess; readonly ended: Promise<EndedProcess> } {
+  const child = spawn(process.execPath, [BIN, ...args], { env: { PATH: process.env.PATH, ...env } })
+  const text = { out: '', err: '' }
+  child.stdout.on('data', (chunk) => {
+    text.out += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    text.err += chunk
+  })
+  return { child, ended: once(child, 'close').then(([status]) => ({ status: status as number, ...text })) }
+}
