@@ -26,6 +26,8 @@ export interface UpstreamProxy extends AsyncDisposable {
   readonly host: string
   readonly asked: readonly AskedOf[]
   misbehaviour: Misbehaviour
+  /** Lets so many bytes of a blob through, and holds the rest back until `go` is called. */
+  haltBlobsAfter(bytes: number): { readonly reached: Promise<void>; go(): void }
   /** Resolves when a blob was asked for; its answer is held back until `go` is called. */
   holdBlobs(): { readonly asked: Promise<void>; go(): void }
 }
@@ -34,6 +36,7 @@ export async function startUpstreamProxy(target: string): Promise<UpstreamProxy>
   const asked: AskedOf[] = []
   const cut = new Set<string>()
   let hold: { asked: () => void; gone: Promise<void> } | undefined
+  let halt: { afterBytes: number; reached: () => void; gone: Promise<void> } | undefined
   const server: Server = createServer(async (request, response) => {
     const path = request.url ?? ''
     asked.push({ method: request.method ?? '', path })
@@ -56,6 +59,11 @@ export async function startUpstreamProxy(target: string): Promise<UpstreamProxy>
           if (misbehaviour === 'wrong-bytes' && isBlob && sent === 0) chunk[0] = chunk[0]! ^ 0xff
           sent += chunk.length
           response.write(chunk)
+          if (isBlob && halt !== undefined && sent >= halt.afterBytes) {
+            answer.pause()
+            halt.reached()
+            void halt.gone.then(() => answer.resume())
+          }
           const isCut = typeof misbehaviour === 'object' && 'cutAfterBytes' in misbehaviour && isBlob
           if (isCut && sent > misbehaviour.cutAfterBytes && !cut.has(path)) {
             cut.add(path)
@@ -76,6 +84,18 @@ export async function startUpstreamProxy(target: string): Promise<UpstreamProxy>
     host,
     asked,
     misbehaviour: 'none',
+    haltBlobsAfter(bytes) {
+      const reached = Promise.withResolvers<void>()
+      const gone = Promise.withResolvers<void>()
+      halt = { afterBytes: bytes, reached: reached.resolve, gone: gone.promise }
+      return {
+        reached: reached.promise,
+        go() {
+          halt = undefined
+          gone.resolve()
+        },
+      }
+    },
     holdBlobs() {
       const first = Promise.withResolvers<void>()
       const gone = Promise.withResolvers<void>()

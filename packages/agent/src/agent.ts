@@ -17,6 +17,7 @@ import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
 import { createEngine, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
+import { AgentArrivals } from './arrivals.ts'
 import { createBackend } from './backend.ts'
 import { Contacts } from './contacts.ts'
 import { Downloads } from './downloads.ts'
@@ -138,12 +139,22 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       usedBytes: () => downloads.usedBytes,
       isConnected: () => announcer.isConnected,
     })
+    const arrivals = new AgentArrivals({
+      engine,
+      store,
+      announcer,
+      log: log.child({ component: 'arrivals' }),
+      onReceived: (bytes, from) => metrics.received(downloads.isSeeder(from) ? 'seeder' : 'peer', bytes),
+      onSent: (bytes) => metrics.sent.inc(bytes),
+    })
+    undo.push(() => arrivals.stop())
     const downloads: Downloads = new Downloads(
       {
         engine,
         store,
         announcer,
         http,
+        arrivals,
         log: log.child({ component: 'downloads' }),
         prng,
         nowMs,
@@ -164,6 +175,11 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         nowMs,
         onWanted: (sources) => downloads.prefetch(sources),
         isHere: (digest) => downloads.find(digest) !== undefined,
+        // The other engine knows no blobs whose hashes are still being learned: it waits for the whole.
+        onArriving: (arrival) => {
+          if (settings.engine === 'native') arrivals.take(arrival)
+        },
+        onLost: (digest) => void arrivals.drop(digest),
       },
       {
         seederUrl,
@@ -175,6 +191,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
 
     announcer.on('welcome', (signingKey) => contacts.trust(signingKey))
     announcer.on('contacts', (agents) => contacts.heard(agents))
+    announcer.on('warmBlob', (repository, digest) => directory.warmBlob(repository, digest))
     announcer.on('warm', (repository, reference) => directory.warm(repository, reference))
     announcer.start()
     undo.push(() => announcer.stop())

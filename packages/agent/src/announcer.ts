@@ -5,7 +5,7 @@
  * a restarted seeder knows all swarms within seconds. Changes are gathered for a moment and sent in one frame.
  */
 import { EventEmitter } from 'node:events'
-import type { ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import type { Digest, ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
 import {
   type AgentMessage,
   ANNOUNCE_FRAME_BYTES_MAX,
@@ -27,6 +27,10 @@ export interface AnnouncerEvents {
   contacts: [agents: readonly PeerAddress[]]
   /** This node should have the image before anybody asks for it. */
   warm: [repository: string, reference: string]
+  /** This node should have a blob that is being pushed. */
+  warmBlob: [repository: string, digest: Digest]
+  /** Hashes of pieces that the seeder has received, from piece `index` on. */
+  pieces: [infoHash: InfoHash, index: number, sha256: Uint8Array]
 }
 
 export interface AnnouncerInit {
@@ -163,6 +167,8 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       else if (message.type === 'contacts') this.emit('contacts', message.agents)
       else if (message.type === 'peers')
         for (const { infoHash, peers } of message.swarms) this.emit('peers', infoHash, peers)
+      else if (message.type === 'pieces') this.emit('pieces', message.infoHash, message.index, message.sha256)
+      else if (message.type === 'warm-blob') this.emit('warmBlob', message.repository, message.digest)
       else if (message.type === 'warm')
         for (const { repository, reference } of message.images) this.emit('warm', repository, reference)
       else for (const { infoHash, ...share } of message.swarms) this.emit('imports', infoHash, share)

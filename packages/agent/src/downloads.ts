@@ -17,6 +17,7 @@ import { infoHashOf, type PieceStore, type StoredBlob } from '@shoal/storage'
 import { type Swarm, type SwarmEngine, Transfer } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import type { Announcer } from './announcer.ts'
+import type { AgentArrivals } from './arrivals.ts'
 import type { BlobSource } from './blob-source.ts'
 import { type ByteSource, Download } from './download.ts'
 import { EarlyNews } from './early-news.ts'
@@ -27,6 +28,7 @@ export interface DownloadsParts {
   readonly store: PieceStore
   readonly announcer: Announcer
   readonly http: HttpSources
+  readonly arrivals: Pick<AgentArrivals, 'confirm'>
   readonly log: Logger
   readonly prng: Prng
   readonly nowMs: () => number
@@ -102,6 +104,11 @@ export class Downloads {
     return entry.transfer
   }
 
+  /** Whether the peer is a seeder, as far as anybody said. */
+  isSeeder(peerId: PeerId): boolean {
+    return this.#seederIds.has(peerId)
+  }
+
   /** What is here of the blob, wanted or not. */
   stored(digest: Digest): StoredBlob | undefined {
     return this.#parts.store.get(digest)
@@ -110,7 +117,11 @@ export class Downloads {
   /** Starts fetching the blob unless it is here or already being fetched. */
   async ensure(source: BlobSource): Promise<Transfer> {
     const { metainfo } = source
-    const entry = await this.#entry(metainfo.digest, () => this.#parts.store.open(metainfo))
+    const entry = await this.#entry(metainfo.digest, async () => {
+      // Pieces that came while the seeder was receiving the blob itself.
+      if (source.isFromSeeder) await this.#parts.arrivals.confirm(metainfo)
+      return this.#parts.store.open(metainfo)
+    })
     entry.lastUsedAtMs = this.#parts.nowMs()
     if (source.isFromSeeder && source.infoHash === entry.swarm.infoHash) entry.transfer.trustMetainfo()
     if (entry.transfer.isComplete || entry.transfer.blob.have.isFull) return entry.transfer

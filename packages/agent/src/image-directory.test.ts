@@ -103,6 +103,8 @@ beforeEach(async () => {
       nowMs: () => nowMs,
       onWanted: (sources) => wanted.push(...sources),
       isHere: () => false,
+      onArriving: () => {},
+      onLost: () => {},
     },
     {
       seederUrl: SEEDER,

@@ -15,6 +15,7 @@ import { chooseManifest, type ParsedManifest, type Platform, requiredBlobs } fro
 import { type Manifest, type Reference, readManifest } from '@shoal/registry'
 import type { Resolution, SignedTag } from '@shoal/wire'
 import type { Logger } from 'pino'
+import type { ArrivalSource } from './arrivals.ts'
 import { type BlobSource, blobSourceOf } from './blob-source.ts'
 import type { Contacts } from './contacts.ts'
 import { SourceUnavailableError } from './errors.ts'
@@ -30,6 +31,10 @@ export interface ImageDirectoryParts {
   /** A client is about to want these blobs. */
   readonly onWanted: (sources: readonly BlobSource[]) => void
   readonly isHere: (digest: Digest) => boolean
+  /** A blob is on its way to the seeder; some of its pieces can be had. */
+  readonly onArriving: (arrival: ArrivalSource) => void
+  /** It does not come after all. */
+  readonly onLost: (digest: Digest) => void
 }
 
 export interface ImageDirectoryInit {
@@ -105,6 +110,11 @@ export class ImageDirectory {
     )
   }
 
+  /** Fetches a blob that is being pushed, of an image that nobody knows yet. */
+  warmBlob(repository: string, digest: Digest): void {
+    if (!this.#parts.isHere(digest)) this.#wantOnArrival(repository, digest)
+  }
+
   /**
    * Where the blob can be had from, as soon as the seeder has it.
    * @returns undefined when nobody knows it
@@ -119,6 +129,7 @@ export class ImageDirectory {
       const answer = await this.#ask({ repository, blob: digest, ...wait }, 'pull')
       const source = answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
       isArriving = answer?.arriving.some((blob) => blob.digest === digest) ?? false
+      if (source === undefined && !isArriving) this.#lost(digest)
       if (source !== undefined || !isArriving) return source
     }
   }
@@ -170,6 +181,10 @@ export class ImageDirectory {
     }
     this.#parts.onWanted(missing.flatMap((digest) => this.#sources.get(digest) ?? []))
     for (const digest of missing) if (this.#arriving.has(digest)) this.#wantOnArrival(repository, digest)
+  }
+
+  #lost(digest: Digest): void {
+    if (this.#arriving.delete(digest)) this.#parts.onLost(digest)
   }
 
   #wantOnArrival(repository: string, digest: Digest): void {
@@ -279,7 +294,10 @@ export class ImageDirectory {
     if (resolution.tag !== undefined) await this.#keepTag(resolution.tag)
     for (const source of sources) this.#keepSource(source)
     const arriving = from === 'seeder' ? (resolution.arriving ?? []) : []
-    for (const { digest, length } of arriving) this.#arriving.set(digest, length)
+    for (const arrival of arriving) {
+      this.#arriving.set(arrival.digest, arrival.length)
+      this.#parts.onArriving(arrival)
+    }
     forgetOldest(this.#arriving, SOURCES_MAX)
     const { warning } = resolution
     return { digest: first, sources, arriving, ...(warning === undefined ? {} : { warning }) }

@@ -51,6 +51,26 @@ export function pieceSha256(metainfo: Metainfo, index: number): Uint8Array {
   return metainfo.piecesSha256.subarray(index * SHA256_BYTES, (index + 1) * SHA256_BYTES)
 }
 
+/**
+ * The metainfo of a blob that nobody has whole yet: its pieces' hashes are zero until they are learned, and are filled in in
+ * place (`learnPieceSha256`). It has no info dictionary.
+ */
+export function unknownMetainfo(digest: Digest, length: number): Metainfo {
+  const pieceLength = pieceLengthFor(length)
+  const count = pieceCount({ length, pieceLength })
+  return {
+    digest,
+    length,
+    pieceLength,
+    piecesSha1: new Uint8Array(count * SHA1_BYTES),
+    piecesSha256: new Uint8Array(count * SHA256_BYTES),
+  }
+}
+
+export function learnPieceSha256(metainfo: Metainfo, index: number, sha256: Uint8Array): void {
+  metainfo.piecesSha256.set(sha256, index * SHA256_BYTES)
+}
+
 /** The blob's name inside its torrent. */
 export function torrentName(digest: Digest): string {
   return `${digestAlgorithm(digest)}-${digestHex(digest)}`

@@ -116,6 +116,8 @@ export interface UploadChunk {
   readonly blobBytes?: number
   /** Of the digest that the upload will be finished with, known with the last bytes. */
   readonly algorithm?: DigestAlgorithm
+  /** Of the blob, where the client says it before its bytes. */
+  readonly digest?: Digest
   /** The request that brings these bytes finishes the upload as well. */
   readonly isLast?: boolean
 }

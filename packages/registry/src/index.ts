@@ -3,6 +3,7 @@ export { BlobHasher, type BlobHasherInit, type HashedBlob } from './image-store/
 export type { BlobMetainfo } from './image-store/blob-library.ts'
 export type { GarbageOutcome, GarbageReport } from './image-store/garbage-collection.ts'
 export { ImageStore, type ImageStoreParts } from './image-store/image-store.ts'
+export type { UploadWatcher } from './image-store/upload-session.ts'
 export type { UploadLimits } from './image-store/upload-sessions.ts'
 export { readManifest } from './manifest-text.ts'
 export { RequestCutError } from './oci-errors.ts'

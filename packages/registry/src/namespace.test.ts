@@ -32,6 +32,8 @@ describe('ns', () => {
   test('names the registry', () => {
     expect(inNamespace(path, 'docker.io')).toEqual({ ...path, repository: 'docker.io/library/nginx' })
     expect(inNamespace(path, null)).toBe(path)
+    const both = parseRegistryPath('/docker.io/library/nginx/manifests/1')
+    expect(inNamespace(both, 'docker.io')).toBe(both)
     expect(inNamespace(parseRegistryPath('/'), 'docker.io')).toEqual({ kind: 'base' })
   })
 

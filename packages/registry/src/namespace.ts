@@ -5,7 +5,7 @@
  * repository, and a mirror's own path may come before or after `/v2/`: `/docker.io/v2/library/nginx/…` and
  * `/v2/docker.io/library/nginx/…` are the same. All of them become the name under which the repository is kept.
  */
-import { looksLikeHost, mirroredName, OciError } from '@shoal/oci'
+import { canonicalHost, looksLikeHost, mirroredName, OciError, splitMirroredName } from '@shoal/oci'
 import type { RegistryPath } from './path.ts'
 
 /**
@@ -30,6 +30,9 @@ export function rewriteMirrorUrl(url: string): string {
  */
 export function inNamespace(path: RegistryPath, namespace: string | null): RegistryPath {
   if (namespace === null || namespace === '' || !('repository' in path)) return path
+  // Said twice, in the path and in `ns`, it is still one registry.
+  const named = splitMirroredName(path.repository)
+  if (named !== undefined && named.host === canonicalHost(namespace)) return path
   const repository = mirroredName(namespace, path.repository)
   if (repository === undefined) {
     throw new OciError('NAME_UNKNOWN', 'ns is not the host of a registry', {

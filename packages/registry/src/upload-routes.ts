@@ -39,6 +39,7 @@ export async function putUpload(exchange: Exchange, repository: string, id: stri
     const announced = announcedBytes(exchange.request.raw)
     await append(exchange, push, repository, id, {
       algorithm: digestAlgorithm(digest),
+      digest,
       isLast: true,
       ...(announced === undefined ? {} : { blobBytes: received + announced }),
     })
@@ -68,7 +69,7 @@ async function postWholeBlob(exchange: Exchange, push: RegistryPush, repository:
   })
   try {
     if (hasBody(raw))
-      await push.appendUpload(repository, status.id, readBody(raw, exchange.limits.idleTimeoutMs))
+      await push.appendUpload(repository, status.id, readBody(raw, exchange.limits.idleTimeoutMs), { digest })
     const stat = await push.finishUpload(repository, status.id, digest)
     answerCreated(exchange, repository, stat.digest)
   } catch (error) {

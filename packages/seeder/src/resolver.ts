@@ -4,10 +4,17 @@
  */
 import { type Digest, encodeInfo, tryParseDigest } from '@shoal/core'
 import { chooseManifest, isRepositoryName, isTag, type Platform, requiredBlobs } from '@shoal/oci'
-import { type BlobMetainfo, type ImageStore, type Manifest, readManifest } from '@shoal/registry'
+import {
+  type BlobMetainfo,
+  type BlobStat,
+  type ImageStore,
+  type Manifest,
+  readManifest,
+} from '@shoal/registry'
 import type { ObjectStore } from '@shoal/storage'
 import type { Admission, Tracker } from '@shoal/tracker'
 import { ARRIVAL_WAIT_MS, INLINE_BLOB_BYTES_MAX, type Resolution, type ResolvedBlob } from '@shoal/wire'
+import type { ArrivingBlobs } from './arriving/arriving-blobs.ts'
 import type { Mirror } from './mirror/mirror.ts'
 import type { Seeding } from './seeding.ts'
 import type { TagSigner } from './tag-signer.ts'
@@ -15,6 +22,7 @@ import type { TagSigner } from './tag-signer.ts'
 export interface ResolverParts {
   readonly images: ImageStore
   readonly mirror: Mirror
+  readonly arriving: ArrivingBlobs
   readonly objects: ObjectStore
   readonly seeding: Seeding
   readonly tracker: Tracker
@@ -56,18 +64,49 @@ export class Resolver {
   async #resolveBlob({ repository, blob, peerId, wait }: Question): Promise<Resolution | undefined> {
     const { mirror } = this.#parts
     const digest = tryParseDigest(blob ?? '')
-    const stat = digest && (await mirror.blobStat(repository, digest, 'pull'))
+    const stat = digest && (await this.#blobStat(repository, digest))
     if (stat === undefined) return undefined
     if (wait === true) await this.#arrival(repository, stat.digest)
     if ((await mirror.here(repository, [stat.digest])).length > 0)
       return { manifests: [], blobs: await this.#blobs([stat.digest], peerId) }
-    return { manifests: [], blobs: [], arriving: [{ digest: stat.digest, length: stat.length }] }
+    return { manifests: [], blobs: [], arriving: await this.#arriving(repository, [stat], peerId) }
+  }
+
+  /** Also of a blob that is just being pushed, which nobody but those who are told of it may have. */
+  async #blobStat(repository: string, digest: Digest): Promise<BlobStat | undefined> {
+    const { mirror, arriving } = this.#parts
+    const pushed = arriving.find(repository, digest)
+    if (pushed !== undefined) return { digest, length: pushed.metainfo.length }
+    return mirror.blobStat(repository, digest, 'pull')
+  }
+
+  /** Where the pieces of blobs on their way can be had, for an agent that is about to pull. */
+  async #arriving(
+    repository: string,
+    blobs: readonly BlobStat[],
+    peerId: string | undefined,
+  ): Promise<NonNullable<Resolution['arriving']>> {
+    const { arriving, tracker } = this.#parts
+    return Promise.all(
+      blobs.map(async ({ digest, length }) => {
+        const copy = peerId === undefined ? undefined : arriving.find(repository, digest)
+        if (copy === undefined || !(await arriving.seed(copy.infoHash))) return { digest, length }
+        const [admission] = tracker.admit(peerId!, [copy.infoHash])
+        const { peers, imports } = admission!
+        const shares = imports && { imports: { ...imports, remainders: [...imports.remainders] } }
+        return { digest, length, pieces: { sha256: copy.sha256.slice(), peers: [...peers], ...shares } }
+      }),
+    )
   }
 
   /** Waits for a blob on its way, for as long as an agent waits for an answer. */
   async #arrival(repository: string, digest: Digest): Promise<void> {
+    const { mirror, arriving } = this.#parts
+    const pushed = arriving.ended(repository, digest)
+    const timeout = AbortSignal.timeout(ARRIVAL_WAIT_MS)
     try {
-      await this.#parts.mirror.whole(repository, digest, AbortSignal.timeout(ARRIVAL_WAIT_MS))
+      if (pushed === undefined) await mirror.whole(repository, digest, timeout)
+      else await Promise.race([pushed, once(timeout)])
     } catch {
       // Still on its way, or it failed: what is said next tells which.
     }
@@ -106,7 +145,7 @@ export class Resolver {
         ({ digest, mediaType, bytes }) => ({ digest, mediaType, bytes }),
       ),
       blobs: await this.#blobs(digests, peerId),
-      ...(arriving.length > 0 && { arriving: arriving.map((blob) => ({ ...blob })) }),
+      ...(arriving.length > 0 && { arriving: await this.#arriving(repository, arriving, peerId) }),
     }
   }
 
@@ -177,6 +216,10 @@ export class Resolver {
     const location = await this.#parts.images.contentLocation(digest)
     return location && this.#parts.objects.presign(location.key, ORIGIN_URL_SECONDS)
   }
+}
+
+function once(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
 const NEVER = new AbortController().signal

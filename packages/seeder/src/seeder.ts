@@ -22,6 +22,7 @@ import { encodeResolution, RESOLUTION_MEDIA_TYPE, RESOLVE_PATH } from '@shoal/wi
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import Type from 'typebox'
+import { ArrivingBlobs } from './arriving/arriving-blobs.ts'
 import { controlApi } from './control/control-api.ts'
 import { eventsApi } from './control/events-api.ts'
 import { SecretFile } from './control/secret-file.ts'
@@ -32,6 +33,8 @@ import { Mirror } from './mirror/mirror.ts'
 import { Upstreams } from './mirror/upstreams.ts'
 import { PublishQueue } from './publishing/publish-queue.ts'
 import { Publisher } from './publishing/publisher.ts'
+import { PushWarming } from './publishing/push-warming.ts'
+import { parseWarmRules } from './publishing/warm-rules.ts'
 import { Warming } from './publishing/warming.ts'
 import { type Question, Resolver } from './resolver.ts'
 import { Seeding } from './seeding.ts'
@@ -122,6 +125,9 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
           }
         },
         onBlobStored: () => metrics.pushedBlobs.inc(),
+        watchUpload: (repository, digest, length) => pushWarming.watch(repository, digest, length),
+        onManifestStored: (repository, reference, digest) =>
+          pushWarming.pushed(repository, reference, digest),
       },
       { graceMs: settings.gcGraceMs },
     )
@@ -160,7 +166,22 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     })
     const report = (doing: Promise<void>) =>
       doing.catch((error) => log.error({ event: 'seeding-failed', err: error }, 'seeding failed'))
-    tracker.on('swarm-began', (infoHash) => report(seeding.seed(infoHash)))
+    const arriving = new ArrivingBlobs(
+      {
+        engine,
+        tracker,
+        log: log.child({ component: 'arriving' }),
+        onSent: (bytes) => metrics.sentBytes.inc(bytes),
+      },
+      { folder: join(settings.data, 'arriving') },
+    )
+    await arriving.start()
+    undo.push(() => arriving.stop())
+    const pushWarming = new PushWarming({ tracker, arriving }, { rules: parseWarmRules(settings.warmPushes) })
+    const seed = async (infoHash: string) => {
+      if (!(await arriving.seed(infoHash))) await seeding.seed(infoHash)
+    }
+    tracker.on('swarm-began', (infoHash) => report(seed(infoHash)))
     tracker.on('swarm-ended', (infoHash) => report(seeding.rest(infoHash)))
 
     const ownHosts = parseHostList(settings.hosts)
@@ -179,6 +200,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       images,
       log: upstreamLog,
       onReceived: (bytes) => metrics.upstreamReceivedBytes.inc(bytes),
+      arriving,
     })
     undo.push(() => arrivals.stop())
     const mirror = new Mirror(
@@ -212,7 +234,10 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const server = createHttpServer(log.child({ component: 'http' }))
     await server.register(registryPlugin, { backend: mirror, allowDelete: settings.allowDelete })
     tracker.register(server)
-    serveResolutions(server, new Resolver({ images, mirror, objects, seeding, tracker, signer, nowMs }))
+    serveResolutions(
+      server,
+      new Resolver({ images, mirror, arriving, objects, seeding, tracker, signer, nowMs }),
+    )
     await controlApi(server, {
       images,
       publisher,

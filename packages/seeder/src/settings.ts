@@ -79,6 +79,11 @@ export const SeederSettings = Type.Object(
       maximum: 86_400_000,
       description: 'Milliseconds between two questions for a watched repository.',
     }),
+    warmPushes: Type.String({
+      default: '',
+      description:
+        'Which nodes fetch what is pushed while it is being pushed: team/*:zone=eu-*; prod/api:all. None where empty.',
+    }),
     apiTokenFile: Type.String({
       default: '',
       description:

@@ -43,15 +43,22 @@ export class FileBlob implements StoredBlob {
   #firstMissing = 0
   #idleTimer: NodeJS.Timeout | undefined
 
+  #metainfo: Metainfo
+
   constructor(
-    readonly metainfo: Metainfo,
+    metainfo: Metainfo,
     paths: { readonly complete: string; readonly partial: string },
     describe: () => Promise<void> = async () => {},
   ) {
+    this.#metainfo = metainfo
     this.#paths = paths
     this.#describe = describe
     this.have = new Bitfield(pieceCount(metainfo))
     this.#writes = new PieceWrites(metainfo.pieceLength, (index, parts) => this.#write(index, parts))
+  }
+
+  get metainfo(): Metainfo {
+    return this.#metainfo
   }
 
   get isComplete(): boolean {
@@ -69,6 +76,27 @@ export class FileBlob implements StoredBlob {
     }
     // Nobody waits for the disk before the first piece may come; whoever completes the blob hears of it.
     this.#described = this.#describe()
+    this.#described.catch(() => {})
+  }
+
+  /**
+   * What the file should be has become known, after some of it was written by hashes that were learned one by one. Pieces
+   * that are not what they should be are forgotten.
+   */
+  confirm(metainfo: Metainfo, describe: () => Promise<void>): void {
+    const { digest, length, pieceLength } = this.#metainfo
+    assert(
+      metainfo.digest === digest && metainfo.length === length && metainfo.pieceLength === pieceLength,
+      'a blob is confirmed as itself',
+    )
+    for (let index = 0; index < this.have.length; index++)
+      if (
+        this.have.has(index) &&
+        !bytesEqual(pieceSha256(this.#metainfo, index), pieceSha256(metainfo, index))
+      )
+        this.have.clear(index)
+    this.#metainfo = metainfo
+    this.#described = describe()
     this.#described.catch(() => {})
   }
 

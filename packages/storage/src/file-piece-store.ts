@@ -8,6 +8,7 @@
 import { link, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import {
+  assert,
   type Digest,
   decodeInfo,
   digestAlgorithm,
@@ -26,6 +27,8 @@ export class FilePieceStore implements PieceStore {
   readonly #folder: string
   readonly #blobs = new Map<Digest, FileBlob>()
   readonly #opening = new Map<Digest, Promise<FileBlob>>()
+  /** Not confirmed yet. */
+  readonly #arriving = new Map<Digest, FileBlob>()
 
   constructor(init: { readonly folder: string }) {
     this.#folder = init.folder
@@ -43,7 +46,8 @@ export class FilePieceStore implements PieceStore {
 
   async stop(): Promise<void> {
     await Promise.allSettled(this.#opening.values())
-    await Promise.all([...this.#blobs.values()].map((blob) => blob.close()))
+    await Promise.all([...this.#blobs.values(), ...this.#arriving.values()].map((blob) => blob.close()))
+    this.#arriving.clear()
     this.#blobs.clear()
   }
 
@@ -92,6 +96,32 @@ export class FilePieceStore implements PieceStore {
     } finally {
       this.#opening.delete(digest)
     }
+  }
+
+  async openArriving(metainfo: Metainfo): Promise<StoredBlob> {
+    const { digest } = metainfo
+    assert(!this.#blobs.has(digest) && !this.#arriving.has(digest), 'a blob arrives once')
+    const blob = new FileBlob(metainfo, this.#paths(digest))
+    this.#arriving.set(digest, blob)
+    await blob.allocate()
+    return blob
+  }
+
+  confirm(metainfo: Metainfo): void {
+    const blob = this.#arriving.get(metainfo.digest)
+    if (blob === undefined) return
+    this.#arriving.delete(metainfo.digest)
+    blob.confirm(metainfo, () => this.#writeMetainfo(metainfo))
+    this.#blobs.set(metainfo.digest, blob)
+  }
+
+  async dropArriving(digest: Digest): Promise<void> {
+    const blob = this.#arriving.get(digest)
+    if (blob === undefined) return
+    this.#arriving.delete(digest)
+    await blob.close()
+    // Somebody may have opened the blob in the ordinary way meanwhile.
+    if (!this.#blobs.has(digest)) await rm(this.#paths(digest).partial, { force: true })
   }
 
   async remove(digest: Digest): Promise<void> {

@@ -80,7 +80,9 @@ export class FilesystemObjectStore implements ObjectStore {
     const { length } = toStat(found)
     const start = options.range?.start ?? 0
     const end = Math.min(options.range?.end ?? length, length)
-    return { ...toStat(found), body: this.#body(handle, start, end, options.signal) }
+    if (start < end) return { ...toStat(found), body: this.#body(handle, start, end, options.signal) }
+    await handle.close()
+    return { ...toStat(found), body: nothing() }
   }
 
   async put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome> {
@@ -227,6 +229,8 @@ export class FilesystemObjectStore implements ObjectStore {
     }
   }
 }
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {
   try {

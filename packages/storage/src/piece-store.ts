@@ -67,6 +67,15 @@ export interface PieceStore {
    * @returns undefined where that cannot be done: on another file system, or when the file has not the blob's length
    */
   adopt(metainfo: Metainfo, path: string): Promise<StoredBlob | undefined>
+  /**
+   * A blob whose pieces' hashes are still being learned (`unknownMetainfo`). It is not among the others, and does not survive a
+   * restart, until it is confirmed.
+   */
+  openArriving(metainfo: Metainfo): Promise<StoredBlob>
+  /** The blob's metainfo is known: what arrived of it is now a blob like the others. Does nothing where nothing arrived. */
+  confirm(metainfo: Metainfo): void
+  /** Forgets what arrived of the blob. */
+  dropArriving(digest: Digest): Promise<void>
   /** Forgets the blob and frees its space; reads under way may fail. */
   remove(digest: Digest): Promise<void>
 }

@@ -23,6 +23,13 @@ export interface SwarmInit {
   readonly metainfo: Metainfo
   readonly infoHash: InfoHash
   readonly pieces: SwarmPieces
+  /**
+   * Pieces whose hashes are known already, of a blob that is still arriving at its source: others are not asked for before
+   * `learnPiece`. Every hash is known where absent. The native engine alone has this.
+   */
+  readonly knownPieces?: Bitfield
+  /** The source's own side of such a swarm: pieces come by `addPiece`, in any order. */
+  readonly isGrowing?: boolean
 }
 
 export interface SwarmEvents {
@@ -56,6 +63,8 @@ export interface Swarm extends EventEmitter<SwarmEvents> {
   setReaderPositions(pieceIndexes: readonly number[]): void
   /** Piece `index` came from elsewhere and is in `pieces`: do not ask for it, tell the others. */
   addPiece(index: number): void
+  /** The hash of piece `index` is known from now on. */
+  learnPiece(index: number): void
   /** Closes the swarm's connections; the engine forgets it. */
   leave(): Promise<void>
 }

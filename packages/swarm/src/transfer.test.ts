@@ -21,6 +21,7 @@ class QuietSwarm extends EventEmitter<SwarmEvents> implements Swarm {
   setReaderPositions(positions: readonly number[]) {
     this.positions = positions
   }
+  learnPiece(): void {}
   addPiece(index: number) {
     this.added.push(index)
   }

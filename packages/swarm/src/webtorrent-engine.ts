@@ -193,6 +193,10 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
     this.#pick()
   }
 
+  learnPiece(): void {
+    throw new Error('the webtorrent engine knows every hash from the start')
+  }
+
   addPiece(index: number): void {
     if (this.#torrent.destroyed) return
     this.#torrent._markVerified(index)

@@ -2,7 +2,7 @@
  * The tracker: standard announces and the agents' announce streams over one table. Decides nothing itself.
  */
 import { EventEmitter } from 'node:events'
-import type { ImportShare, InfoHash, PeerAddress, PeerId, Prng } from '@shoal/core'
+import type { Digest, ImportShare, InfoHash, PeerAddress, PeerId, Prng } from '@shoal/core'
 import { type TrackerEffect, TrackerTable } from '@shoal/engine'
 import { encodeTrackerMessage } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
@@ -67,6 +67,18 @@ export class Tracker extends EventEmitter<TrackerEvents> {
   /** Asks agents to fetch images before anybody asks them for these. */
   warm(to: readonly PeerId[], images: readonly { repository: string; reference: string }[]): void {
     const frame = encodeTrackerMessage({ type: 'warm', images: [...images] })
+    for (const peerId of to) this.#announces.send(peerId, frame)
+  }
+
+  /** Tells the agents of a swarm the hashes of pieces that the seeder has just received, from piece `index` on. */
+  tellPieces(infoHash: InfoHash, index: number, sha256: Uint8Array): void {
+    const frame = encodeTrackerMessage({ type: 'pieces', infoHash, index, sha256 })
+    for (const peerId of this.#table.agentsIn(infoHash)) this.#announces.send(peerId, frame)
+  }
+
+  /** Asks agents to fetch a blob while it is being pushed. */
+  warmBlob(to: readonly PeerId[], repository: string, digest: Digest): void {
+    const frame = encodeTrackerMessage({ type: 'warm-blob', repository, digest })
     for (const peerId of to) this.#announces.send(peerId, frame)
   }
 

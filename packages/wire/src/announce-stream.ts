@@ -8,6 +8,7 @@ import Type, { type Static } from 'typebox'
 import { encodeMessage } from './msgpack.ts'
 import {
   Bytes,
+  DigestText,
   Hex20,
   Host,
   importShareProperties,
@@ -22,6 +23,9 @@ export { PEERS_PER_SWARM_MAX } from './schema.ts'
 
 export const ANNOUNCE_STREAM_PATH = '/api/v1/announce-stream'
 export const ANNOUNCE_STREAM_VERSION = 1
+
+/** Of one frame: as many as metainfo may have. */
+const PIECE_HASHES_BYTES_MAX = 2 * 1024 * 1024
 
 /** 1024 swarms with 24 peers each stay far below it. */
 export const ANNOUNCE_FRAME_BYTES_MAX = 4 * 1024 * 1024
@@ -75,6 +79,17 @@ const TrackerMessage = Type.Union([
       maxItems: SWARMS_PER_FRAME_MAX,
     }),
   }),
+  /** Hashes of pieces that the seeder has just received itself, in the order of the pieces. */
+  Type.Object({
+    type: Type.Literal('pieces'),
+    infoHash: Hex20,
+    /** Of the first piece. */
+    index: Type.Integer({ minimum: 0 }),
+    /** 32 bytes each. */
+    sha256: Bytes(PIECE_HASHES_BYTES_MAX),
+  }),
+  /** A blob that is being pushed, and that the agent should have when the push ends. */
+  Type.Object({ type: Type.Literal('warm-blob'), repository: Name, digest: DigestText }),
   /** Images that the agent should have before anybody asks it for them. */
   Type.Object({
     type: Type.Literal('warm'),

@@ -64,9 +64,21 @@ export const Resolution = Type.Object({
   blobs: Type.Array(ResolvedBlob, { maxItems: BLOBS_MAX }),
   /** Blobs that the seeder is still receiving from another registry: ask again for each. */
   arriving: Type.Optional(
-    Type.Array(Type.Object({ digest: DigestText, length: Type.Integer({ minimum: 0 }) }), {
-      maxItems: BLOBS_MAX,
-    }),
+    Type.Array(
+      Type.Object({
+        digest: DigestText,
+        length: Type.Integer({ minimum: 0 }),
+        /** Where the pieces that the seeder has already can be had: hashes of those, in order, and the swarm's peers. */
+        pieces: Type.Optional(
+          Type.Object({
+            sha256: Bytes(METAINFO_BYTES_MAX),
+            peers: Peers,
+            imports: Type.Optional(Type.Object(importShareProperties)),
+          }),
+        ),
+      }),
+      { maxItems: BLOBS_MAX },
+    ),
   ),
 })
 export type Resolution = Static<typeof Resolution>

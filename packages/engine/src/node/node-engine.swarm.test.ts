@@ -64,6 +64,17 @@ describe('a swarm of engines', () => {
     expect(received).toBeLessThan(19 * SHAPE.length * 1.12)
   })
 
+  it('passes on what its source is still receiving, each piece from the source little more than once', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'growing' }, ...Array(8).fill({})])
+    introduce(swarm, nodes, 5)
+    // As fast as its own link, so that nothing would be left for sending a piece to everybody.
+    swarm.grow(nodes[0]!, SHAPE.pieceLength / 1000)
+    expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+    // From the last piece on the source's desk to everybody's: some hops of one piece each.
+    expect(lastAtMs(nodes)).toBeLessThan(BOUND_MS * 1.5)
+    expect(nodes[0]!.sentBytes).toBeLessThan(SHAPE.length * 1.5)
+  })
+
   it('is the same run with the same seed', () => {
     const run = () => {
       const { swarm, nodes } = swarmOf([{ have: 'all' }, ...Array(9).fill({})])

@@ -80,7 +80,9 @@ export class NodeEngine {
     switch (event.kind) {
       case 'swarm-joined': {
         assert(!this.#state.swarms.has(event.infoHash), 'a swarm is joined once')
-        const swarm = new Swarm(event.infoHash, event.shape, event.have, this.#state.prng, this.#isSource)
+        const { infoHash, shape, have, isGrowing = false } = event
+        const isShowing = this.#isSource && (have.isFull || isGrowing)
+        const swarm = new Swarm(infoHash, shape, have, this.#state.prng, isShowing)
         this.#state.swarms.set(event.infoHash, swarm)
         break
       }
@@ -363,6 +365,11 @@ export class NodeEngine {
     if (!swarm.pieceHere(index)) return
     this.#state.effect({ kind: 'piece-here', infoHash: swarm.infoHash, index })
     for (const peer of swarm.peers) {
+      // Who is shown pieces one by one hears of this one when it is its turn.
+      if (peer.shown !== undefined) {
+        this.#showing.show(peer)
+        continue
+      }
       if (!peer.have.has(index)) {
         this.#state.send(peer, { kind: 'have', index })
         continue

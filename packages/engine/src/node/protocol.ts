@@ -19,8 +19,11 @@ export interface BlobShape {
 }
 
 export type NodeEvent =
-  /** @property have what is here already; copied */
-  | { kind: 'swarm-joined'; infoHash: InfoHash; shape: BlobShape; have: Bitfield }
+  /**
+   * @property have what is here already; copied
+   * @property isGrowing a source's blob that it is still receiving itself: its pieces are added as they come
+   */
+  | { kind: 'swarm-joined'; infoHash: InfoHash; shape: BlobShape; have: Bitfield; isGrowing?: boolean }
   | { kind: 'swarm-left'; infoHash: InfoHash }
   | { kind: 'download-wanted'; infoHash: InfoHash }
   | { kind: 'download-paused'; infoHash: InfoHash }

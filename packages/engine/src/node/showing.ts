@@ -1,5 +1,5 @@
 /**
- * What a source, a peer that has everything from the start, shows of it. Pure.
+ * What a source, a peer that has everything from the start or gets it from outside the swarm, shows of it. Pure.
  *
  * Everything that a swarm gets comes from its source first, and no sooner than the source's link allows: so in a crowd it must
  * not send a piece twice before it has sent every piece once. It tells each peer of pieces of its own, a few at a time, and
@@ -90,7 +90,7 @@ export class Showing {
     if (peer.shown === undefined) return
     peer.shown = undefined
     for (let index = 0; index < swarm.have.length; index++)
-      if (!peer.have.has(index)) this.#state.send(peer, { kind: 'have', index })
+      if (swarm.have.has(index) && !peer.have.has(index)) this.#state.send(peer, { kind: 'have', index })
   }
 
   #unseenMax({ swarm }: Peer): number {
@@ -102,7 +102,8 @@ export class Showing {
   #nextFor(peer: Peer): number | undefined {
     const { shown, have } = peer.swarm
     let index = shown!.nextMissing()
-    while (index < have.length && peer.have.has(index)) index = shown!.nextMissing(index + 1)
+    while (index < have.length && (peer.have.has(index) || !have.has(index)))
+      index = shown!.nextMissing(index + 1)
     return index < have.length ? index : undefined
   }
 

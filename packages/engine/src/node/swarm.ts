@@ -56,12 +56,12 @@ export class Swarm {
     readonly shape: BlobShape,
     have: Bitfield,
     prng: Prng,
-    isSource = false,
+    isShowing = false,
   ) {
     const count = pieceCount(shape)
     assert(have.length === count, 'a bitfield has a bit for every piece')
     this.have = Bitfield.fromBytes(have.toBytes(), count)!
-    if (isSource && have.isFull) this.shown = new Bitfield(count)
+    if (isShowing) this.shown = new Bitfield(count)
     this.open = new Bitfield(count)
     for (let index = 0; index < count; index++) if (!this.have.has(index)) this.open.set(index)
     this.availability = new Uint16Array(count)

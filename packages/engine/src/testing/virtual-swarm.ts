@@ -11,7 +11,8 @@ export const INFO_HASH = 'ab'.repeat(20)
 
 export interface NodeInit {
   readonly name: string
-  readonly have: 'all' | 'none'
+  /** `growing`: a source that is given its pieces from outside, by `grow`. */
+  readonly have: 'all' | 'none' | 'growing'
   /** Uplink. */
   readonly bytesPerMs?: number
   /** Accepts and answers handshakes, and never sends a block. */
@@ -84,6 +85,7 @@ export class VirtualSwarm {
       engine: new NodeEngine({
         peerId,
         prng: createPrng(number),
+        isSource: init.have === 'growing',
         ...(init.limits && { limits: init.limits }),
       }),
       have: init.have === 'all' ? Bitfield.full(count) : new Bitfield(count),
@@ -98,13 +100,28 @@ export class VirtualSwarm {
       fetches: new Map(),
     }
     this.#nodes.set(init.name, node)
-    this.#step(node, { kind: 'swarm-joined', infoHash: INFO_HASH, shape: this.#shape, have: node.have })
+    const isGrowing = init.have === 'growing'
+    this.#step(node, {
+      kind: 'swarm-joined',
+      infoHash: INFO_HASH,
+      shape: this.#shape,
+      have: node.have,
+      isGrowing,
+    })
     if (init.have === 'none') this.#step(node, { kind: 'download-wanted', infoHash: INFO_HASH })
     return node
   }
 
   tell(node: VirtualNode, event: NodeEvent): void {
     this.#step(node as Node, event)
+  }
+
+  /** Gives a growing source its pieces, in order, one every `everyMs`. */
+  grow(node: VirtualNode, everyMs: number): void {
+    for (let index = 0; index < node.have.length; index++) {
+      const added = { kind: 'piece-added', infoHash: INFO_HASH, index } as const
+      this.at(this.#nowMs + (index + 1) * everyMs, () => this.tell(node, added))
+    }
   }
 
   introduce(node: VirtualNode, peers: readonly VirtualNode[]): void {

@@ -96,6 +96,12 @@ export class TrackerTable {
     return this.#member(infoHash, peerId) !== undefined
   }
 
+  /** The agents in the swarm. */
+  agentsIn(infoHash: InfoHash): readonly PeerId[] {
+    const members = this.#swarms.get(infoHash)?.members.items ?? []
+    return members.flatMap(({ agent, address }) => (agent === undefined ? [] : [address.peerId]))
+  }
+
   /** Whether the peer has all of the swarm's blob. */
   isSeeding(infoHash: InfoHash, peerId: PeerId): boolean {
     return this.#member(infoHash, peerId)?.state === 'seeding'

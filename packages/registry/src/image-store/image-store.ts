@@ -29,7 +29,7 @@ import type { TagRecord } from './layout.ts'
 import { checkManifest } from './manifest-check.ts'
 import { Referrers } from './referrers.ts'
 import { Repositories } from './repositories.ts'
-import type { UploadSession } from './upload-session.ts'
+import type { UploadSession, UploadWatcher } from './upload-session.ts'
 import { type UploadLimits, UploadSessions } from './upload-sessions.ts'
 
 export interface ImageStoreParts {
@@ -40,6 +40,14 @@ export interface ImageStoreParts {
   readonly newId: () => string
   /** Reads a blob's bytes in place of the object store: the seeder's own pieces. */
   readonly readBlob?: (stat: BlobStat, range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
+  /** Whether somebody watches a blob on its way in, whose digest and length are known from the start. Must not throw. */
+  readonly watchUpload?: (
+    repository: string,
+    digest: Digest,
+    length: number,
+  ) => Promise<UploadWatcher | undefined>
+  /** Called for every manifest that is pushed. Must not throw. */
+  readonly onManifestStored?: (repository: string, reference: Reference, digest: Digest) => void
   /** Called once for every blob that an upload ends with, also when the store had it before. Must not throw. */
   readonly onBlobStored?: (stat: BlobStat, blob: BlobMetainfo) => void
 }
@@ -247,6 +255,10 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     // Finished at once: nobody needs to find it as it is now.
     const keep = chunk.isLast === true ? 'if-it-fails' : 'always'
     return this.#uploads.use(repository, id, keep, async (session) => {
+      const { watchUpload } = this.parts
+      const { digest, blobBytes = session.init.blobBytes } = chunk
+      if (session.received === 0 && digest !== undefined && blobBytes !== undefined)
+        session.watcher = await watchUpload?.(repository, digest, blobBytes)
       await session.append(body, chunk)
       return session.status
     })
@@ -299,6 +311,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       await this.#referrers.add(repository, subject, referrerOf(parsed, digest, length))
     for (const tag of reference.kind === 'tag' ? [reference.tag] : tags)
       await this.#repositories.putTag(repository, tag, digest)
+    this.parts.onManifestStored?.(repository, reference, digest)
     this.parts.log.info(
       { event: 'manifest-stored', repository, digest, reference: labelOf(reference) },
       'manifest stored',
@@ -378,6 +391,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     await this.#repositories.linkBlob(repository, digest)
     const blob = await this.#blobs.metainfo(digest)
     if (blob !== undefined) this.parts.onBlobStored?.(stat, blob)
+    session.watcher?.end(true)
     this.parts.log.info({ event: 'blob-stored', repository, digest, bytes: stat.length }, 'blob stored')
     return stat
   }

@@ -21,6 +21,14 @@ const BLOB_BYTES_MAX = 256 * 1024 * 1024 * 1024
  */
 const TURN_BYTES = 256 * 1024
 
+/** Somebody who passes bytes on while they are uploaded. */
+export interface UploadWatcher {
+  /** Awaited before the bytes are used for anything else. */
+  append(chunk: Uint8Array): Promise<void>
+  /** @param isStored the blob is there and its digest is right; otherwise nothing of it may be used */
+  end(isStored: boolean): void
+}
+
 export interface UploadSessionInit {
   readonly id: string
   readonly repository: string
@@ -41,6 +49,8 @@ export class UploadSession {
   #hasher: BlobHasher | undefined
   /** Where to go on, until something is written. */
   #checkpoint: WriterCheckpoint | undefined
+  /** Sees the bytes as they come. */
+  watcher: UploadWatcher | undefined
   /** What the bytes up to the checkpoint are. */
   #hashed: HashedBlob | undefined
   #isGone = false
@@ -143,6 +153,7 @@ export class UploadSession {
 
   /** Forgets everything; safe at any time and more than once. */
   async abort(): Promise<void> {
+    this.watcher?.end(false)
     this.#isGone = true
     this.#hasher = undefined
     const writer =
@@ -162,7 +173,9 @@ export class UploadSession {
     this.#hasher?.update(slice)
     // Opened with the first byte: most uploads that are begun and not used never cost the store a request.
     const writer = this.#writer ?? (await this.#openWriter())
+    const isWatched = this.watcher?.append(slice)
     await writer.write(slice)
+    await isWatched
     this.#hashed = undefined
     this.#sinceTurn += slice.length
     if (this.#sinceTurn >= TURN_BYTES) {

@@ -7,6 +7,7 @@ import { OciError } from '@shoal/oci'
 import type { ImageStore } from '@shoal/registry'
 import { UpstreamInvalidError, UpstreamUnavailableError } from '@shoal/registry/client'
 import type { Logger } from 'pino'
+import type { ArrivingBlob, ArrivingBlobs } from '../arriving/arriving-blobs.ts'
 import { Gate } from '../gate.ts'
 import type { UpstreamRepository } from './upstreams.ts'
 
@@ -14,6 +15,8 @@ export interface ArrivalsParts {
   readonly images: ImageStore
   readonly log: Logger
   readonly onReceived: (bytes: number) => void
+  /** Where agents have pieces of blobs that are still arriving. */
+  readonly arriving: Pick<ArrivingBlobs, 'begin'>
 }
 
 /** Blobs fetched at once: enough for an upstream that limits each connection, few enough for its rate limits. */
@@ -121,18 +124,28 @@ export class Arrivals {
     this.#stopping.signal.throwIfAborted()
     if ((await images.blobStat(from.name, digest, 'look')) !== undefined) return true
     if (await this.#shareStored(from, arrival)) return true
+    let streaming: ArrivingBlob | undefined
+    const stream = async (length: number) => {
+      streaming ??= await this.#parts.arriving.begin(from.name, digest, length)
+      return streaming
+    }
+    // Before the upstream has answered: agents join meanwhile.
+    if (arrival.length !== undefined) await stream(arrival.length)
     const { id } = await images.startUpload(from.name, {
       isOneRequest: true,
       algorithm: digestAlgorithm(digest),
       ...(arrival.length === undefined ? {} : { bytesExpected: arrival.length }),
     })
     try {
-      if (!(await this.#receive(from, arrival, id))) {
+      if (!(await this.#receive(from, arrival, id, stream))) {
+        streaming?.end(false)
         await images.cancelUpload(from.name, id)
         return false
       }
       await images.finishUpload(from.name, id, digest)
+      streaming?.end(true)
     } catch (error) {
+      streaming?.end(false)
       await images.cancelUpload(from.name, id)
       if (error instanceof OciError && error.code === 'DIGEST_INVALID')
         throw new UpstreamInvalidError(from.host, `it gave other bytes than those of ${digest}`, {
@@ -165,7 +178,12 @@ export class Arrivals {
   }
 
   /** @returns false when the upstream has no such blob */
-  async #receive(from: UpstreamRepository, arrival: Arrival, uploadId: string): Promise<boolean> {
+  async #receive(
+    from: UpstreamRepository,
+    arrival: Arrival,
+    uploadId: string,
+    stream: (length: number) => Promise<ArrivingBlob | undefined>,
+  ): Promise<boolean> {
     const { images } = this.#parts
     const { signal } = this.#stopping
     for (let attempt = 1; ; attempt++) {
@@ -175,7 +193,10 @@ export class Arrivals {
         const blob = await from.client.blob(from.repository, arrival.digest, { ...range, signal })
         if (blob === undefined) return false
         if (arrival.length === undefined) arrival.learn(blob.length)
-        await images.appendUpload(from.name, uploadId, this.#counted(blob.body, arrival), { startAt: start })
+        const streaming = await stream(blob.length)
+        await images.appendUpload(from.name, uploadId, this.#counted(blob.body, arrival, streaming), {
+          startAt: start,
+        })
         return true
       } catch (error) {
         const hasMoved = arrival.receivedBytes > start
@@ -185,11 +206,17 @@ export class Arrivals {
     }
   }
 
-  async *#counted(body: AsyncIterable<Uint8Array>, arrival: Arrival): AsyncGenerator<Uint8Array> {
+  async *#counted(
+    body: AsyncIterable<Uint8Array>,
+    arrival: Arrival,
+    streaming: ArrivingBlob | undefined,
+  ): AsyncGenerator<Uint8Array> {
     for await (const chunk of body) {
       arrival.receivedBytes += chunk.length
       this.#parts.onReceived(chunk.length)
+      const isStreamed = streaming?.append(chunk)
       yield chunk
+      await isStreamed
     }
   }
 }

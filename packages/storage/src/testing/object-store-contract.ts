@@ -45,7 +45,8 @@ export function objectStoreContract(
       const object = await store.read('plain/one')
       expect(object?.etag).toBe(found?.etag)
       expect(Buffer.from(await readWhole('plain/one', object!, 5)).toString()).toBe('hello')
-      await expect(readWhole('plain/one', object!, 4)).rejects.toThrow('longer than the 4 bytes')
+      const again = await store.read('plain/one')
+      await expect(readWhole('plain/one', again!, 4)).rejects.toThrow('longer than the 4 bytes')
     })
 
     it('knows nothing of what was never put', async () => {
@@ -69,7 +70,9 @@ export function objectStoreContract(
     ])('reads the range %o', async (range, expected) => {
       await store.put('plain/range', text('abcdef'))
       expect((await content('plain/range', range))?.toString()).toBe(expected)
-      expect((await store.read('plain/range', { range }))?.length).toBe(6)
+      const object = await store.read('plain/range', { range })
+      expect(object?.length).toBe(6)
+      await readWhole('plain/range', object!, 6)
     })
 
     it('has one winner of eight who create the same key', async () => {

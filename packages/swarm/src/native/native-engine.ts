@@ -26,6 +26,7 @@ import {
 import { PeerListenError } from '../errors.ts'
 import { routeByFirstByte } from '../peer-port.ts'
 import { FetchBuffer } from './fetch-buffer.ts'
+import { HeldHaves } from './held-haves.ts'
 import { NativeSwarm } from './native-swarm.ts'
 import { PageCache } from './page-cache.ts'
 import { PAGE_BYTES, PagePool } from './page-pool.ts'
@@ -45,6 +46,8 @@ interface Joined {
   readonly connections: Set<ConnectionId>
   /** Writes under way. */
   readonly writing: Set<Promise<void>>
+  /** Where not every hash is known. */
+  readonly held: HeldHaves | undefined
 }
 
 interface Connected {
@@ -129,14 +132,16 @@ export class NativeEngine implements SwarmEngine {
 
   async join(init: SwarmInit): Promise<Swarm> {
     if (this.#server === undefined) throw new Error('the engine is not started')
-    const { infoHash, metainfo, pieces } = init
+    const { infoHash, metainfo, pieces, knownPieces, isGrowing = false } = init
     const joined: Joined = {
       init,
       connections: new Set(),
       writing: new Set(),
+      held: knownPieces && new HeldHaves(knownPieces),
       swarm: new NativeSwarm({
         infoHash,
         step: (event) => this.#step(event),
+        learnPiece: (index) => this.#learn(joined, index),
         peersConnected: () => joined.connections.size,
         leave: () => this.#leave(joined),
       }),
@@ -147,6 +152,7 @@ export class NativeEngine implements SwarmEngine {
       infoHash,
       shape: { length: metainfo.length, pieceLength: metainfo.pieceLength },
       have: pieces.have,
+      isGrowing,
     })
     return joined.swarm
   }
@@ -158,6 +164,11 @@ export class NativeEngine implements SwarmEngine {
     this.#swarms.delete(infoHash)
     await Promise.all(joined.writing)
     this.#cache.forget(pieces)
+  }
+
+  #learn(joined: Joined, index: number): void {
+    for (const connection of joined.held?.learn(index) ?? [])
+      this.#step({ kind: 'message', connection, message: { kind: 'have', index } })
   }
 
   /** Events that come up while effects are performed wait for their turn. */
@@ -304,7 +315,10 @@ export class NativeEngine implements SwarmEngine {
     connection.open()
     this.#connections.set(id, { connection, infoHash: theirs.infoHash, peerId: theirs.peerId })
     joined.connections.add(id)
-    connection.on('message', (message) => this.#step({ kind: 'message', connection: id, message }))
+    connection.on('message', (message) => {
+      const heard = joined.held === undefined ? message : joined.held.hear(id, message)
+      if (heard !== undefined) this.#step({ kind: 'message', connection: id, message: heard })
+    })
     connection.on('arrived', (fetch, block) => {
       joined.swarm.emit('received', block.length, theirs.peerId)
       this.#step({ kind: 'block-arrived', connection: id, fetch, block })
@@ -317,6 +331,7 @@ export class NativeEngine implements SwarmEngine {
     connection.on('closed', () => {
       this.#connections.delete(id)
       joined.connections.delete(id)
+      joined.held?.gone(id)
       this.#step({ kind: 'disconnected', connection: id })
     })
     this.#step({

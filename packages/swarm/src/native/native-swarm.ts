@@ -8,6 +8,7 @@ export interface NativeSwarmParts {
   readonly infoHash: InfoHash
   readonly step: (event: NodeEvent) => void
   readonly peersConnected: () => number
+  readonly learnPiece: (index: number) => void
   readonly leave: () => Promise<void>
 }
 
@@ -47,6 +48,10 @@ export class NativeSwarm extends EventEmitter<SwarmEvents> implements Swarm {
 
   addPiece(index: number): void {
     this.#parts.step({ kind: 'piece-added', infoHash: this.infoHash, index })
+  }
+
+  learnPiece(index: number): void {
+    this.#parts.learnPiece(index)
   }
 
   leave(): Promise<void> {

@@ -1,0 +1,50 @@
+/**
+ * Has nodes fetch what is being pushed, by the operator's rules: blobs from their first piece on, and the image when its
+ * manifest is there, so that they know its tag as well.
+ */
+import type { Digest } from '@shoal/core'
+import type { Reference, UploadWatcher } from '@shoal/registry'
+import type { Tracker } from '@shoal/tracker'
+import type { ArrivingBlobs } from '../arriving/arriving-blobs.ts'
+import type { WarmRules } from './warm-rules.ts'
+
+export interface PushWarmingParts {
+  readonly tracker: Pick<Tracker, 'agents' | 'warm' | 'warmBlob'>
+  readonly arriving: ArrivingBlobs
+}
+
+export class PushWarming {
+  readonly #parts: PushWarmingParts
+  readonly #rules: WarmRules
+
+  constructor(parts: PushWarmingParts, init: { readonly rules: WarmRules }) {
+    this.#parts = parts
+    this.#rules = init.rules
+  }
+
+  /** A blob of this length begins to arrive. */
+  async watch(repository: string, digest: Digest, length: number): Promise<UploadWatcher | undefined> {
+    const { tracker, arriving } = this.#parts
+    const peerIds = this.#agentsFor(repository)
+    if (peerIds.length === 0) return undefined
+    const blob = await arriving.begin(repository, digest, length)
+    if (blob !== undefined) tracker.warmBlob(peerIds, repository, digest)
+    return blob
+  }
+
+  /** Its manifest is there. */
+  pushed(repository: string, reference: Reference, digest: Digest): void {
+    const peerIds = this.#agentsFor(repository)
+    if (peerIds.length === 0) return
+    const references = reference.kind === 'tag' ? [digest, reference.tag] : [digest]
+    this.#parts.tracker.warm(
+      peerIds,
+      references.map((text) => ({ repository, reference: text })),
+    )
+  }
+
+  #agentsFor(repository: string): readonly string[] {
+    const selects = this.#rules(repository)
+    return selects === undefined ? [] : this.#parts.tracker.agents.filter(selects).map(({ peerId }) => peerId)
+  }
+}
