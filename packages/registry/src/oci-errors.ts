@@ -22,7 +22,7 @@ export class RequestCutError extends ShoalError {
 export class ClientLeftError extends ShoalError {
   readonly code = 'CLIENT_LEFT'
   constructor(options?: ErrorOptions) {
-    super('the client closed the connection before the body ended', options)
+    super('the client closed the connection before it had its answer', options)
   }
 }
 
