@@ -10,6 +10,7 @@ import { parseLine } from '../../support/process.ts'
 import { pullImage } from '../../support/push.ts'
 import { buildkit } from './clients/buildkit.ts'
 import {
+  containerdCancelled,
   containerdChunks,
   containerdEarlyRanges,
   containerdMisses,
@@ -24,6 +25,7 @@ import { pushSubject, type Subject } from './subject.ts'
 
 const RECORDERS = {
   containerdEarlyRanges,
+  containerdCancelled,
   containerdChunks,
   containerdResume,
   containerdMisses,

@@ -29,8 +29,8 @@ export interface RecordedRequest {
   readonly path: string
   /** In their order, beside `Host`; a name may come several times. */
   readonly headers: readonly Header[]
-  /** Bytes of the body that the client takes; all unless told. */
-  readonly reads?: number
+  /** Bytes of the body that the client takes; all unless told. With `nothing` it leaves without waiting for an answer. */
+  readonly reads?: number | 'nothing'
   /** What the client does then: it keeps the connection for the next request unless told. */
   readonly afterwards?: 'close'
   readonly expect: ExpectedAnswer

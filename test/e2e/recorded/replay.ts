@@ -2,12 +2,15 @@
  * Plays a recording against a registry on this machine and checks every answer, byte by byte: by what the recording expects,
  * and by what no client may ever see.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { type AnswerHead, RawConnection } from './raw-connection.ts'
-import type { RecordedRequest, Recording, Span } from './recording.ts'
+import type { ExpectedAnswer, RecordedRequest, Recording, Span } from './recording.ts'
 
 /** For a miss, so that clients turn elsewhere, and for all that is no blob. */
 const ANSWER_WITHIN_MS = 3_000
+/** Enough for a request to be read and to be waiting, too little for it to be answered from afar. */
+const ASKED_MS = 20
 
 export async function replay({ steps }: Recording, port: number): Promise<void> {
   const idle: RawConnection[] = []
@@ -38,6 +41,10 @@ async function exchange(connection: RawConnection, request: RecordedRequest, por
   ]
   const sentAtMs = performance.now()
   connection.send(`${lines.join('\r\n')}\r\n\r\n`)
+  if (request.reads === 'nothing') {
+    await delay(ASKED_MS)
+    return
+  }
   const head = await connection.head()
   const tookMs = performance.now() - sentAtMs
   expect({ what, status: head.status }).toEqual({ what, status: expected.status })
@@ -51,7 +58,7 @@ async function exchange(connection: RawConnection, request: RecordedRequest, por
   const length = Number(head.headers.get('content-length'))
   if (expected.body !== undefined && expected.parts === undefined)
     expect(length, `${what}: content-length`).toBe(expected.body.length)
-  if (method === 'GET') await checkBody(connection, request, head, what)
+  if (method === 'GET') await checkBody(connection, { ...expected, reads: request.reads }, head, what)
   const asksToClose = headers.some(([name, value]) => name === 'Connection' && value === 'close')
   if (asksToClose && request.reads === undefined)
     expect(await connection.isEnded(), `${what}: is left open`).toBe(true)
@@ -69,7 +76,7 @@ function checkHead({ status, headers }: AnswerHead, what: string): void {
 
 async function checkBody(
   connection: RawConnection,
-  { reads, expect: { body, parts } }: RecordedRequest,
+  { reads, body, parts }: ExpectedAnswer & { reads: number | undefined },
   { headers }: AnswerHead,
   what: string,
 ): Promise<void> {

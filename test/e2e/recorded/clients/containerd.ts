@@ -125,6 +125,23 @@ export const containerdResume: Recorder = (subject) => {
   }
 }
 
+export const containerdCancelled: Recorder = (subject) => {
+  const as = manner('v2.2.1')
+  const { repository, config, layers } = subject
+  const path = (digest: string) => `/v2/${repository}/blobs/${digest}`
+  const left = { reads: 'nothing', afterwards: 'close' } as const
+  const blobs = [config, ...layers].map(({ digest, bytes }) =>
+    request(as, 'GET', path(digest), wholeBlob(bytes), { headers: fetching(mediaTypes.oci.layer), ...left }),
+  )
+  const [{ digest, bytes }] = layers as [BlobBytes]
+  const late = bytes.length - 1_000
+  const end = request(as, 'GET', path(digest), blobFrom(bytes, late), { headers: [range(late)], ...left })
+  return {
+    client: 'containerd: the pod is deleted, and the pull cancelled, twice',
+    steps: [...manifests(subject, as), blobs, ...manifests(subject, as), [...blobs, end]],
+  }
+}
+
 export const containerdMisses: Recorder = ({ repository }) => {
   const as = manner('v2.2.1')
   const nobody = `sha256:${'0'.repeat(64)}`
