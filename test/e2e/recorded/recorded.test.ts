@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Cluster, type Node, startCluster } from '../../support/cluster.ts'
 import { parseLine } from '../../support/process.ts'
 import { pullImage } from '../../support/push.ts'
+import { abandonedConnections } from './abandoned-connections.ts'
 import { buildkit } from './clients/buildkit.ts'
 import {
   containerdCancelled,
@@ -49,7 +50,9 @@ const portOf = ({ host }: Node) => Number(host.split(':')[1])
 
 /** Whatever was left unread: nothing waits for it, nobody calls it a fault, and the next pull is right. */
 async function expectSettled(node: Node, { repository, tag, image }: Subject): Promise<void> {
+  // A seeder downloads nothing, ever.
   await expect.poll(() => node.metric('shoal_agent_downloads'), { timeout: 20_000 }).toBe(0)
+  await expect.poll(() => abandonedConnections(portOf(node)), { timeout: 5_000 }).toBe(0)
   expect((await pullImage(node.url, mirroredName(repository), tag)).digest).toBe(image.manifest.digest)
   expect(node.process.lines.filter(isComplaint)).toEqual([])
 }
@@ -91,4 +94,16 @@ it('all of them at once share one download', async () => {
   await expectSettled(agent, subject)
   // Beside the blobs, what was asked for twice at the very end.
   expect((await agent.received()).all - before).toBeLessThan(subject.image.sizeBytes * 1.1)
+})
+
+it('a miss is told as fast while the seeder is silent', async () => {
+  const [agent] = cluster.agents as [Node]
+  const subject = await pushSubject(cluster.seeder.url, 'team/silent')
+  const { client, steps } = containerdMisses(subject)
+  cluster.seeder.process.signal('SIGSTOP')
+  try {
+    await replay({ client, steps: [steps.flat()] }, portOf(agent))
+  } finally {
+    cluster.seeder.process.signal('SIGCONT')
+  }
 })
