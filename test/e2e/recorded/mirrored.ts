@@ -1,7 +1,7 @@
 /**
  * The one place where recorded pulls become pulls from a mirror. Until the agent maps what a client of a mirror says to a
  * repository of the seeder, requests name the seeder's repositories, and no host is said anywhere. Then set the host here:
- * containerd and BuildKit say it as `?ns=`, containers/image and a BuildKit mirror with a path as the first segment.
+ * containerd says it as `?ns=`, a BuildKit mirror with a path in both ways, all others as the first segment of the name.
  */
 const MIRRORED_HOST: string | undefined = undefined
 

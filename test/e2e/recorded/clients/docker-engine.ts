@@ -6,6 +6,7 @@
  * the offset on, five times, and only a 206 will do whose `Content-Range` begins there and reaches the end.
  */
 import { mediaTypes } from '../../../support/images.ts'
+import { mirroredName } from '../mirrored.ts'
 import {
   alive,
   blobFrom,
@@ -41,7 +42,7 @@ const ACCEPT: Header[] = [
 ].map((type) => ['Accept', type])
 
 export const dockerEngine: Recorder = ({ repository, tag, index, image, config, layers }) => {
-  const base = `/v2/${repository}`
+  const base = `/v2/${mirroredName(repository)}`
   const manifest = (one: typeof index.manifest) =>
     request(AS, 'GET', `${base}/manifests/${one.digest}`, wholeManifest(one), { headers: [...ACCEPT, GZIP] })
   const blob = ({ digest, bytes }: BlobBytes) =>

@@ -5,6 +5,7 @@
  * be compressed although Go offers gzip; a HEAD needs type, length and digest; redirects to this machine are refused.
  */
 import { mediaTypes } from '../../../support/images.ts'
+import { mirroredName } from '../mirrored.ts'
 import {
   alive,
   type Header,
@@ -26,7 +27,7 @@ const ACCEPT: Header = [
 ]
 
 export const kaniko: Recorder = ({ repository, tag, index, image, config, layers }) => {
-  const base = `/v2/${repository}`
+  const base = `/v2/${mirroredName(repository)}`
   const headers = [ACCEPT, GZIP]
   const blob = ({ digest, bytes }: BlobBytes) =>
     request(AS, 'GET', `${base}/blobs/${digest}`, wholeBlob(bytes), { headers: [GZIP] })
