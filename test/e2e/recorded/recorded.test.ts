@@ -51,7 +51,9 @@ const portOf = ({ host }: Node) => Number(host.split(':')[1])
 /** The blobs are on their way, and not here yet. */
 async function expectArriving(agent: Node, { layers }: Subject): Promise<void> {
   const before = (await agent.received()).all
-  await expect.poll(() => agent.metric('shoal_agent_downloads'), { interval: 5 }).toBeGreaterThan(0)
+  await expect
+    .poll(() => agent.metric('shoal_agent_downloads'), { interval: 5, timeout: 10_000 })
+    .toBeGreaterThan(0)
   expect((await agent.received()).all - before).toBeLessThan(layers[0]!.bytes.length)
 }
 
