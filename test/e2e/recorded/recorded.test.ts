@@ -48,9 +48,11 @@ afterAll(() => cluster?.stop())
 
 const portOf = ({ host }: Node) => Number(host.split(':')[1])
 
-/** The blobs are on their way, and not here yet. */
-async function expectArriving(agent: Node, { layers }: Subject): Promise<void> {
-  const before = (await agent.received()).all
+/**
+ * The blobs are on their way, and not here yet.
+ * @param before bytes that the agent had received before they were asked for
+ */
+async function expectArriving(agent: Node, { layers }: Subject, before: number): Promise<void> {
   await expect
     .poll(() => agent.metric('shoal_agent_downloads'), { interval: 5, timeout: 10_000 })
     .toBeGreaterThan(0)
@@ -77,10 +79,11 @@ describe.each(Object.entries(RECORDERS))('%s', (name, recorder) => {
   it('pulls from an agent while the blobs arrive', async () => {
     const [agent] = cluster.agents as [Node]
     const subject = await pushSubject(cluster.seeder.url, repository)
+    const before = (await agent.received()).all
     const isColdPull = recorder !== containerdMisses
     await Promise.all([
       replay(recorder(subject), portOf(agent)),
-      isColdPull && expectArriving(agent, subject),
+      isColdPull && expectArriving(agent, subject, before),
     ])
     await expectSettled(agent, subject)
   })

@@ -12,7 +12,7 @@ const ANSWER_WITHIN_MS = 3_000
 /** Enough for a request to be read and to be waiting, too little for it to be answered from afar. */
 const ASKED_MS = 20
 
-export async function replay({ steps }: Recording, port: number): Promise<void> {
+export async function replay({ client, steps }: Recording, port: number): Promise<void> {
   const idle: RawConnection[] = []
   try {
     for (const step of steps) {
@@ -20,7 +20,7 @@ export async function replay({ steps }: Recording, port: number): Promise<void> 
       await Promise.all(
         step.map(async (request, i) => {
           const connection = connections[i]!
-          await exchange(connection, request, port)
+          await exchange(connection, request, { client, port })
           if (request.afterwards === 'close') connection.cut()
           else idle.push(connection)
         }),
@@ -31,9 +31,13 @@ export async function replay({ steps }: Recording, port: number): Promise<void> 
   }
 }
 
-async function exchange(connection: RawConnection, request: RecordedRequest, port: number): Promise<void> {
+async function exchange(
+  connection: RawConnection,
+  request: RecordedRequest,
+  { client, port }: { client: string; port: number },
+): Promise<void> {
   const { method, path, headers, expect: expected } = request
-  const what = `${method} ${path}${headers.flatMap(([name, value]) => (name === 'Range' ? ` ${value.slice(0, 60)}` : []))}`
+  const what = `${client}: ${method} ${path}${headers.flatMap(([name, value]) => (name === 'Range' ? ` ${value.slice(0, 60)}` : []))}`
   const lines = [
     `${method} ${path} HTTP/1.1`,
     `Host: 127.0.0.1:${port}`,
