@@ -48,6 +48,7 @@ const table = {
     packages: ['podman', 'runc'],
     privileged: true,
   },
+  buildah: { title: 'buildah', binaries: ['buildah'], packages: ['buildah'], privileged: true },
   'docker-registry': {
     title: 'the Distribution registry',
     binaries: ['docker-registry'],

@@ -1,6 +1,6 @@
 /**
- * skopeo and podman with everything of their own in one temporary folder: storage, policy, registries, credentials.
- * Both read registries through containers/image, the library that CRI-O and buildah use as well.
+ * skopeo, podman and buildah with everything of their own in one temporary folder: storage, policy, registries, credentials.
+ * All read registries through containers/image, the library that CRI-O uses as well.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -22,11 +22,14 @@ export interface ContainersTool extends AsyncDisposable {
 export interface ContainersToolInit {
   /** The whole text of registries.conf: mirrors, insecure registries, what short names mean. */
   readonly registries?: string
+  /** Whether signatures attached as `sha256-<hex>.sig` are read and written, as CRI-O is told to with sigstore. */
+  readonly sigstoreAttachments?: boolean
 }
 
 export async function startSkopeo(init: ContainersToolInit = {}): Promise<ContainersTool> {
   const { folder, env } = await surroundings('skopeo', init)
-  const global = ['--policy', join(folder.path, 'policy.json'), '--tmpdir', join(folder.path, 'tmp')]
+  const flags = { policy: 'policy.json', tmpdir: 'tmp', 'registries.d': 'registries.d' }
+  const global = Object.entries(flags).map(([flag, name]) => `--${flag}=${join(folder.path, name)}`)
   return tool({ folder, env, program: 'skopeo', global })
 }
 
@@ -53,6 +56,18 @@ export async function startPodman(
   return tool({ folder, env, program: 'podman', global })
 }
 
+/** buildah, which needs root here as well; its containers are never run, only filled. */
+export async function startBuildah(init: ContainersToolInit = {}): Promise<ContainersTool> {
+  const { folder, env } = await surroundings('buildah', init)
+  const flags = {
+    root: join(folder.path, 'storage'),
+    runroot: join(folder.path, 'run'),
+    'storage-driver': 'vfs',
+  }
+  const global = Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)
+  return tool({ folder, env, program: 'buildah', global })
+}
+
 function tool(parts: {
   folder: TemporaryFolder
   env: Record<string, string>
@@ -71,19 +86,25 @@ function tool(parts: {
 
 async function surroundings(
   label: string,
-  { registries = '' }: ContainersToolInit,
+  { registries = '', sigstoreAttachments = false }: ContainersToolInit,
 ): Promise<{ folder: TemporaryFolder; env: Record<string, string> }> {
   const folder = await temporaryFolder(label)
   const path = (name: string) => join(folder.path, name)
   // Where podman, which has no flag for it, looks for a policy before it looks at the machine's own.
   const ofUser = 'home/.config/containers'
-  await Promise.all(['tmp', 'xdg', ofUser].map((name) => mkdir(path(name), { recursive: true })))
+  await Promise.all(
+    ['tmp', 'xdg', 'registries.d', ofUser].map((name) => mkdir(path(name), { recursive: true })),
+  )
   const policy = JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] })
   await Promise.all([
     writeFile(path('registries.conf'), registries),
     writeFile(path('containers.conf'), containersConf),
     writeFile(path('auth.json'), '{}'),
     writeFile(path('policy.json'), policy),
+    writeFile(
+      path('registries.d/default.yaml'),
+      `default-docker:\n  use-sigstore-attachments: ${sigstoreAttachments}\n`,
+    ),
     writeFile(path(`${ofUser}/policy.json`), policy),
     // skopeo's view of `containers-storage:`; podman's own flags say the same.
     writeFile(

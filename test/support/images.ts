@@ -71,7 +71,7 @@ export function buildImage(init: ImageInit): Image {
   )
   const manifest = manifestOf(types.manifest, {
     config: descriptor(types.config, config),
-    layers: layers.map((layer) => descriptor(types.layer, layer)),
+    layers: layers.map((layer) => descriptor(layerType(types.layer, layer), layer)),
   })
   const blobs = [...new Map([config, ...layers].map((blob) => [blob.digest, blob])).values()]
   const sizeBytes = blobs.reduce((sum, blob) => sum + blob.sizeBytes, manifest.bytes.length)
@@ -102,6 +102,11 @@ export const mediaTypes = {
     layer: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
   },
 } as const satisfies Record<Dialect, Record<'index' | 'manifest' | 'config' | 'layer', string>>
+
+/** `…tar+gzip` and `…tar+zstd`; Docker's dialect writes a dot. */
+function layerType(gzipType: string, { compression }: Layer): string {
+  return gzipType.replace(/gzip$/, compression ?? 'gzip')
+}
 
 function manifestOf(mediaType: string, body: object): Manifest {
   const bytes = json({ schemaVersion: 2, mediaType, ...body })

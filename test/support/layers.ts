@@ -4,8 +4,10 @@
  */
 import { createCipheriv, createHash, type Hash } from 'node:crypto'
 import { Readable, Transform } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
-import { createGzip } from 'node:zlib'
+import { promisify } from 'node:util'
+import { createGzip, gzip, zstdCompressSync } from 'node:zlib'
 import { type Header, pack } from 'tar-stream'
 
 /** Bytes by digest. */
@@ -20,6 +22,8 @@ export interface Blob {
 export interface Layer extends Blob {
   /** Digest of the tar before compression, as a config's `rootfs.diff_ids` has it. */
   readonly diffId: string
+  /** gzip unless told. */
+  readonly compression?: 'zstd'
 }
 
 export interface LayerFile {
@@ -32,24 +36,25 @@ export interface LayerFile {
 
 /** A layer of files, gzipped, held in memory. The same files give the same digest. */
 export async function fileLayer(files: readonly LayerFile[]): Promise<Layer> {
+  const { tar, diffId } = await packFiles(files)
+  return { ...memoryBlob(await promisify(gzip)(tar, { level: 1 })), diffId }
+}
+
+/** The same, compressed with zstd as BuildKit and `podman push --compression-format zstd` do. */
+export async function zstdLayer(files: readonly LayerFile[]): Promise<Layer> {
+  const { tar, diffId } = await packFiles(files)
+  return { ...memoryBlob(zstdCompressSync(tar)), diffId, compression: 'zstd' }
+}
+
+async function packFiles(files: readonly LayerFile[]): Promise<{ tar: Uint8Array; diffId: string }> {
   const tar = pack()
-  const diff = createHash('sha256')
-  const chunks: Buffer[] = []
-  const collected = pipeline(
-    tar,
-    hashing(diff),
-    createGzip({ level: 1 }),
-    async (gzip: AsyncIterable<Buffer>) => {
-      for await (const chunk of gzip) chunks.push(chunk)
-    },
-  )
   for (const folder of foldersOf(files)) tar.entry({ ...still, name: folder, type: 'directory', mode: 0o755 })
   for (const { path, content, mode = 0o644 } of files) {
     tar.entry({ ...still, name: path, mode }, Buffer.from(content))
   }
   tar.finalize()
-  await collected
-  return { ...memoryBlob(Buffer.concat(chunks)), diffId: `sha256:${diff.digest('hex')}` }
+  const bytes = await buffer(tar)
+  return { tar: bytes, diffId: memoryBlob(bytes).digest }
 }
 
 /**

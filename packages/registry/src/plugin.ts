@@ -11,7 +11,7 @@ import { deleteBlob, getBlob, headBlob } from './blob-routes.ts'
 import { type Exchange, pushOf, type RegistryLimits } from './exchange.ts'
 import { deleteManifest, getManifest, headManifest, putManifest } from './manifest-routes.ts'
 import { inNamespace, rewriteMirrorUrl } from './namespace.ts'
-import { sendOciError } from './oci-errors.ts'
+import { ClientLeftError, sendOciError } from './oci-errors.ts'
 import { parseRegistryPath, type RegistryPath } from './path.ts'
 import { listReferrers } from './referrer-routes.ts'
 import { discardBody } from './request-body.ts'
@@ -150,6 +150,11 @@ function answerBase({ reply }: Exchange): void {
 }
 
 async function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  if (error instanceof ClientLeftError) {
+    request.log.debug({ event: 'client-left' }, 'client left before it was answered')
+    // For the log alone, and as nginx has it there.
+    return reply.code(499).hijack()
+  }
   for (const header of ['content-length', 'docker-content-digest', 'etag']) reply.removeHeader(header)
   if (!(await discardBody(request.raw))) reply.header('connection', 'close')
   return sendOciError(request, reply, error)
@@ -170,7 +175,7 @@ function splitUrl(url: string): [path: string, query: URLSearchParams] {
 function abortWithClient(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
   reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) controller.abort(new Error('the client closed the connection'))
+    if (!reply.raw.writableFinished) controller.abort(new ClientLeftError())
   })
   return controller.signal
 }

@@ -30,5 +30,7 @@ export async function listReferrers(
     })
     reply.header('link', `</v2/${repository}/referrers/${subject}?${parameters}>; rel="next"`)
   }
-  reply.type(MEDIA_TYPES.ociIndex).send(referrersIndex(page.referrers))
+  // As bytes: to text fastify would add `charset=utf-8`, and a client that compares the whole type, as oras-go does, then
+  // takes this for a registry without the endpoint.
+  reply.type(MEDIA_TYPES.ociIndex).send(Buffer.from(referrersIndex(page.referrers)))
 }

@@ -4,7 +4,7 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
-import { BodyLengthError } from './oci-errors.ts'
+import { BodyLengthError, ClientLeftError } from './oci-errors.ts'
 
 /**
  * Written to the socket at once. A client that takes this much within every idle timeout is slow, not gone: 256 KiB in
@@ -61,8 +61,9 @@ async function sendChunks(
     raw.end()
   } catch (err) {
     raw.destroy()
-    // Clients close early as a matter of course: containerd reads one chunk of an open-ended range and leaves.
-    if (init.signal.aborted)
+    // Clients close early as a matter of course: containerd reads one chunk of an open-ended range and leaves. A write may
+    // fail before anything else tells of it.
+    if (init.signal.aborted || err instanceof ClientLeftError)
       reply.log.debug({ event: 'client-left', sent, bytes: init.bytes }, 'client left before the body ended')
     else reply.log.warn({ event: 'body-cut', err, sent, bytes: init.bytes }, 'body cut')
   }
@@ -70,26 +71,30 @@ async function sendChunks(
 
 async function writeAll(raw: ServerResponse, chunk: Uint8Array, idleTimeoutMs: number): Promise<void> {
   for (let offset = 0; offset < chunk.length; offset += WRITE_BYTES_MAX) {
-    if (raw.destroyed) throw new Error('the connection is closed')
+    if (raw.destroyed) throw new ClientLeftError()
     await write(raw, chunk.subarray(offset, offset + WRITE_BYTES_MAX), idleTimeoutMs)
   }
 }
 
-/** Resolves when the system has taken the bytes, so that their memory may be used again. */
+/**
+ * Resolves when the system has taken the bytes, so that their memory may be used again.
+ * @throws ClientLeftError
+ */
 function write(raw: ServerResponse, bytes: Uint8Array, idleTimeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const settle = (error?: Error | null) => {
+    const settle = (error?: Error) => {
       clearTimeout(timer)
       raw.off('close', onClose)
       if (error) reject(error)
       else resolve()
     }
-    const onClose = () => settle(new Error('the client closed the connection'))
+    const onClose = () => settle(new ClientLeftError())
     const timer = setTimeout(
       () => settle(new Error(`the client took nothing for ${idleTimeoutMs} ms`)),
       idleTimeoutMs,
     )
     raw.on('close', onClose)
-    raw.write(bytes, settle)
+    // A reset, a broken pipe: all that a socket can fail with.
+    raw.write(bytes, (cause) => settle(cause ? new ClientLeftError({ cause }) : undefined))
   })
 }

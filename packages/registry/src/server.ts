@@ -6,6 +6,12 @@ import { registryFrameworkErrors } from './plugin.ts'
 import { schemaController } from './schema-compilers.ts'
 
 /**
+ * podman asks for up to 1024 ranges of a zstd:chunked layer at once and fails the pull on a 431: with offsets of terabytes they
+ * take 30 KiB, and Node allows 16.
+ */
+const HEAD_BYTES_MAX = 64 * 1024
+
+/**
  * Listens when its owner says so; by then everything behind it runs, so whoever gets an answer from `/readyz` gets a ready
  * service. Closing it cuts the bodies that are under way: clients ask again.
  */
@@ -14,6 +20,7 @@ export function createHttpServer(log: Logger): FastifyInstance {
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
+    http: { maxHeaderSize: HEAD_BYTES_MAX },
     frameworkErrors: registryFrameworkErrors,
     rewriteUrl: ({ url = '' }) => rewriteMirrorUrl(url),
     schemaController,
