@@ -71,6 +71,11 @@ export function expectRefusal(answer: Answer, status: number, code: string): voi
   expect(errors[0].code).toBe(code)
 }
 
+/** A body whose length nobody is told. */
+export async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let offset = 0; offset < bytes.length; offset += 65_536) yield bytes.subarray(offset, offset + 65_536)
+}
+
 /** A connection for what no client's library would send, such as half a body. Text is sent at once. */
 export async function rawConnection(base: string, text: string): Promise<Socket> {
   const { hostname, port } = new URL(base)

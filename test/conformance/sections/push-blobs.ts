@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Answer, call, expectRefusal, rawConnection } from '../client.ts'
+import { type Answer, call, expectRefusal, rawConnection, streamOf } from '../client.ts'
 import { ALGORITHMS, type Content, contentOf, freshContent, freshRepository, nobody } from '../content.ts'
 import type { Face } from '../faces.ts'
 import { beginUpload, locationOf, pushBlob, withDigest } from '../pushing.ts'
@@ -410,8 +410,4 @@ function allRoutes(face: Face): void {
       locationOf(await post(freshRepository(), `?from=${freshRepository()}`), 202)
     })
   })
-}
-
-async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let offset = 0; offset < bytes.length; offset += 65_536) yield bytes.subarray(offset, offset + 65_536)
 }
