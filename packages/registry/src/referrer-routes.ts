@@ -30,5 +30,6 @@ export async function listReferrers(
     })
     reply.header('link', `</v2/${repository}/referrers/${subject}?${parameters}>; rel="next"`)
   }
-  reply.type(MEDIA_TYPES.ociIndex).send(referrersIndex(page.referrers))
+  // As bytes: to the type of a text fastify adds a charset, and the type must be this one exactly.
+  reply.type(MEDIA_TYPES.ociIndex).send(Buffer.from(referrersIndex(page.referrers)))
 }
