@@ -22,9 +22,13 @@ export function createBackend(parts: {
 }): RegistryBackend {
   const { directory, downloads, tagLists, referrerLists, metrics } = parts
 
-  /** What is needed to fetch the blob; what is here of it already says enough when nobody can be asked. */
+  /**
+   * What is needed to fetch the blob; what is here of it already says enough when nobody can be asked. That it is here says
+   * nothing of this repository: another may have brought it.
+   */
   const sourceOf = async (repository: string, digest: Digest): Promise<BlobSource | undefined> => {
     const source = await directory.source(repository, digest)
+    if (source === 'unknown') return undefined
     const stored = downloads.stored(digest)
     if (source !== undefined || stored === undefined) return source
     return {
@@ -37,13 +41,15 @@ export function createBackend(parts: {
   }
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
-    const metainfo = downloads.stored(digest)?.metainfo ?? (await sourceOf(repository, digest))?.metainfo
+    const stored = directory.hasBlob(repository, digest) ? downloads.stored(digest) : undefined
+    const metainfo = stored?.metainfo ?? (await sourceOf(repository, digest))?.metainfo
     return metainfo === undefined ? undefined : { digest, length: metainfo.length }
   }
 
   return {
     manifest: (repository, reference, purpose) => directory.manifest(repository, reference, purpose),
     blobStat,
+    // The route has asked for the blob's stat, and so whether the repository has it.
     async *readBlob(repository, digest, range, signal) {
       let transfer = downloads.find(digest)
       if (transfer === undefined) {

@@ -34,6 +34,8 @@ export interface ImageDirectoryInit {
 
 /** Sources are forgotten oldest first; the seeder is asked again where one is missing. */
 const SOURCES_MAX = 2_048
+/** The same of which repository has which blob, a hundred bytes each. */
+const LINKS_MAX = 16_384
 const TAGS_MAX = 4_096
 /** Agents that are asked at a time in the seeder's place. */
 const CONTACTS_ASKED = 8
@@ -46,10 +48,15 @@ interface Answer {
 
 type Asked = Omit<ResolveQuestion, 'platform' | 'peerId'>
 
+/** The seeder is away, and no other agent knows: no reason to believe that there is no such thing. */
+const NOBODY_CAN_SAY: Answer = { digest: undefined, sources: [] }
+
 export class ImageDirectory {
   readonly #parts: ImageDirectoryParts
   readonly #init: ImageDirectoryInit
   readonly #sources = new Map<Digest, BlobSource>()
+  /** Repositories with blobs that they are known to have: bytes that are here are not everybody's. */
+  readonly #links = new Map<string, true>()
   readonly #tags = new Map<string, { digest: Digest; askedAtMs: number }>()
   readonly #underWay = new Map<string, Promise<Answer | undefined>>()
 
@@ -74,12 +81,21 @@ export class ImageDirectory {
     return manifest
   }
 
-  /** Where the blob can be had from; undefined when nobody knows it. */
-  async source(repository: string, digest: Digest): Promise<BlobSource | undefined> {
+  /** Whether the repository is known to have the blob, without asking anybody. */
+  hasBlob(repository: string, digest: Digest): boolean {
+    return this.#links.has(linkOf(repository, digest))
+  }
+
+  /**
+   * Where the blob can be had from; undefined when nobody can say.
+   * @returns `unknown` when the seeder says that this repository has no such blob
+   */
+  async source(repository: string, digest: Digest): Promise<BlobSource | 'unknown' | undefined> {
     const known = this.#sources.get(digest)
-    if (known !== undefined) return known
+    if (known !== undefined && this.hasBlob(repository, digest)) return known
     const answer = await this.#ask({ repository, blob: digest }, 'pull')
-    return answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
+    if (answer === undefined) return 'unknown'
+    return answer.sources.find(({ metainfo }) => metainfo.digest === digest)
   }
 
   async #digestIfKnown(
@@ -111,6 +127,8 @@ export class ImageDirectory {
   async #want(repository: string, manifest: Manifest): Promise<void> {
     const image = await this.#imageFor(repository, manifest)
     if (image === undefined) return
+    // A repository takes a manifest only with its blobs: what was kept before a restart says so still.
+    for (const { digest } of requiredBlobs(image.parsed)) this.#link(repository, digest)
     const missing = requiredBlobs(image.parsed)
       .map(({ digest }) => digest)
       .filter((digest) => !this.#parts.isHere(digest))
@@ -133,7 +151,10 @@ export class ImageDirectory {
     return child === undefined ? undefined : { digest: child.digest, parsed: parse(child) }
   }
 
-  /** Many clients that ask the same at once are one question. */
+  /**
+   * Many clients that ask the same at once are one question.
+   * @returns undefined when the seeder says that there is no such thing
+   */
   #ask(question: Asked, purpose: 'look' | 'pull'): Promise<Answer | undefined> {
     const key = JSON.stringify([question, purpose])
     let answer = this.#underWay.get(key)
@@ -165,7 +186,7 @@ export class ImageDirectory {
   }
 
   /** What this node knows itself, and what the other agents know: the latest meaning of a tag wins. */
-  async #askContacts(question: Asked, whole: ResolveQuestion): Promise<Answer | undefined> {
+  async #askContacts(question: Asked, whole: ResolveQuestion): Promise<Answer> {
     const { http, contacts, records, log } = this.#parts
     const { repository, reference } = question
     const isTag = reference !== undefined && !reference.includes(':')
@@ -194,7 +215,7 @@ export class ImageDirectory {
         log.warn({ event: 'contact-refused', ...question, err: error }, 'a contact gave a wrong answer')
       }
     }
-    return best
+    return best ?? NOBODY_CAN_SAY
   }
 
   /**
@@ -218,7 +239,11 @@ export class ImageDirectory {
     const sources = resolution.blobs.map((blob) => blobSourceOf(repository, blob, from))
     for (const manifest of resolution.manifests) await records.keepManifest(repository, manifest)
     if (resolution.tag !== undefined) await this.#keepTag(resolution.tag)
-    for (const source of sources) this.#keepSource(source)
+    for (const source of sources) {
+      this.#keepSource(source)
+      // Of another agent it only says that it has the bytes.
+      if (from === 'seeder' || reference !== undefined) this.#link(repository, source.metainfo.digest)
+    }
     return { digest: first, sources }
   }
 
@@ -247,6 +272,13 @@ export class ImageDirectory {
       await records.keepTag(signed)
   }
 
+  #link(repository: string, digest: Digest): void {
+    const link = linkOf(repository, digest)
+    this.#links.delete(link)
+    this.#links.set(link, true)
+    forgetOldest(this.#links, LINKS_MAX)
+  }
+
   #keepSource(source: BlobSource): void {
     const { digest } = source.metainfo
     const known = this.#sources.get(digest)
@@ -256,6 +288,10 @@ export class ImageDirectory {
     this.#sources.set(digest, { ...known, ...source, peers: distinctPeers(peers) })
     forgetOldest(this.#sources, SOURCES_MAX)
   }
+}
+
+function linkOf(repository: string, digest: Digest): string {
+  return `${repository} ${digest}`
 }
 
 function parse(manifest: Manifest): ParsedManifest {
