@@ -13,13 +13,16 @@ import { pullManifests } from './sections/pull-manifests.ts'
 import { pushBlobs } from './sections/push-blobs.ts'
 import { pushManifests } from './sections/push-manifests.ts'
 
-describeSeederOverS3([
-  determiningSupport,
-  pullManifests,
-  pullBlobs,
-  pushBlobs,
-  pushManifests,
-  contentDiscovery,
-  contentManagement,
-  errors,
-])
+describeSeederOverS3({
+  together: [
+    determiningSupport,
+    pullManifests,
+    pullBlobs,
+    pushBlobs,
+    pushManifests,
+    contentDiscovery,
+    contentManagement,
+  ],
+  // It takes every upload that there is.
+  alone: [errors],
+})

