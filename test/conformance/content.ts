@@ -104,6 +104,14 @@ export function freshImage(
   return { manifest, blobs: [config, layer] }
 }
 
+/** The same manifest with an annotation as long as it takes. */
+export function padded({ bytes, mediaType }: ManifestContent, lengthBytes: number): ManifestContent {
+  const document = { ...JSON.parse(bytes.toString()), annotations: { padding: '' } }
+  const missing = lengthBytes - JSON.stringify(document).length
+  document.annotations.padding = 'A'.repeat(missing)
+  return { ...contentOf(JSON.stringify(document)), mediaType }
+}
+
 /** The two bytes `{}` that artifacts have for a configuration. */
 export const EMPTY_JSON = contentOf('{}')
 

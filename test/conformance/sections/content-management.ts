@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type Answer, call, expectRefusal } from '../client.ts'
 import {
   ALGORITHMS,
+  contentOf,
   descriptorOf,
   freshArtifact,
   freshContent,
@@ -177,6 +178,12 @@ function deleting(face: Face): void {
       await expectDeleted(name, `blobs/${blob.digest}`, 'BLOB_UNKNOWN')
       await pushBlob(face.url, name, blob)
       await expectThere(name, `blobs/${blob.digest}`)
+    })
+
+    it.each(['', '{}'])('works for the well-known content %j too', async (text) => {
+      const [name, blob] = [freshRepository(), contentOf(text, algorithm)]
+      await pushBlob(face.url, name, blob)
+      await expectDeleted(name, `blobs/${blob.digest}`, 'BLOB_UNKNOWN')
     })
 
     it('leaves it in other repositories, and reading it there does not bring it back', async () => {

@@ -8,10 +8,12 @@ import {
   freshRepository,
   type ImageContent,
   indexOf,
+  MANIFEST_BYTES_MAX,
   type ManifestContent,
   nobody,
   OCI_INDEX,
   OCI_MANIFEST,
+  padded,
 } from '../content.ts'
 import type { Face } from '../faces.ts'
 import { pushBlob, pushImage, pushManifest } from '../pushing.ts'
@@ -111,6 +113,18 @@ export function pullManifests(face: Face): void {
       await pushManifest(face.pushUrl, name, index, 'multi')
       for (const reference of ['multi', index.digest]) expectManifest(await get(name, reference), index)
       for (const each of images) expectManifest(await get(name, each.manifest.digest), each.manifest)
+    })
+
+    it('gives an index of 4 MiB, and its image of 4 MiB', async () => {
+      const name = freshRepository()
+      const large = freshImage()
+      const child = padded(large.manifest, MANIFEST_BYTES_MAX)
+      await pushImage(face.pushUrl, name, { ...large, manifest: child })
+      const index = padded(indexOf([child]), MANIFEST_BYTES_MAX)
+      await pushManifest(face.pushUrl, name, index, 'large')
+      expectManifest(await get(name, 'large'), index)
+      expectManifest({ ...(await head(name, 'large')), bytes: index.bytes }, index)
+      expectManifest(await get(name, child.digest), child)
     })
 
     it.each(ALGORITHMS)('gives manifests by their %s digest', async (algorithm) => {

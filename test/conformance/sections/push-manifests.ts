@@ -23,6 +23,7 @@ import {
   OCI_INDEX,
   OCI_LAYER,
   OCI_MANIFEST,
+  padded,
 } from '../content.ts'
 import type { Face } from '../faces.ts'
 import { locationOf, pushBlob, pushImage, pushManifest, putManifest } from '../pushing.ts'
@@ -197,11 +198,8 @@ function allManifests(face: Face): void {
 
   describe('the length of a manifest', () => {
     const ofLength = (lengthBytes: number): ImageContent => {
-      const { blobs, manifest } = freshImage({ annotations: { padding: '' } })
-      const text = manifest.bytes.toString()
-      const padding = 'A'.repeat(lengthBytes - manifest.bytes.length)
-      const padded = text.replace('"padding":""', `"padding":"${padding}"`)
-      return { blobs, manifest: { ...contentOf(padded), mediaType: OCI_MANIFEST } }
+      const image = freshImage()
+      return { ...image, manifest: padded(image.manifest, lengthBytes) }
     }
 
     it.each(['tag', 'digest'])('may be 4 MiB exactly, by %s', async (by) => {
