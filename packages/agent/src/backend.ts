@@ -22,13 +22,17 @@ export function createBackend(parts: {
 }): RegistryBackend {
   const { directory, downloads, tagLists, referrerLists, metrics } = parts
 
-  /** What is needed to fetch the blob; what is here of it already says enough when nobody can be asked. */
+  /**
+   * What is needed to fetch the blob; what is here of it already says enough when nobody can be asked. That it is here says
+   * nothing of this repository: another may have brought it.
+   */
   const sourceOf = async (
     repository: string,
     digest: Digest,
     signal: AbortSignal,
   ): Promise<BlobSource | undefined> => {
     const source = await directory.source(repository, digest, signal)
+    if (source === 'unknown') return undefined
     const stored = downloads.stored(digest)
     if (source !== undefined || stored === undefined) return source
     return {
@@ -41,13 +45,18 @@ export function createBackend(parts: {
   }
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
-    const length = downloads.stored(digest)?.metainfo.length ?? (await directory.length(repository, digest))
-    return length === undefined ? undefined : { digest, length }
+    const stored = downloads.stored(digest)?.metainfo.length
+    if (stored !== undefined && directory.hasBlob(repository, digest)) return { digest, length: stored }
+    const length = await directory.length(repository, digest)
+    if (length === 'unknown') return undefined
+    const known = length ?? stored
+    return known === undefined ? undefined : { digest, length: known }
   }
 
   return {
     manifest: (repository, reference, purpose) => directory.manifest(repository, reference, purpose),
     blobStat,
+    // The route has asked for the blob's stat, and so whether the repository has it.
     async *readBlob(repository, digest, range, signal) {
       let transfer = downloads.find(digest)
       if (transfer === undefined) {

@@ -210,6 +210,32 @@ describe('while the seeder is away', () => {
   })
 })
 
+describe('a blob that is here', () => {
+  const other = 'team/other'
+
+  it('is of the repositories that the seeder says, and of no other', async () => {
+    answers.set(SEEDER, resolutionOf(imageOf('config')))
+    await directory.source('team/app', layer)
+    expect(directory.hasBlob('team/app', layer)).toBe(true)
+    expect(directory.hasBlob(other, layer)).toBe(false)
+    answers.set(SEEDER, undefined)
+    expect(await directory.source(other, layer)).toBe('unknown')
+    expect(await directory.source('team/app', layer)).toMatchObject({ metainfo: { digest: layer } })
+    answers.set(SEEDER, { manifests: [], blobs: [blobOf(layer)] })
+    await directory.source(other, layer)
+    expect(directory.hasBlob(other, layer)).toBe(true)
+  })
+
+  it('is nobody’s by an agent’s word alone', async () => {
+    contacts.heard([contact(1)])
+    answers.set('http://10.0.0.1:6001', { manifests: [], blobs: [blobOf(layer)] })
+    expect(await directory.source('team/app', layer)).toMatchObject({ metainfo: { digest: layer } })
+    expect(directory.hasBlob('team/app', layer)).toBe(false)
+    answers.set(SEEDER, undefined)
+    expect(await directory.source('team/app', layer)).toBe('unknown')
+  })
+})
+
 describe('contacts', () => {
   it('are there again after a restart, with the key', async () => {
     contacts.heard([contact(1), contact(2)])

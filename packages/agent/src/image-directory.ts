@@ -46,6 +46,8 @@ export interface ImageDirectoryInit {
 
 /** Sources are forgotten oldest first; the seeder is asked again where one is missing. */
 const SOURCES_MAX = 2_048
+/** The same of which repository has which blob, a hundred bytes each. */
+const LINKS_MAX = 16_384
 const TAGS_MAX = 4_096
 /** Agents that are asked at a time in the seeder's place. */
 const CONTACTS_ASKED = 8
@@ -69,10 +71,15 @@ type ArrivingBlob = NonNullable<Resolution['arriving']>[number]
 
 type Asked = Omit<ResolveQuestion, 'platform' | 'peerId'>
 
+/** The seeder is away, and no other agent knows: no reason to believe that there is no such thing. */
+const NOBODY_CAN_SAY: Answer = { digest: undefined, sources: [], arriving: [] }
+
 export class ImageDirectory {
   readonly #parts: ImageDirectoryParts
   readonly #init: ImageDirectoryInit
   readonly #sources = new Map<Digest, BlobSource>()
+  /** Repositories with blobs that they are known to have: bytes that are here are not everybody's. */
+  readonly #links = new Map<string, true>()
   readonly #tags = new Map<string, TagMeaning>()
   readonly #underWay = new Map<string, Promise<Answer | undefined>>()
   /** Lengths of blobs that the seeder is still receiving. */
@@ -115,13 +122,22 @@ export class ImageDirectory {
     if (!this.#parts.isHere(digest)) this.#wantOnArrival(repository, digest)
   }
 
+  /** Whether the repository is known to have the blob, without asking anybody. */
+  hasBlob(repository: string, digest: Digest): boolean {
+    return this.#links.has(linkOf(repository, digest))
+  }
+
   /**
-   * Where the blob can be had from, as soon as the seeder has it.
-   * @returns undefined when nobody knows it
+   * Where the blob can be had from, as soon as the seeder has it; undefined when nobody can say.
+   * @returns `unknown` when the seeder says that this repository has no such blob
    */
-  async source(repository: string, digest: Digest, signal?: AbortSignal): Promise<BlobSource | undefined> {
+  async source(
+    repository: string,
+    digest: Digest,
+    signal?: AbortSignal,
+  ): Promise<BlobSource | 'unknown' | undefined> {
     const known = this.#sources.get(digest)
-    if (known !== undefined) return known
+    if (known !== undefined && this.hasBlob(repository, digest)) return known
     let isArriving = this.#arriving.has(digest)
     for (;;) {
       signal?.throwIfAborted()
@@ -130,17 +146,21 @@ export class ImageDirectory {
       const source = answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
       isArriving = answer?.arriving.some((blob) => blob.digest === digest) ?? false
       if (source === undefined && !isArriving) this.#lost(digest)
+      if (answer === undefined) return 'unknown'
       if (source !== undefined || !isArriving) return source
     }
   }
 
-  /** The blob's length, before anybody has a byte of it. */
-  async length(repository: string, digest: Digest): Promise<number | undefined> {
-    const known = this.#sources.get(digest)?.metainfo.length ?? this.#arriving.get(digest)
-    if (known !== undefined) return known
+  /**
+   * The blob's length, before anybody has a byte of it; undefined when nobody can say.
+   * @returns `unknown` when the seeder says that this repository has no such blob
+   */
+  async length(repository: string, digest: Digest): Promise<number | 'unknown' | undefined> {
+    const lengthOf = () => this.#sources.get(digest)?.metainfo.length ?? this.#arriving.get(digest)
+    if (this.hasBlob(repository, digest) && lengthOf() !== undefined) return lengthOf()
     const answer = await this.#ask({ repository, blob: digest }, 'pull')
-    const source = answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
-    return source?.metainfo.length ?? this.#arriving.get(digest)
+    if (answer === undefined) return 'unknown'
+    return this.hasBlob(repository, digest) ? lengthOf() : undefined
   }
 
   async #digestIfKnown(
@@ -189,7 +209,9 @@ export class ImageDirectory {
 
   #wantOnArrival(repository: string, digest: Digest): void {
     this.source(repository, digest).then(
-      (source) => source && this.#parts.onWanted([source]),
+      (source) => {
+        if (source !== undefined && source !== 'unknown') this.#parts.onWanted([source])
+      },
       (err: unknown) => this.#parts.log.warn({ event: 'arrival-lost', digest, err }, 'a blob did not arrive'),
     )
   }
@@ -207,7 +229,10 @@ export class ImageDirectory {
     return child === undefined ? undefined : { digest: child.digest, parsed: parse(child) }
   }
 
-  /** Many clients that ask the same at once are one question. */
+  /**
+   * Many clients that ask the same at once are one question.
+   * @returns undefined when the seeder says that there is no such thing
+   */
   #ask(question: Asked, purpose: 'look' | 'pull'): Promise<Answer | undefined> {
     const key = JSON.stringify([question, purpose])
     let answer = this.#underWay.get(key)
@@ -239,7 +264,7 @@ export class ImageDirectory {
   }
 
   /** What this node knows itself, and what the other agents know: the latest meaning of a tag wins. */
-  async #askContacts(question: Asked, whole: ResolveQuestion): Promise<Answer | undefined> {
+  async #askContacts(question: Asked, whole: ResolveQuestion): Promise<Answer> {
     const { http, contacts, records, log } = this.#parts
     const { repository, reference } = question
     const isTag = reference !== undefined && !reference.includes(':')
@@ -268,7 +293,7 @@ export class ImageDirectory {
         log.warn({ event: 'contact-refused', ...question, err: error }, 'a contact gave a wrong answer')
       }
     }
-    return best
+    return best ?? NOBODY_CAN_SAY
   }
 
   /**
@@ -292,10 +317,15 @@ export class ImageDirectory {
     const sources = resolution.blobs.map((blob) => blobSourceOf(repository, blob, from))
     for (const manifest of resolution.manifests) await records.keepManifest(repository, manifest)
     if (resolution.tag !== undefined) await this.#keepTag(resolution.tag)
-    for (const source of sources) this.#keepSource(source)
+    for (const source of sources) {
+      this.#keepSource(source)
+      // Of another agent it only says that it has the bytes.
+      if (from === 'seeder' || reference !== undefined) this.#link(repository, source.metainfo.digest)
+    }
     const arriving = from === 'seeder' ? (resolution.arriving ?? []) : []
     for (const arrival of arriving) {
       this.#arriving.set(arrival.digest, arrival.length)
+      this.#link(repository, arrival.digest)
       this.#parts.onArriving(arrival)
     }
     forgetOldest(this.#arriving, SOURCES_MAX)
@@ -328,6 +358,13 @@ export class ImageDirectory {
       await records.keepTag(signed)
   }
 
+  #link(repository: string, digest: Digest): void {
+    const link = linkOf(repository, digest)
+    this.#links.delete(link)
+    this.#links.set(link, true)
+    forgetOldest(this.#links, LINKS_MAX)
+  }
+
   #keepSource(source: BlobSource): void {
     const { digest } = source.metainfo
     const known = this.#sources.get(digest)
@@ -338,6 +375,10 @@ export class ImageDirectory {
     this.#sources.set(digest, { ...known, ...source, peers: distinctPeers(peers) })
     forgetOldest(this.#sources, SOURCES_MAX)
   }
+}
+
+function linkOf(repository: string, digest: Digest): string {
+  return `${repository} ${digest}`
 }
 
 function parse(manifest: Manifest): ParsedManifest {

@@ -81,23 +81,33 @@ export class Referrers {
 
   /** Once for each repository: finds the referrers among manifests that were stored before there was an index. */
   async #index(name: string): Promise<void> {
-    const { objects, manifestDigests, manifest } = this.#parts
+    const { objects, manifestDigests } = this.#parts
     if (this.#indexed.has(name)) return
     const marker = keys.referrersIndexed(name)
     if ((await objects.stat(marker)) === undefined) {
       let isEmpty = true
+      let some: Digest[] = []
+      // Each is a round trip or two to the store, and an agent waits for the answer for two seconds.
       for await (const digest of manifestDigests(name)) {
         isEmpty = false
-        const stored = await manifest(name, digest)
-        const parsed = stored && readManifest(stored.bytes, stored.mediaType)
-        if (parsed?.subject !== undefined)
-          await this.add(name, parsed.subject.digest, referrerOf(parsed, digest, stored!.length))
+        some.push(digest)
+        if (some.length < READS_AT_ONCE) continue
+        await Promise.all(some.map((each) => this.#addIfReferrer(name, each)))
+        some = []
       }
+      await Promise.all(some.map((each) => this.#addIfReferrer(name, each)))
       // Whoever asks about names that do not exist leaves nothing behind.
       if (isEmpty) return
       await objects.put(marker, Buffer.from('{"version":1}'))
     }
     if (this.#indexed.size >= REPOSITORIES_KNOWN_MAX) this.#indexed.clear()
     this.#indexed.add(name)
+  }
+
+  async #addIfReferrer(name: string, digest: Digest): Promise<void> {
+    const stored = await this.#parts.manifest(name, digest)
+    const parsed = stored && readManifest(stored.bytes, stored.mediaType)
+    if (parsed?.subject !== undefined)
+      await this.add(name, parsed.subject.digest, referrerOf(parsed, digest, stored!.length))
   }
 }
