@@ -14,7 +14,7 @@ export interface Face {
   readonly url: string
   /** Where content is put for the tests that read: the face itself, or the seeder behind it where the face refuses. */
   readonly pushUrl: string
-  /** Whether `url` takes blobs and manifests. Set it on the agent once that forwards pushes: its refusals are tested until then. */
+  /** Whether `url` takes blobs and manifests. */
   readonly canPush: boolean
   readonly canDelete: boolean
   /** The services behind the face. */
@@ -46,6 +46,12 @@ const AGENT = {
   canDelete: false,
   agentArgs: FRESH_TAGS,
 } as const
+const FORWARDING_AGENT = {
+  ...AGENT,
+  title: 'an agent that forwards pushes',
+  canPush: true,
+  agentArgs: [...FRESH_TAGS, '--forward-pushes', 'true'],
+} as const
 /** Its layers arrive so slowly that a test can look at them in between. */
 const SLOW_AGENT = {
   ...AGENT,
@@ -55,7 +61,7 @@ const SLOW_AGENT = {
 
 /** Runs a section against the faces over a folder. */
 export function describeFaces(section: Section): void {
-  for (const init of [SEEDER, AGENT]) describeFace(createFace(init), section)
+  for (const init of [SEEDER, AGENT, FORWARDING_AGENT]) describeFace(createFace(init), section)
 }
 
 export function describeSlowAgent(section: Section): void {

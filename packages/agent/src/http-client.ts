@@ -20,8 +20,10 @@ export function request(
   }: Omit<Dispatcher.RequestOptions, 'origin' | 'path' | 'method'> & {
     dispatcher: HttpAgent
     method?: Dispatcher.HttpMethod
+    /** As it is, where it must not be tidied. */
+    path?: string
   },
 ): Promise<Dispatcher.ResponseData> {
   const { origin, pathname, search } = new URL(url)
-  return api.call(dispatcher, { method: 'GET', ...options, origin, path: `${pathname}${search}` })
+  return api.call(dispatcher, { method: 'GET', path: `${pathname}${search}`, ...options, origin })
 }

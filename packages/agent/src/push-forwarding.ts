@@ -7,10 +7,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { request as ask, HttpAgent } from './http-client.ts'
 
-const PUSH_METHODS: readonly string[] = ['POST', 'PUT', 'PATCH', 'DELETE']
+const PUSH_METHODS: readonly string[] = ['POST', 'PUT', 'PATCH']
 /** The seeder may still have to make a large layer safe before it answers. */
 const ANSWER_TIMEOUT_MS = 300_000
-const CONNECTIONS_MAX = 32
+/** More than the seeder takes uploads at once: its own refusal says more than waiting here. */
+const CONNECTIONS_MAX = 256
 /** Those of the connection, not of the message (RFC 9110, 7.6.1), and what is the next connection's own. */
 const HOP_HEADERS: ReadonlySet<string> = new Set([
   'connection',
@@ -59,7 +60,8 @@ export class PushForwarding {
     })
     let answer: Awaited<ReturnType<typeof ask>>
     try {
-      answer = await ask(new URL(request.url, this.#seederUrl), {
+      answer = await ask(this.#seederUrl, {
+        path: request.url,
         dispatcher: this.#dispatcher,
         method: method as 'PUT',
         headers: endToEnd(raw.headers),
@@ -71,6 +73,8 @@ export class PushForwarding {
         reply.hijack()
         return
       }
+      // What this node knows is better than nothing.
+      if (method === 'HEAD') return
       this.#log.warn(
         { event: 'push-not-forwarded', method, url: request.url, err: cause },
         'push not forwarded',
@@ -87,13 +91,13 @@ export class PushForwarding {
 }
 
 /**
- * Everything that changes something; the state of an upload; and whether a blob or a manifest is there, which somebody asks
- * who is about to leave it out: what this node has says nothing of what the seeder has.
+ * Everything that brings something; an upload's state and end; and whether a blob is there, which somebody asks who is
+ * about to leave it out: what this node has says nothing of what the seeder has.
  */
 function isPartOfPush({ method, url }: FastifyRequest): boolean {
   if (!/^\/v2(?:[/?]|$)/.test(url)) return false
   if (PUSH_METHODS.includes(method)) return true
-  if (method === 'GET') return /\/blobs\/uploads\/[^/?]+(?:\?|$)/.test(url)
+  if (method === 'GET' || method === 'DELETE') return /\/blobs\/uploads\/[^/?]+(?:\?|$)/.test(url)
   return method === 'HEAD' && /\/blobs\/[^/?]+(?:\?|$)/.test(url)
 }
 

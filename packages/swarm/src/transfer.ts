@@ -113,8 +113,11 @@ export class Transfer extends EventEmitter<TransferEvents> {
           // Whoever asks for the next chunk hears of it.
           ahead.catch(() => {})
         }
-        // The last byte is held back until the whole is known to be right.
-        if (offset === metainfo.length) await this.#until(() => this.#isRight || this.isComplete, signal)
+        // The last byte is held back until the whole is known to be right, unless right pieces make it so.
+        if (offset === metainfo.length) {
+          const isRight = () => this.#isMetainfoTrusted || this.#isRight || this.isComplete
+          await this.#until(isRight, signal)
+        }
         yield chunk
       }
     } finally {

@@ -61,8 +61,12 @@ export function pullBlobs(face: Face): void {
         expectWhole(answer, text)
       })
 
-      it('ignores parameters that mirrors are sent', async () => {
-        expectWhole(await get({ digest: `${blob.digest}?ns=docker.io` }), blob)
+      it('ignores parameters that it does not know', async () => {
+        expectWhole(await get({ digest: `${blob.digest}?ns=&x=1` }), blob)
+      })
+
+      it('is a 404 in the name of a registry that is not mirrored', async () => {
+        expect((await get({ digest: `${blob.digest}?ns=docker.io` })).status).toBe(404)
       })
     })
 

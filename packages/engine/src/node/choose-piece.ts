@@ -70,6 +70,10 @@ function rarest(peer: Peer, isAllowed: (index: number) => boolean): number | und
 function nextInOrder({ swarm: { open, readerPositions }, have, isSource }: Peer): number | undefined {
   const [firstReader = 0] = readerPositions
   const offered = isSource ? open : have
+  // Of several readers none waits for what another has before it.
+  for (let ahead = 0; readerPositions.length > 1 && ahead < READER_WINDOW_PIECES; ahead++)
+    for (const position of readerPositions)
+      if (open.has(position + ahead) && offered.has(position + ahead)) return position + ahead
   for (const from of [firstReader, 0]) {
     const index = open.nextInBoth(offered, from)
     if (index < open.length) return index
