@@ -158,16 +158,15 @@ describe('a tag of another registry', () => {
 })
 
 describe('whom a name means', () => {
-  it.each(['localhost', '169.254.169.254', 'metadata.google.internal', '127.0.0.1:80', 'evil.test'])(
-    'ns=%s, which nobody allowed, is a miss that asks nobody',
-    async (ns) => {
-      await using world = await startWorld(1)
+  it('a registry that nobody allowed is a miss that asks nobody', async () => {
+    await using world = await startWorld(1)
+    const hosts = ['localhost', '169.254.169.254', 'metadata.google.internal', '127.0.0.1:80', 'evil.test']
+    for (const ns of hosts) {
       const answer = await ask(`${world.cluster.agents[0]!.url}/v2/team/app/manifests/1?ns=${ns}`)
       expect(answer.status).toBe(404)
-      expect(world.proxy.asked).toEqual([])
-    },
-    60_000,
-  )
+    }
+    expect(world.proxy.asked).toEqual([])
+  }, 60_000)
 
   it('the seeder’s own name means what was pushed to it; a default registry has what nobody pushed', async () => {
     await using world = await startWorld(1, ['--hosts', 'shoal.test', '--default-upstream', HOST])

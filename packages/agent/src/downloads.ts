@@ -118,8 +118,8 @@ export class Downloads {
   async ensure(source: BlobSource): Promise<Transfer> {
     const { metainfo } = source
     const entry = await this.#entry(metainfo.digest, async () => {
-      // Pieces that came while the seeder was receiving the blob itself.
-      if (source.isFromSeeder) await this.#parts.arrivals.confirm(metainfo)
+      // Pieces that came while the seeder was receiving the blob itself; those that this metainfo denies are forgotten.
+      await this.#parts.arrivals.confirm(metainfo)
       return this.#parts.store.open(metainfo)
     })
     entry.lastUsedAtMs = this.#parts.nowMs()

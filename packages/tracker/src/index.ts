@@ -1,1 +1,2 @@
+export type { ConnectedAgent } from './announce-server.ts'
 export * from './tracker.ts'

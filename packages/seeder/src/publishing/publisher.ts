@@ -76,6 +76,11 @@ export class Publisher {
       digest: root.digest,
       layers: [...content.blobs.values()].map(({ digest, size }) => ({ digest, bytes: size })),
     })
+    // What is mirrored under its own name can be had while it comes: nodes begin at once.
+    const { name, tag } = plan
+    const image = { name, tag, digest: root.digest, manifests: content.manifests }
+    if (selects !== undefined && this.#parts.upstreams.find(name) !== undefined)
+      this.#parts.warming.begin(image, selects)
     const { copiedBytes, presentBytes } = await this.#bring(
       reference,
       plan,
@@ -94,8 +99,6 @@ export class Publisher {
       'image published',
     )
     if (selects !== undefined) {
-      const { name, tag } = plan
-      const image = { name, tag, digest: root.digest, manifests: content.manifests }
       await this.#parts.warming.warm(image, selects, signal, (nodes, ready) =>
         onProgress({ type: 'warm', reference, nodes, ready }),
       )

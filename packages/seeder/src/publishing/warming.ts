@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@shoal/core'
 import { requiredBlobs } from '@shoal/oci'
 import { type ImageStore, type Manifest, readManifest } from '@shoal/registry'
-import type { Tracker } from '@shoal/tracker'
+import type { ConnectedAgent, Tracker } from '@shoal/tracker'
 import type { Logger } from 'pino'
 import { SeederError } from '../errors.ts'
 import type { Node } from './warm-selector.ts'
@@ -45,19 +45,10 @@ export class Warming {
     this.#parts = parts
   }
 
-  /**
-   * Resolves when every node that is meant and stays connected has the image.
-   * @throws WarmTimeoutError
-   */
-  async warm(
-    image: WarmImage,
-    selects: (node: Node) => boolean,
-    signal: AbortSignal,
-    onProgress: (nodes: number, ready: number) => void,
-  ): Promise<void> {
+  /** Asks the nodes that are meant to fetch the image. */
+  begin(image: WarmImage, selects: (node: Node) => boolean): readonly ConnectedAgent[] {
     const { tracker, log } = this.#parts
     const nodes = tracker.agents.filter(selects)
-    const swarms = await this.#swarms(image)
     tracker.warm(
       nodes.map(({ peerId }) => peerId),
       [image.digest, ...(image.tag === undefined ? [] : [image.tag])].map((reference) => ({
@@ -69,6 +60,22 @@ export class Warming {
       { event: 'warming', name: image.name, digest: image.digest, nodes: nodes.length },
       'warming nodes',
     )
+    return nodes
+  }
+
+  /**
+   * Resolves when every node that is meant and stays connected has the image.
+   * @throws WarmTimeoutError
+   */
+  async warm(
+    image: WarmImage,
+    selects: (node: Node) => boolean,
+    signal: AbortSignal,
+    onProgress: (nodes: number, ready: number) => void,
+  ): Promise<void> {
+    const { tracker } = this.#parts
+    const swarms = await this.#swarms(image)
+    const nodes = this.begin(image, selects)
     const isReady = (peerId: string) =>
       swarms.some((infoHashes) => infoHashes.every((infoHash) => tracker.isSeeding(infoHash, peerId)))
     const endMs = performance.now() + WARM_MS_MAX
