@@ -69,7 +69,9 @@ export class Warming {
       { event: 'warming', name: image.name, digest: image.digest, nodes: nodes.length },
       'warming nodes',
     )
+    // An index may name images that nobody has pushed: then there is nothing to wait for.
     const isReady = (peerId: string) =>
+      swarms.length === 0 ||
       swarms.some((infoHashes) => infoHashes.every((infoHash) => tracker.isSeeding(infoHash, peerId)))
     const endMs = performance.now() + WARM_MS_MAX
     for (;;) {
