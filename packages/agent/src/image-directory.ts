@@ -119,7 +119,10 @@ export class ImageDirectory {
       const answer = await this.#ask({ repository, blob: digest, ...wait }, 'pull')
       const source = answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
       isArriving = answer?.arriving.some((blob) => blob.digest === digest) ?? false
-      if (source !== undefined || !isArriving) return source
+      if (source === undefined && isArriving) continue
+      // It came, or it will not: either way nothing is said of it that was only expected.
+      this.#arriving.delete(digest)
+      return source
     }
   }
 
@@ -165,7 +168,8 @@ export class ImageDirectory {
     const missing = requiredBlobs(image.parsed)
       .map(({ digest }) => digest)
       .filter((digest) => !this.#parts.isHere(digest))
-    if (missing.some((digest) => !this.#sources.has(digest))) {
+    const isKnown = (digest: Digest) => this.#sources.has(digest) || this.#arriving.has(digest)
+    if (!missing.every(isKnown)) {
       await this.#ask({ repository, reference: image.digest }, 'pull')
     }
     this.#parts.onWanted(missing.flatMap((digest) => this.#sources.get(digest) ?? []))
