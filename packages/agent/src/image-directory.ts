@@ -145,9 +145,9 @@ export class ImageDirectory {
       const answer = await this.#ask({ repository, blob: digest, ...wait }, 'pull')
       const source = answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
       isArriving = answer?.arriving.some((blob) => blob.digest === digest) ?? false
-      if (source === undefined && !isArriving) this.#lost(digest)
-      if (answer === undefined) return 'unknown'
-      if (source !== undefined || !isArriving) return source
+      if (source === undefined && isArriving) continue
+      if (source === undefined) this.#lost(digest)
+      return answer === undefined ? 'unknown' : source
     }
   }
 
@@ -196,7 +196,8 @@ export class ImageDirectory {
     const missing = requiredBlobs(image.parsed)
       .map(({ digest }) => digest)
       .filter((digest) => !this.#parts.isHere(digest))
-    if (missing.some((digest) => !this.#sources.has(digest))) {
+    const isKnown = (digest: Digest) => this.#sources.has(digest) || this.#arriving.has(digest)
+    if (!missing.every(isKnown)) {
       await this.#ask({ repository, reference: image.digest }, 'pull')
     }
     this.#parts.onWanted(missing.flatMap((digest) => this.#sources.get(digest) ?? []))

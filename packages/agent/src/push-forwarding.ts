@@ -92,22 +92,33 @@ export class PushForwarding {
 
 /**
  * Everything that brings something; an upload's state and end; and whether a blob is there, which somebody asks who is
- * about to leave it out: what this node has says nothing of what the seeder has.
+ * about to leave it out: what this node has says nothing of what the seeder has. Manifests are looked at by those who pull.
  */
 function isPartOfPush({ method, url }: FastifyRequest): boolean {
-  if (!/^\/v2(?:[/?]|$)/.test(url)) return false
+  if (!/^\/v2(?:[/?]|$)/.test(url) || !isPlain(url)) return false
   if (PUSH_METHODS.includes(method)) return true
   if (method === 'GET' || method === 'DELETE') return /\/blobs\/uploads\/[^/?]+(?:\?|$)/.test(url)
   return method === 'HEAD' && /\/blobs\/[^/?]+(?:\?|$)/.test(url)
+}
+
+/** Whether the path means what it says: dots in it would lead to what else the seeder serves. */
+function isPlain(url: string): boolean {
+  return new URL(url, 'http://seeder').pathname === url.split('?', 1)[0]
 }
 
 function hasBody(headers: FastifyRequest['raw']['headers']): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
-function endToEnd<T>(headers: Readonly<Record<string, T | undefined>>): Record<string, T> {
+function endToEnd<T extends string | readonly string[]>(
+  headers: Readonly<Record<string, T | undefined>>,
+): Record<string, T> {
   const kept: Record<string, T> = {}
+  // A connection may have headers of its own choice.
+  const ofConnection = String(headers.connection ?? '')
+    .toLowerCase()
+    .split(/\s*,\s*/)
   for (const [name, value] of Object.entries(headers))
-    if (value !== undefined && !HOP_HEADERS.has(name)) kept[name] = value
+    if (value !== undefined && !HOP_HEADERS.has(name) && !ofConnection.includes(name)) kept[name] = value
   return kept
 }

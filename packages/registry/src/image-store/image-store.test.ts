@@ -226,6 +226,14 @@ describe('uploads', () => {
     expect(objects.openWriters).toBe(0)
   })
 
+  test('of which one cannot be read do not keep the others from being given up', async () => {
+    await create().startUpload('app', {})
+    await objects.put('uploads/0-unreadable', Buffer.from('{"version":9}\n'))
+    nowMs += 48 * 60 * 60 * 1000
+    await create().sweepUploads()
+    expect(objects.keys()).toEqual(['uploads/0-unreadable'])
+  })
+
   test('are finished by another seeder without reading the bytes again', async () => {
     const [first, second] = [create(), create()]
     const { id } = await first.startUpload('app', {})

@@ -11,6 +11,8 @@ import {
   decodeInfo,
   encodeInfo,
   METAINFO_BYTES_MAX,
+  type Metainfo,
+  MetainfoInvalidError,
   tryParseDigest,
 } from '@shoal/core'
 import { isRepositoryName } from '@shoal/oci'
@@ -63,8 +65,21 @@ export function decodeUploadRecord(key: string, bytes: Uint8Array): UploadRecord
     ...(algorithm === undefined ? {} : { algorithm: algorithm as DigestAlgorithm }),
     ...(blobBytes === undefined ? {} : { blobBytes }),
     ...(checkpoint === undefined ? {} : { checkpoint }),
-    ...(digest === undefined ? {} : { hashed: { digest, length: received, metainfo: decodeInfo(rest) } }),
+    ...(digest === undefined ? {} : { hashed: hashedOf(key, digest, received, rest) }),
   }
+}
+
+/** Whoever finishes the upload believes it: it is about the bytes that were received, or it is nothing. */
+function hashedOf(key: string, digest: Digest, received: number, info: Uint8Array): HashedBlob {
+  let metainfo: Metainfo
+  try {
+    metainfo = decodeInfo(info)
+  } catch (cause) {
+    if (!(cause instanceof MetainfoInvalidError)) throw cause
+    throw new StoredRecordInvalidError(key)
+  }
+  if (metainfo.digest !== digest || metainfo.length !== received) throw new StoredRecordInvalidError(key)
+  return { digest, length: received, metainfo }
 }
 
 function isCount(value: unknown): value is number {

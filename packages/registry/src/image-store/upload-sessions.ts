@@ -9,7 +9,7 @@
 import { OciError } from '@shoal/oci'
 import { type ObjectStore, readWhole } from '@shoal/storage'
 import type { Logger } from 'pino'
-import { isUploadId, keys } from './layout.ts'
+import { isUploadId, keys, StoredRecordInvalidError } from './layout.ts'
 import {
   decodeUploadRecord,
   encodeUploadRecord,
@@ -179,7 +179,16 @@ export class UploadSessions {
       for (const key of page.keys) {
         const stored = await objects.read(key)
         if (stored === undefined) continue
-        const record = decodeUploadRecord(key, await readWhole(key, stored, UPLOAD_RECORD_BYTES_MAX))
+        const bytes = await readWhole(key, stored, UPLOAD_RECORD_BYTES_MAX)
+        let record: UploadRecord
+        try {
+          record = decodeUploadRecord(key, bytes)
+        } catch (err) {
+          if (!(err instanceof StoredRecordInvalidError)) throw err
+          // Nobody knows how old it is. It stays for a person to look at, and the others go nevertheless.
+          log.warn({ event: 'upload-unreadable', key, err }, 'the record of an upload cannot be read')
+          continue
+        }
         const id = key.slice(keys.uploads.length)
         if (record.updatedAtMs >= before || this.#sessions.get(id)?.isBusy === true) continue
         const session = this.#sessions.get(id) ?? this.#hold(id, record, stored.etag)

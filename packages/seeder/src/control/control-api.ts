@@ -18,17 +18,23 @@ import {
 } from '@shoal/wire'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
+import { PublishError } from '../publishing/errors.ts'
 import type { Publisher, PublishWish } from '../publishing/publisher.ts'
-import type { SecretFile } from './secret-file.ts'
+import { WarmSelectorInvalidError } from '../publishing/warm-selector.ts'
+import { TriggerInvalidError, TriggerQueueFullError } from '../triggers/index.ts'
+import { QUEUE_FULL_RETRY_SECONDS } from './events-api.ts'
+import { type SecretFile, SecretFileError } from './secret-file.ts'
 
 export interface ControlApiParts {
   readonly images: Pick<ImageStore, 'collectGarbage'>
-  readonly publisher: Publisher
+  readonly publisher: Pick<Publisher, 'publish'>
   /** Takes what nobody waits for. */
   readonly enqueue: (wish: PublishWish) => Promise<void>
   readonly token: SecretFile
   readonly log: Logger
 }
+
+const FAILED = 'it failed; the seeder’s log says why'
 
 /** A client that hears nothing for a minute gives up. */
 const KEEP_ALIVE_MS = 15_000
@@ -64,12 +70,28 @@ export async function controlApi(server: FastifyInstance, parts: ControlApiParts
       for (const wish of wishes) await parts.enqueue(wish)
       return reply.code(202).send({ accepted: wanted.references })
     })
-    api.setErrorHandler((error, request, reply) => {
-      if (!(error instanceof ShoalError)) throw error
-      request.log.warn({ event: 'control-refused', err: error }, 'control request failed')
-      return reply.code(400).send({ code: error.code, message: error.message })
+    api.setErrorHandler((error: Error & { readonly statusCode?: number }, request, reply) => {
+      const status = statusOf(error)
+      const level = status < 500 ? 'warn' : 'error'
+      request.log[level]({ event: 'control-refused', err: error }, 'control request failed')
+      if (status === 503) reply.header('retry-after', QUEUE_FULL_RETRY_SECONDS)
+      // Secrets are read before anybody has shown one: where they stand is nobody's business.
+      const mayBeTold = error instanceof ShoalError ? !(error instanceof SecretFileError) : status < 500
+      const code = error instanceof ShoalError ? error.code : status < 500 ? 'REQUEST_INVALID' : 'UNKNOWN'
+      return reply.code(status).send({ code, message: mayBeTold ? error.message : FAILED })
     })
   })
+}
+
+/** What the one who asks can do something about is theirs; the rest is ours. */
+function statusOf(error: Error & { readonly statusCode?: number }): number {
+  if (error instanceof TriggerQueueFullError) return 503
+  const isTheirs = [PublishError, WarmSelectorInvalidError, TriggerInvalidError].some(
+    (known) => error instanceof known,
+  )
+  if (isTheirs) return 400
+  const { statusCode = 500 } = error instanceof ShoalError ? {} : error
+  return statusCode
 }
 
 /** Answers line by line what happens, and ends with how it ended. The seeder goes on when the client leaves. */
@@ -82,8 +104,13 @@ async function publishNow(
   const { raw } = reply
   raw.on('error', () => {})
   raw.writeHead(200, { 'content-type': PUBLISH_LINES_MEDIA_TYPE })
+  // At once: that it was taken is known before there is anything to tell.
+  raw.flushHeaders()
   const tell = (line: PublishLine) => {
-    if (!raw.destroyed) raw.write(`${encodePublishLine(line)}\n`)
+    // Who reads slowly hears less often how far a layer is, and of everything else all the same.
+    const isPassing = line.type === 'layer' && (line.state === 'waiting' || line.state === 'copying')
+    if (raw.destroyed || (isPassing && raw.writableNeedDrain)) return
+    raw.write(`${encodePublishLine(line)}\n`)
   }
   const alive = setInterval(() => raw.destroyed || raw.write('\n'), KEEP_ALIVE_MS)
   // Copying goes on for the next who asks; nobody is left to hear of nodes that warm.
@@ -102,7 +129,7 @@ async function publishNow(
       } catch (error) {
         log.warn({ event: 'publish-failed', reference, err: error }, 'image not published')
         const code = error instanceof ShoalError ? error.code : 'UNKNOWN'
-        const message = error instanceof ShoalError ? error.message : 'it failed; the seeder’s log says why'
+        const message = error instanceof ShoalError ? error.message : FAILED
         tell({ type: 'failed', reference, code, message })
         failed++
       }

@@ -15,7 +15,7 @@ import {
   TriggerQueueFullError,
   TriggerSecretUnsetError,
 } from '../triggers/index.ts'
-import type { SecretFile } from './secret-file.ts'
+import { type SecretFile, SecretFileError } from './secret-file.ts'
 
 export const EVENTS_PATH = '/api/v1/events'
 
@@ -27,7 +27,10 @@ export interface EventsApiParts {
   readonly onEvents: (format: string, outcome: 'added' | 'known' | 'outdated', count: number) => void
 }
 
+/** A full queue is emptied at some events a second. */
+export const QUEUE_FULL_RETRY_SECONDS = 30
 const BODY_BYTES_MAX = 1024 * 1024
+const PARAMETERS = ['format', 'secret', 'registry'] as const
 
 interface EventsQuery {
   readonly format?: string
@@ -44,6 +47,8 @@ export async function eventsApi(server: FastifyInstance, parts: EventsApiParts):
     )
     api.post<{ Querystring: EventsQuery; Body: Buffer | null }>(EVENTS_PATH, async (request, reply) => {
       const { headers, query } = request
+      for (const name of PARAMETERS)
+        if (Array.isArray(query[name])) throw new TriggerInvalidError('unknown', `?${name}=`, 'comes twice')
       const rawBody = request.body ?? Buffer.alloc(0)
       const body = parseJson(rawBody)
       const format = detectFormat(body, headers, query.format)
@@ -61,10 +66,16 @@ export async function eventsApi(server: FastifyInstance, parts: EventsApiParts):
       return reply.code(202).send(outcome)
     })
     api.setErrorHandler((error, request, reply) => {
+      if (error instanceof SecretFileError) {
+        // Nobody has shown a secret yet: where they stand is nobody's business.
+        request.log.error({ event: 'events-refused', err: error }, 'the secrets cannot be read')
+        return reply.code(500).send({ code: error.code, message: 'the secrets cannot be read' })
+      }
       const status = statusOf(error)
       if (status === undefined) throw error
       const { code, message } = error as TriggerInvalidError
       request.log.warn({ event: 'events-refused', code }, 'not told of pushes')
+      if (status === 503) reply.header('retry-after', QUEUE_FULL_RETRY_SECONDS)
       return reply.code(status).send({ code, message })
     })
   })

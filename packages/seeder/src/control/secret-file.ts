@@ -12,7 +12,8 @@ export class SecretFileError extends SeederError {
 }
 
 export class SecretFile {
-  #read: { readonly mtimeMs: number; readonly secrets: readonly string[] } | undefined
+  /** `version` tells one file from another that is as old: deployments replace links, and give files a time of their own. */
+  #read: { readonly version: string; readonly secrets: readonly string[] } | undefined
 
   /** @param path empty where there are none */
   constructor(private readonly path: string) {}
@@ -24,15 +25,16 @@ export class SecretFile {
   async secrets(): Promise<readonly string[]> {
     if (this.path === '') return []
     try {
-      const { mtimeMs, size } = await stat(this.path)
-      if (this.#read?.mtimeMs === mtimeMs) return this.#read.secrets
+      const { dev, ino, mtimeMs, ctimeMs, size } = await stat(this.path)
+      const version = [dev, ino, mtimeMs, ctimeMs, size].join()
+      if (this.#read?.version === version) return this.#read.secrets
       if (size > FILE_BYTES_MAX)
         throw new SecretFileError(this.path, `it is longer than ${FILE_BYTES_MAX} bytes`)
       const secrets = (await readFile(this.path, 'utf8'))
         .split('\n')
         .map((line) => line.trim())
         .filter((line) => line !== '' && !line.startsWith('#'))
-      this.#read = { mtimeMs, secrets }
+      this.#read = { version, secrets }
       return secrets
     } catch (cause) {
       if (cause instanceof SecretFileError) throw cause

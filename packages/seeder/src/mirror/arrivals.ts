@@ -2,6 +2,8 @@
  * Blobs on their way from other registries into the origin: each is fetched once for the whole cluster, however many ask,
  * and gone on with where the connection broke.
  */
+import { randomInt } from 'node:crypto'
+import { buffer } from 'node:stream/consumers'
 import { type Digest, digestAlgorithm } from '@shoal/core'
 import { OciError } from '@shoal/oci'
 import type { ImageStore } from '@shoal/registry'
@@ -23,6 +25,8 @@ export interface ArrivalsParts {
 const FETCHES_AT_ONCE = 8
 /** Connections that may break during one blob. */
 const ATTEMPTS_MAX = 5
+/** More than anybody guesses. */
+const SAMPLE_BYTES = 1_024
 
 export class Arrival {
   receivedBytes = 0
@@ -122,7 +126,11 @@ export class Arrivals {
     const { images, log } = this.#parts
     const { digest } = arrival
     this.#stopping.signal.throwIfAborted()
-    if ((await images.blobStat(from.name, digest, 'look')) !== undefined) return true
+    const stored = await images.blobStat(from.name, digest, 'look')
+    if (stored !== undefined) {
+      arrival.learn(stored.length)
+      return true
+    }
     if (await this.#shareStored(from, arrival)) return true
     let streaming: ArrivingBlob | undefined
     const stream = async (length: number) => {
@@ -162,17 +170,22 @@ export class Arrivals {
 
   /**
    * Somebody else pushed or fetched the same bytes: they need not come again, once the upstream has shown that this
-   * repository has them. A digest alone grants nothing, and the manifest that names it may be anybody's.
+   * repository has them, by bytes from a place that nobody can foresee. A digest alone grants nothing, and the manifest that
+   * names it may be anybody's.
    */
   async #shareStored(from: UpstreamRepository, arrival: Arrival): Promise<boolean> {
     const { images } = this.#parts
     const stored = await images.metainfo(arrival.digest)
     if (stored === undefined || stored.metainfo.length === 0) return false
-    const asked = { range: { start: 0, end: 1 }, signal: this.#stopping.signal }
-    const shown = await from.client.blob(from.repository, arrival.digest, asked)
+    const { length } = stored.metainfo
+    const start = randomInt(Math.max(1, length - SAMPLE_BYTES + 1))
+    const range = { start, end: Math.min(length, start + SAMPLE_BYTES) }
+    const { signal } = this.#stopping
+    const shown = await from.client.blob(from.repository, arrival.digest, { range, signal })
     if (shown === undefined) return false
-    for await (const _ of shown.body) break
-    if (shown.length !== stored.metainfo.length) return false
+    const sample = await buffer(shown.body)
+    if (shown.length !== length) return false
+    if (!sample.equals(await buffer(images.readContent(arrival.digest, range, signal)))) return false
     arrival.learn(shown.length)
     return (await images.mountBlob(from.name, arrival.digest, undefined)) !== undefined
   }
@@ -186,14 +199,17 @@ export class Arrivals {
   ): Promise<boolean> {
     const { images } = this.#parts
     const { signal } = this.#stopping
+    // What the registry itself says: the manifest may be wrong, and ranges end where the registry's blob does.
+    let length: number | undefined
     for (let attempt = 1; ; attempt++) {
-      const { receivedBytes: start, length } = arrival
+      const start = arrival.receivedBytes
       try {
         const range = start > 0 && length !== undefined ? { range: { start, end: length } } : {}
         const blob = await from.client.blob(from.repository, arrival.digest, { ...range, signal })
         if (blob === undefined) return false
-        if (arrival.length === undefined) arrival.learn(blob.length)
-        const streaming = await stream(blob.length)
+        length = blob.length
+        if (arrival.length === undefined) arrival.learn(length)
+        const streaming = await stream(length)
         await images.appendUpload(from.name, uploadId, this.#counted(blob.body, arrival, streaming), {
           startAt: start,
         })

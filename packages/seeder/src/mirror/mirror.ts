@@ -69,7 +69,12 @@ export class Mirror implements RegistryBackend, RegistryPush {
   constructor(parts: MirrorParts, init: MirrorInit) {
     this.#parts = parts
     this.#init = init
-    this.remove = parts.images
+    const { images } = parts
+    const here = (name: string) => this.#ownName(name) ?? name
+    this.remove = {
+      removeManifest: (name, reference) => images.removeManifest(here(name), reference),
+      removeBlob: (name, digest) => images.removeBlob(here(name), digest),
+    }
   }
 
   // Pull.
@@ -90,10 +95,11 @@ export class Mirror implements RegistryBackend, RegistryPush {
   }
 
   async blobStat(name: string, digest: Digest, purpose: 'look' | 'pull'): Promise<BlobStat | undefined> {
+    const own = this.#ownName(name)
+    // Who looks before a push asks about this repository alone: what it is told is here it will not send.
+    if (purpose === 'look' && own !== undefined) return this.#parts.images.blobStat(own, digest, purpose)
     const here = await this.#blobHere(name, digest, purpose)
-    // Who looks before a push asks about this registry alone.
-    const isAboutPush = purpose === 'look' && this.#ownName(name) !== undefined
-    if (here !== undefined || isAboutPush) return here
+    if (here !== undefined) return here
     const arrival = await this.#arrival(name, digest)
     const length = await arrival?.known.catch(() => undefined)
     return length === undefined ? undefined : { digest, length }
@@ -192,7 +198,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
   }
 
   async uploadStatus(name: string, id: string): Promise<UploadStatus | undefined> {
-    return this.#parts.images.uploadStatus(name, id)
+    return this.#parts.images.uploadStatus(this.#pushable(name), id)
   }
 
   async appendUpload(
@@ -201,19 +207,20 @@ export class Mirror implements RegistryBackend, RegistryPush {
     body: AsyncIterable<Uint8Array>,
     chunk?: UploadChunk,
   ): Promise<UploadStatus> {
-    return this.#parts.images.appendUpload(name, id, body, chunk)
+    return this.#parts.images.appendUpload(this.#pushable(name), id, body, chunk)
   }
 
   async finishUpload(name: string, id: string, digest: Digest): Promise<BlobStat> {
-    return this.#parts.images.finishUpload(name, id, digest)
+    return this.#parts.images.finishUpload(this.#pushable(name), id, digest)
   }
 
   async cancelUpload(name: string, id: string): Promise<boolean> {
-    return this.#parts.images.cancelUpload(name, id)
+    return this.#parts.images.cancelUpload(this.#pushable(name), id)
   }
 
   async mountBlob(name: string, digest: Digest, from: string | undefined): Promise<BlobStat | undefined> {
-    return this.#parts.images.mountBlob(this.#pushable(name), digest, from)
+    const source = from === undefined ? undefined : (this.#ownName(from) ?? from)
+    return this.#parts.images.mountBlob(this.#pushable(name), digest, source)
   }
 
   async putManifest(
@@ -245,8 +252,10 @@ export class Mirror implements RegistryBackend, RegistryPush {
     return elsewhere === undefined ? undefined : upstreams.find(elsewhere)
   }
 
+  /** The repository here that a push means: the one that a pull of the same name finds. */
   #pushable(name: string): string {
-    if (this.#parts.upstreams.find(name) === undefined) return name
+    const own = this.#ownName(name)
+    if (own !== undefined) return own
     throw new OciError('DENIED', 'this repository mirrors another registry; push to that one', {
       detail: { name },
     })
@@ -316,11 +325,15 @@ export class Mirror implements RegistryBackend, RegistryPush {
       const signal = AbortSignal.timeout(QUESTION_TIMEOUT_MS)
       const now = await from.client.manifestDigest(from.repository, tag, signal)
       if (now === undefined) {
+        const published = await this.#published(from.name, tag)
+        if (published !== undefined) return published
         if (stored !== undefined) await images.removeManifest(from.name, { kind: 'tag', tag })
         return undefined
       }
       const reference = { kind: 'digest', digest: now.digest } as const
       const manifest = (await images.manifest(from.name, reference)) ?? (await this.#fetch(from, now.digest))
+      const published = await this.#published(from.name, tag)
+      if (published !== undefined) return published
       if (manifest !== undefined) await images.putTag(from.name, tag, manifest.digest)
       return manifest
     } catch (error) {
@@ -333,6 +346,15 @@ export class Mirror implements RegistryBackend, RegistryPush {
       const state = isBusy ? 'asks to be left alone' : 'cannot be asked'
       return { ...stored, warning: `${from.host} ${state} now; this tag may be out of date` }
     }
+  }
+
+  /** What somebody made the tag mean on purpose, perhaps while its registry was asked. */
+  async #published(name: string, tag: string): Promise<Manifest | undefined> {
+    const { images } = this.#parts
+    const known = await images.tag(name, tag)
+    return known?.isPinned === true
+      ? images.manifest(name, { kind: 'digest', digest: known.digest })
+      : undefined
   }
 
   async #fetch(from: UpstreamRepository, digest: Digest): Promise<Manifest | undefined> {

@@ -18,6 +18,7 @@ import {
 } from '../triggers/index.ts'
 import { planPublish } from './publish-plan.ts'
 import type { Publisher, PublishWish } from './publisher.ts'
+import { parseWarmSelector } from './warm-selector.ts'
 
 export interface PublishQueueParts {
   readonly objects: ObjectStore
@@ -80,9 +81,10 @@ export class PublishQueue {
     await this.events.stop()
   }
 
-  /** @throws PublishError when it cannot be done, before anything is written down; TriggerQueueFullError */
+  /** @throws PublishError · WarmSelectorInvalidError before anything is written down; TriggerQueueFullError */
   async enqueue({ reference, from, platforms, warm }: PublishWish): Promise<void> {
     const { name, tag, digest } = planPublish(reference, from, this.#init.ownHosts)
+    if (warm !== undefined) parseWarmSelector(warm)
     await this.events.add([
       createPushEvent({
         source: 'publish',

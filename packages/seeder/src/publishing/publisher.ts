@@ -158,10 +158,11 @@ export class Publisher {
       for (const child of childManifests(parsed)) {
         const platform = child.platform && platformText(child.platform)
         if (platforms !== undefined && platform !== undefined && !isWanted(platform, platforms)) continue
-        if (platform !== undefined) chosen.add(platform)
         const found = await this.#manifest(name, source, child.digest, signal)
         // An index may name what nobody has pushed.
-        if (found !== undefined && !manifests.has(child.digest)) await add(found, depth + 1)
+        if (found === undefined) continue
+        if (platform !== undefined) chosen.add(platform)
+        if (!manifests.has(child.digest)) await add(found, depth + 1)
       }
       manifests.set(manifest.digest, manifest)
     }

@@ -76,7 +76,9 @@ export class Warming {
     const { tracker } = this.#parts
     const swarms = await this.#swarms(image)
     const nodes = this.begin(image, selects)
+    // An index may name images that nobody has pushed: then there is nothing to wait for.
     const isReady = (peerId: string) =>
+      swarms.length === 0 ||
       swarms.some((infoHashes) => infoHashes.every((infoHash) => tracker.isSeeding(infoHash, peerId)))
     const endMs = performance.now() + WARM_MS_MAX
     for (;;) {
