@@ -3,6 +3,7 @@
  * with locations that have no host, so what it says is right for a client of this node as it is.
  */
 import { OciError } from '@shoal/oci'
+import { loggableUrl } from '@shoal/registry'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { request as ask, HttpAgent } from './http-client.ts'
@@ -53,13 +54,14 @@ export class PushForwarding {
 
   async #forward(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { raw, method } = request
+    const target = seederUrlOf(request.url, this.#seederUrl)
     const gone = new AbortController()
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) gone.abort(new Error('the client closed the connection'))
     })
     let answer: Awaited<ReturnType<typeof ask>>
     try {
-      answer = await ask(new URL(request.url, this.#seederUrl), {
+      answer = await ask(target, {
         dispatcher: this.#dispatcher,
         method: method as 'PUT',
         headers: endToEnd(raw.headers),
@@ -72,7 +74,7 @@ export class PushForwarding {
         return
       }
       this.#log.warn(
-        { event: 'push-not-forwarded', method, url: request.url, err: cause },
+        { event: 'push-not-forwarded', method, url: loggableUrl(request.url), err: cause },
         'push not forwarded',
       )
       throw new OciError('UNAVAILABLE', 'the seeder cannot be reached; push again', { cause })
@@ -95,6 +97,19 @@ function isPartOfPush({ method, url }: FastifyRequest): boolean {
   if (PUSH_METHODS.includes(method)) return true
   if (method === 'GET') return /\/blobs\/uploads\/[^/?]+(?:\?|$)/.test(url)
   return method === 'HEAD' && /\/blobs\/[^/?]+(?:\?|$)/.test(url)
+}
+
+/**
+ * The same path at the seeder. `..` and its other spellings would lead out of `/v2/`, to whatever else the seeder serves; no
+ * name has them.
+ *
+ * @throws OciError NAME_INVALID
+ */
+function seederUrlOf(url: string, seederUrl: string): URL {
+  const target = new URL(url, seederUrl)
+  const [path] = url.split('?', 1)
+  if (target.pathname !== path) throw new OciError('NAME_INVALID', 'the path is not that of a repository')
+  return target
 }
 
 function hasBody(headers: FastifyRequest['raw']['headers']): boolean {
