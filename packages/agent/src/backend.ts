@@ -41,6 +41,7 @@ export function createBackend(parts: {
   }
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
+    if (!(await directory.mayRead(repository, digest))) return undefined
     const length = downloads.stored(digest)?.metainfo.length ?? (await directory.length(repository, digest))
     return length === undefined ? undefined : { digest, length }
   }
@@ -49,6 +50,7 @@ export function createBackend(parts: {
     manifest: (repository, reference, purpose) => directory.manifest(repository, reference, purpose),
     blobStat,
     async *readBlob(repository, digest, range, signal) {
+      if (!(await directory.mayRead(repository, digest))) throw new BlobUnknownError(digest)
       let transfer = downloads.find(digest)
       if (transfer === undefined) {
         const source = await sourceOf(repository, digest, signal)

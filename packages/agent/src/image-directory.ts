@@ -42,8 +42,12 @@ export interface ImageDirectoryInit {
 /** Sources are forgotten oldest first; the seeder is asked again where one is missing. */
 const SOURCES_MAX = 2_048
 const TAGS_MAX = 4_096
+/** Blobs known to be of a repository; the question is asked again where one was forgotten. */
+const GRANTS_MAX = 32_768
 /** Agents that are asked at a time in the seeder's place. */
 const CONTACTS_ASKED = 8
+/** Of one repository, to find out whether a blob is its. */
+const MANIFESTS_READ_MAX = 256
 
 /** What a question came to: the manifest asked for, whose meaning has been checked. */
 interface TagMeaning {
@@ -70,6 +74,8 @@ export class ImageDirectory {
   readonly #sources = new Map<Digest, BlobSource>()
   readonly #tags = new Map<string, TagMeaning>()
   readonly #underWay = new Map<string, Promise<Answer | undefined>>()
+  /** `<repository>@<digest>` of blobs that may be read there: whoever knows a digest knows nothing but a digest. */
+  readonly #grants = new Map<string, true>()
   /** Lengths of blobs that the seeder is still receiving. */
   readonly #arriving = new Map<Digest, number>()
 
@@ -90,6 +96,7 @@ export class ImageDirectory {
         : await this.#digestIfKnown(repository, reference.digest, purpose)
     if (digest === undefined) return undefined
     const manifest = await this.#parts.records.manifest(repository, digest)
+    if (manifest !== undefined) this.#grantBlobs(repository, manifest)
     if (manifest !== undefined && purpose === 'pull') await this.#want(repository, manifest)
     const { warning } = (reference.kind === 'tag' && this.#tags.get(`${repository}:${reference.tag}`)) || {}
     return manifest === undefined || warning === undefined ? manifest : { ...manifest, warning }
@@ -103,6 +110,39 @@ export class ImageDirectory {
     this.manifest(repository, reference, 'pull').catch((err: unknown) =>
       this.#parts.log.warn({ event: 'warming-failed', repository, reference: text, err }, 'warming failed'),
     )
+  }
+
+  /**
+   * Whether the repository has the blob, whatever other repositories have brought it to this node: because the seeder says
+   * so, or a manifest that came from the repository.
+   */
+  async mayRead(repository: string, digest: Digest): Promise<boolean> {
+    const isGranted = () => this.#grants.has(grantKey(repository, digest))
+    if (isGranted()) return true
+    await this.#ask({ repository, blob: digest }, 'pull')
+    if (isGranted()) return true
+    // While the seeder is away, after a restart.
+    for await (const manifest of this.#parts.records.manifests(repository, MANIFESTS_READ_MAX)) {
+      this.#grantBlobs(repository, manifest)
+      if (isGranted()) return true
+    }
+    return false
+  }
+
+  #grantBlobs(repository: string, manifest: Manifest): void {
+    this.#grant(
+      repository,
+      requiredBlobs(parse(manifest)).map(({ digest }) => digest),
+    )
+  }
+
+  #grant(repository: string, digests: readonly Digest[]): void {
+    for (const digest of digests) {
+      const key = grantKey(repository, digest)
+      this.#grants.delete(key)
+      this.#grants.set(key, true)
+    }
+    forgetOldest(this.#grants, GRANTS_MAX)
   }
 
   /**
@@ -279,6 +319,13 @@ export class ImageDirectory {
     if (resolution.tag !== undefined) await this.#keepTag(resolution.tag)
     for (const source of sources) this.#keepSource(source)
     const arriving = from === 'seeder' ? (resolution.arriving ?? []) : []
+    // Another agent says what it has, not whose it is.
+    if (from === 'seeder') {
+      this.#grant(repository, [
+        ...sources.map(({ metainfo }) => metainfo.digest),
+        ...arriving.map(({ digest }) => digest),
+      ])
+    }
     for (const { digest, length } of arriving) this.#arriving.set(digest, length)
     forgetOldest(this.#arriving, SOURCES_MAX)
     const { warning } = resolution
@@ -320,6 +367,10 @@ export class ImageDirectory {
     this.#sources.set(digest, { ...known, ...source, peers: distinctPeers(peers) })
     forgetOldest(this.#sources, SOURCES_MAX)
   }
+}
+
+function grantKey(repository: string, digest: Digest): string {
+  return `${repository}@${digest}`
 }
 
 function parse(manifest: Manifest): ParsedManifest {
