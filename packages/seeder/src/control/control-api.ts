@@ -19,7 +19,7 @@ import {
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import type { Publisher, PublishWish } from '../publishing/publisher.ts'
-import type { SecretFile } from './secret-file.ts'
+import { type SecretFile, SecretFileError } from './secret-file.ts'
 
 export interface ControlApiParts {
   readonly images: Pick<ImageStore, 'collectGarbage'>
@@ -65,7 +65,8 @@ export async function controlApi(server: FastifyInstance, parts: ControlApiParts
       return reply.code(202).send({ accepted: wanted.references })
     })
     api.setErrorHandler((error, request, reply) => {
-      if (!(error instanceof ShoalError)) throw error
+      // A secrets file that cannot be read is the operator's business, not that of whoever asks.
+      if (!(error instanceof ShoalError) || error instanceof SecretFileError) throw error
       request.log.warn({ event: 'control-refused', err: error }, 'control request failed')
       return reply.code(400).send({ code: error.code, message: error.message })
     })
