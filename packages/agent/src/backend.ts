@@ -49,8 +49,10 @@ export function createBackend(parts: {
     if (stored !== undefined && directory.hasBlob(repository, digest)) return { digest, length: stored }
     const length = await directory.length(repository, digest)
     if (length === 'unknown') return undefined
-    const known = length ?? stored
-    return known === undefined ? undefined : { digest, length: known }
+    if (length !== undefined) return { digest, length }
+    // Nobody can say.
+    const isOurs = stored !== undefined && (await directory.remembers(repository, digest))
+    return isOurs ? { digest, length: stored } : undefined
   }
 
   return {

@@ -51,6 +51,8 @@ const LINKS_MAX = 16_384
 const TAGS_MAX = 4_096
 /** Agents that are asked at a time in the seeder's place. */
 const CONTACTS_ASKED = 8
+/** Of one repository, to find out whether a blob is its. */
+const MANIFESTS_READ_MAX = 256
 
 /** What a question came to: the manifest asked for, whose meaning has been checked. */
 interface TagMeaning {
@@ -125,6 +127,19 @@ export class ImageDirectory {
   /** Whether the repository is known to have the blob, without asking anybody. */
   hasBlob(repository: string, digest: Digest): boolean {
     return this.#links.has(linkOf(repository, digest))
+  }
+
+  /**
+   * Whether a manifest that is kept here says that the repository has the blob: for when nobody can be asked, whatever other
+   * repositories have brought the bytes to this node.
+   */
+  async remembers(repository: string, digest: Digest): Promise<boolean> {
+    for await (const manifest of this.#parts.records.manifests(repository, MANIFESTS_READ_MAX)) {
+      if (!requiredBlobs(parse(manifest)).some((blob) => blob.digest === digest)) continue
+      this.#link(repository, digest)
+      return true
+    }
+    return false
   }
 
   /**

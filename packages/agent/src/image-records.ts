@@ -4,7 +4,7 @@
  * signed record; `cluster/…` what is known of the seeder and the other agents.
  */
 import { createHash } from 'node:crypto'
-import { type Digest, digestAlgorithm, digestHex } from '@shoal/core'
+import { type Digest, digestAlgorithm, digestHex, tryParseDigest } from '@shoal/core'
 import type { Manifest } from '@shoal/registry'
 import { type ObjectStore, readWhole } from '@shoal/storage'
 import { decodeSignedTag, encodeSignedTag, type ResolvedManifest, type SignedTag } from '@shoal/wire'
@@ -27,6 +27,17 @@ export class ImageRecords {
     if (!hasDigest(bytes, digest)) return undefined
     const mediaType = Buffer.from(record.subarray(0, lineEnd)).toString('latin1')
     return { digest, mediaType, length: bytes.length, bytes }
+  }
+
+  /** The manifests of a repository, as many as `countMax` of them. */
+  async *manifests(repository: string, countMax: number): AsyncGenerator<Manifest> {
+    const prefix = `repos/${repository}/_manifests/`
+    const { keys } = await this.#objects.list(prefix, { keysMax: countMax })
+    for (const key of keys) {
+      const digest = tryParseDigest(key.slice(prefix.length).replace('/', ':'))
+      const manifest = digest && (await this.manifest(repository, digest))
+      if (manifest !== undefined) yield manifest
+    }
   }
 
   async keepManifest(repository: string, { digest, mediaType, bytes }: ResolvedManifest): Promise<void> {

@@ -16,10 +16,16 @@ import {
   type ResolvedBlob,
   type SignedTag,
 } from '@shoal/wire'
-import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  LogController,
+} from 'fastify'
 import type { Logger } from 'pino'
 import type { ImageRecords } from './image-records.ts'
 
+/** For a request, for its answer, and between two requests. */
 const REQUEST_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_TIMEOUT_MS = 5_000
 const SOCKETS_MAX = 64
@@ -30,6 +36,7 @@ export class PeerApi {
   readonly #http: FastifyInstance
   readonly #sockets = new Set<Socket>()
   readonly #self: () => PeerAddress
+  readonly #deadlines = new WeakMap<Socket, NodeJS.Timeout>()
 
   /** @param parts.self how other agents reach this one's engine */
   constructor(parts: { records: ImageRecords; store: PieceStore; self: () => PeerAddress; log: Logger }) {
@@ -42,9 +49,11 @@ export class PeerApi {
       // The server that fastify makes never listens: sockets are handed to it. (To import `node:http` for one of our own
       // would load Node's own undici with it, 11 MB.)
       schemaController,
-      requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     })
+    const goOn = async ({ raw }: FastifyRequest) => void this.#deadlines.get(raw.socket)?.refresh()
+    this.#http.addHook('onRequest', goOn)
+    this.#http.addHook('onResponse', goOn)
     this.#http.get(RESOLVE_PATH, async (request, reply) => {
       const resolution = await this.#resolve(new URL(request.url, 'http://agent').searchParams)
       if (resolution === undefined) return reply.code(404).send()
@@ -70,7 +79,13 @@ export class PeerApi {
       return
     }
     this.#sockets.add(socket)
-    socket.once('close', () => this.#sockets.delete(socket))
+    // Node keeps a server's time limits only while the server listens, which this one never does.
+    const deadline = setTimeout(() => socket.destroy(), REQUEST_TIMEOUT_MS)
+    this.#deadlines.set(socket, deadline)
+    socket.once('close', () => {
+      clearTimeout(deadline)
+      this.#sockets.delete(socket)
+    })
     this.#http.server.emit('connection', socket)
   }
 

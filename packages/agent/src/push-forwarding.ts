@@ -3,6 +3,7 @@
  * with locations that have no host, so what it says is right for a client of this node as it is.
  */
 import { OciError } from '@shoal/oci'
+import { loggableUrl } from '@shoal/registry'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { request as ask, HttpAgent } from './http-client.ts'
@@ -76,7 +77,7 @@ export class PushForwarding {
       // What this node knows is better than nothing.
       if (method === 'HEAD') return
       this.#log.warn(
-        { event: 'push-not-forwarded', method, url: request.url, err: cause },
+        { event: 'push-not-forwarded', method, url: loggableUrl(request.url), err: cause },
         'push not forwarded',
       )
       throw new OciError('UNAVAILABLE', 'the seeder cannot be reached; push again', { cause })

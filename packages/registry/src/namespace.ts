@@ -6,6 +6,7 @@
  * `/v2/docker.io/library/nginx/…` are the same. All of them become the name under which the repository is kept.
  */
 import { canonicalHost, looksLikeHost, mirroredName, OciError, splitMirroredName } from '@shoal/oci'
+import { withoutLogin } from './loggable-url.ts'
 import type { RegistryPath } from './path.ts'
 
 /**
@@ -36,7 +37,7 @@ export function inNamespace(path: RegistryPath, namespace: string | null): Regis
   const repository = mirroredName(namespace, path.repository)
   if (repository === undefined) {
     throw new OciError('NAME_UNKNOWN', 'ns is not the host of a registry', {
-      detail: { ns: namespace.slice(0, 256) },
+      detail: { ns: withoutLogin(namespace.slice(0, 256)) },
     })
   }
   return { ...path, repository }

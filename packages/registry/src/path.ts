@@ -8,6 +8,7 @@
  * segments, NUL or `_uploads`.
  */
 import { isRepositoryName, OciError } from '@shoal/oci'
+import { withoutLogin } from './loggable-url.ts'
 
 export type RegistryPath =
   | { readonly kind: 'base' }
@@ -63,5 +64,7 @@ function decodeSegment(segment: string): string {
 }
 
 function nameInvalid(name: string): OciError {
-  return new OciError('NAME_INVALID', 'invalid repository name', { detail: { name: name.slice(0, 256) } })
+  return new OciError('NAME_INVALID', 'invalid repository name', {
+    detail: { name: withoutLogin(name.slice(0, 256)) },
+  })
 }

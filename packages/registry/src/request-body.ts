@@ -10,6 +10,12 @@ import { RequestCutError } from './oci-errors.ts'
 const DISCARD_BYTES_MAX = 16 * 1024 * 1024
 const DISCARD_MS_MAX = 5_000
 
+/**
+ * Waiting counts from one of these marks to the next: who sends a byte just before every timeout would otherwise hold an
+ * upload, of which there are few, for ever. 64 KiB in two minutes is half a KiB/s.
+ */
+const PROGRESS_BYTES = 64 * 1024
+
 /** Bytes that the client announced; undefined when it did not. */
 export function announcedBytes(raw: IncomingMessage): number | undefined {
   const header = raw.headers['content-length']
@@ -22,8 +28,8 @@ export function hasBody(raw: IncomingMessage): boolean {
 }
 
 /**
- * @param idleTimeoutMs how long the client may send nothing while it is being waited for; the time that the consumer takes
- * does not count
+ * @param idleTimeoutMs how long the client may be waited for until it has sent 64 KiB, or all; the time that the consumer
+ * takes does not count
  * @throws RequestCutError from the iteration, when the client goes away or stays silent
  */
 export async function* readBody(raw: IncomingMessage, idleTimeoutMs: number): AsyncGenerator<Uint8Array> {
@@ -101,6 +107,9 @@ class ChunkReader {
   #isEnded = false
   #error: Error | undefined
   #wake: () => void = () => {}
+  /** Since the last mark: how long was waited, and what came. */
+  #waitedMs = 0
+  #cameBytes = 0
 
   constructor(
     private readonly raw: IncomingMessage,
@@ -133,9 +142,10 @@ class ChunkReader {
   async #arrival(): Promise<void> {
     if (this.raw.destroyed) return this.#onClose()
     const { raw, idleTimeoutMs } = this
+    const begunAtMs = performance.now()
     const timer = setTimeout(
-      () => raw.destroy(new Error(`nothing was sent for ${idleTimeoutMs} ms`)),
-      idleTimeoutMs,
+      () => raw.destroy(new Error(`${this.#cameBytes} bytes were sent in ${idleTimeoutMs} ms`)),
+      Math.max(0, idleTimeoutMs - this.#waitedMs),
     )
     try {
       await new Promise<void>((resolve) => {
@@ -144,7 +154,12 @@ class ChunkReader {
       })
     } finally {
       clearTimeout(timer)
+      this.#waitedMs += performance.now() - begunAtMs
     }
+    this.#cameBytes += this.#chunk?.length ?? 0
+    if (this.#cameBytes < PROGRESS_BYTES) return
+    this.#cameBytes = 0
+    this.#waitedMs = 0
   }
 
   readonly #onData = (chunk: Uint8Array) => {

@@ -22,6 +22,8 @@ import type { TrackerDriver } from './driver.ts'
 import type { Outbox } from './outbox.ts'
 
 const HEARTBEAT_MS = 10_000
+/** An agent says who it is at once. */
+const HELLO_TIMEOUT_MS = 10_000
 /** What a slow agent may leave unread before its stream is closed. */
 const UNREAD_BYTES_MAX = 8 * 1024 * 1024
 const CONTACTS_COUNT = 8
@@ -36,6 +38,8 @@ export interface AnnounceServerParts {
   readonly table: TrackerTable
   readonly drive: TrackerDriver
   readonly signingKey: Uint8Array
+  /** Nobody else's to take. */
+  readonly seederId: PeerId
   readonly outbox: Outbox
   readonly log: Logger
 }
@@ -58,6 +62,7 @@ export class AnnounceServer {
   readonly #names = new Map<PeerId, { readonly name: string; readonly zone: string }>()
   /** The seeder's own address on each stream: the one that works for that agent. */
   readonly #dialledHosts = new WeakMap<WebSocket, string>()
+  readonly #remoteHosts = new WeakMap<WebSocket, string>()
   /** Peers that listen everywhere, by the address at which they are told of: few, and told of again and again. */
   readonly #reached = new WeakMap<PeerAddress, Map<string, PeerAddress>>()
   /** Newcomers that each agent was told of since it came, as far as that matters. */
@@ -129,12 +134,16 @@ export class AnnounceServer {
       isAlive = false
       stream.ping()
     }, HEARTBEAT_MS)
+    const hello = setTimeout(() => {
+      if (peerId === undefined) stream.terminate()
+    }, HELLO_TIMEOUT_MS)
     stream.on('pong', () => {
       isAlive = true
     })
     stream.on('error', (error) => log.debug({ event: 'announce-stream-error', peerId, err: error }))
     stream.on('close', () => {
       clearInterval(heartbeat)
+      clearTimeout(hello)
       if (peerId === undefined || this.#streams.get(peerId) !== stream) return
       this.#streams.delete(peerId)
       this.#names.delete(peerId)
@@ -161,14 +170,23 @@ export class AnnounceServer {
     hello: AgentMessage & { type: 'hello' },
     known: PeerId | undefined,
     remoteHost: string,
-  ): PeerId {
-    const { table, drive, signingKey, log } = this.#parts
+  ): PeerId | undefined {
+    const { table, drive, signingKey, seederId, log } = this.#parts
     const { peerId, name, zone, port, host = remoteHost } = hello
     if (known !== undefined && known !== peerId) {
       stream.close(CLOSE_POLICY, 'one agent a stream')
       return known
     }
     const earlier = this.#streams.get(peerId)
+    // Every peer of a swarm knows the ids of the others. An agent that comes again comes from where it was; one that has
+    // moved waits until its old stream is found dead.
+    const isElsewhere = earlier !== undefined && this.#remoteHosts.get(earlier) !== remoteHost
+    if (peerId === seederId || isElsewhere) {
+      log.warn({ event: 'agent-refused', peerId, name, remoteHost }, 'an id that is taken was claimed')
+      stream.close(CLOSE_POLICY, 'this id is taken')
+      return undefined
+    }
+    this.#remoteHosts.set(stream, remoteHost)
     this.#streams.set(peerId, stream)
     this.#names.set(peerId, { name, zone })
     if (earlier !== stream) earlier?.terminate()

@@ -15,6 +15,8 @@ export interface StandardAnnouncesParts {
   readonly drive: TrackerDriver
   /** Whether a swarm of this info hash may exist: anything else is refused. */
   readonly isKnown: (infoHash: string) => Promise<boolean>
+  /** Nobody else's to take. */
+  readonly seederId: string
 }
 
 export function serveStandardAnnounces(http: FastifyInstance, parts: StandardAnnouncesParts): void {
@@ -61,9 +63,10 @@ class TableServer extends Server {
 }
 
 /** One swarm of the table in the shape that bittorrent-tracker asks for. */
-function swarmView(infoHash: string, { table, drive }: StandardAnnouncesParts): StandardSwarm {
+function swarmView(infoHash: string, { table, drive, seederId }: StandardAnnouncesParts): StandardSwarm {
   return {
     announce(params, callback) {
+      if (params.peer_id === seederId) return callback(new Error('this id is taken'))
       const address = { peerId: params.peer_id, host: params.ip, port: params.port, role: 'agent' as const }
       drive(
         params.event === 'stopped'

@@ -54,6 +54,7 @@ export class Tracker extends EventEmitter<TrackerEvents> {
       table: this.#table,
       drive: this.#drive,
       signingKey: parts.signingKey,
+      seederId: parts.seeder.peerId,
       outbox: this.#outbox,
       log: parts.log,
     })
@@ -97,7 +98,12 @@ export class Tracker extends EventEmitter<TrackerEvents> {
 
   /** Puts the tracker's routes on a server; they end with it. */
   register(http: FastifyInstance): void {
-    serveStandardAnnounces(http, { table: this.#table, drive: this.#drive, isKnown: this.#parts.isKnown })
+    serveStandardAnnounces(http, {
+      table: this.#table,
+      drive: this.#drive,
+      isKnown: this.#parts.isKnown,
+      seederId: this.#parts.seeder.peerId,
+    })
     this.#announces.register(http)
     const ticker = setInterval(() => this.#drive({ kind: 'tick' }), TICK_MS)
     http.addHook('onClose', () => {

@@ -9,7 +9,8 @@ export class PublishError extends SeederError {
       | 'PUBLISH_IMAGE_UNKNOWN'
       | 'PUBLISH_BLOB_MISSING'
       | 'PUBLISH_PLATFORM_UNKNOWN'
-      | 'PUBLISH_TOO_DEEP',
+      | 'PUBLISH_TOO_DEEP'
+      | 'PUBLISH_TOO_LARGE',
     message: string,
     options?: ErrorOptions,
   ) {

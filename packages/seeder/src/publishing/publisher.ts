@@ -44,6 +44,12 @@ export type OnProgress = (line: PublishLine) => void
 
 /** An index of indexes of indexes: real ones have one level. */
 const DEPTH_MAX = 4
+/**
+ * Manifests of one image, held until their blobs are here: what the other registry says is its choice. An index of forty
+ * platforms with attestations has 80 of some KiB.
+ */
+const MANIFESTS_MAX = 2_000
+const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 const PROGRESS_MS = 250
 
 /** An image's manifests, what they name before them. */
@@ -148,22 +154,38 @@ export class Publisher {
     signal: AbortSignal,
   ): Promise<Content> {
     const manifests = new Map<Digest, Manifest>()
+    const absent = new Set<Digest>()
     const blobs = new Map<Digest, Descriptor>()
     const chosen = new Set<string>()
+    let manifestBytes = 0
     const add = async (manifest: Manifest, depth: number): Promise<void> => {
       if (depth > DEPTH_MAX)
         throw new PublishError('PUBLISH_TOO_DEEP', `${root.digest} has indexes within indexes within indexes`)
+      manifests.set(manifest.digest, manifest)
+      manifestBytes += manifest.length
+      if (manifests.size > MANIFESTS_MAX || manifestBytes > MANIFEST_BYTES_MAX)
+        throw new PublishError(
+          'PUBLISH_TOO_LARGE',
+          `${root.digest} has more manifests than an image may have`,
+        )
       const parsed = readManifest(manifest.bytes, manifest.mediaType)
       for (const blob of requiredBlobs(parsed)) blobs.set(blob.digest, blob)
       for (const child of childManifests(parsed)) {
         const platform = child.platform && platformText(child.platform)
         if (platforms !== undefined && platform !== undefined && !isWanted(platform, platforms)) continue
-        const found = await this.#manifest(name, source, child.digest, signal)
+        if (absent.has(child.digest)) continue
+        const isKnown = manifests.has(child.digest)
+        const found = isKnown || (await this.#manifest(name, source, child.digest, signal))
         // An index may name what nobody has pushed.
-        if (found === undefined) continue
+        if (found === undefined) {
+          absent.add(child.digest)
+          continue
+        }
         if (platform !== undefined) chosen.add(platform)
-        if (!manifests.has(child.digest)) await add(found, depth + 1)
+        if (found !== true) await add(found, depth + 1)
       }
+      // What an index names is kept before the index.
+      manifests.delete(manifest.digest)
       manifests.set(manifest.digest, manifest)
     }
     await add(root, 1)

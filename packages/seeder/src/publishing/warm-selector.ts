@@ -25,13 +25,31 @@ export function parseWarmSelector(text: string): (node: Node) => boolean {
     const match = /^\s*(zone|name)\s*=\s*([A-Za-z0-9._*?|:-]{1,255})\s*$/.exec(term)
     if (match === null) throw new WarmSelectorInvalidError(text)
     const key = match[1] as 'zone' | 'name'
-    const patterns = match[2]!.split('|').map(patternOf)
-    return (node: Node) => patterns.some((pattern) => pattern.test(node[key]))
+    const globs = match[2]!.split('|')
+    return (node: Node) => globs.some((glob) => isMatch(glob, node[key]))
   })
   return (node) => terms.every((holds) => holds(node))
 }
 
-function patternOf(glob: string): RegExp {
-  const source = glob.replace(/[.:-]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.')
-  return new RegExp(`^${source}$`)
+/**
+ * In at most length times length steps: nodes name themselves, and a regular expression with many `.*` can be made to take
+ * for ever by a name.
+ */
+function isMatch(glob: string, text: string): boolean {
+  let [at, position] = [0, 0]
+  let star: { readonly at: number; position: number } | undefined
+  while (position < text.length) {
+    if (glob[at] === '*') {
+      star = { at, position }
+      at++
+    } else if (glob[at] === '?' || glob[at] === text[position]) {
+      at++
+      position++
+    } else if (star !== undefined) {
+      // The last `*` takes one character more.
+      at = star.at + 1
+      position = ++star.position
+    } else return false
+  }
+  return /^\**$/.test(glob.slice(at))
 }
