@@ -11,7 +11,7 @@ import { isShowing, type Peer } from './peer.ts'
 /** So long a reader waits for a piece that nobody else has before a source is asked for it that has not shown it. */
 const READER_PATIENCE_MS = 2_000
 /** After such a silence of everybody, peers in other zones are asked for whatever is missing. */
-const ZONE_PATIENCE_MS = 3_000
+export const ZONE_PATIENCE_MS = 3_000
 /** Pieces on their way from other peers, with which a source is spared. */
 const BUSY_FETCHES = 2
 
@@ -19,7 +19,8 @@ export function choosePiece(nowMs: number, peer: Peer): number | undefined {
   const { swarm, have } = peer
   const { open } = swarm
   if (swarm.areAllPeersComplete && (!peer.isOutside || swarm.insidePeers === 0)) return nextInOrder(peer)
-  if (peer.isOutside) return chooseImport(nowMs, peer)
+  // Without shares there are no agents in other zones: only the source is, for all alike.
+  if (peer.isOutside && swarm.imports !== undefined) return chooseImport(nowMs, peer)
   const isPatient = !peer.isSource || nowMs - swarm.readersMovedAtMs < READER_PATIENCE_MS
   if (peer.wantedCount === 0 && isPatient) return undefined
   if (isSpared(peer)) return rarest(peer, (index) => swarm.availability[index] === 1)
@@ -41,8 +42,7 @@ function chooseImport(nowMs: number, peer: Peer): number | undefined {
   if (insidePeers === 0 || nowMs - lastBlockAtMs > ZONE_PATIENCE_MS) return rarest(peer, () => true)
   // What a source shows to this node alone is this node's to fetch.
   if (isShowing(peer)) return rarest(peer, (index) => availabilityInside[index] === 0)
-  if (imports === undefined || imports.remainders.length === 0) return undefined
-  const { modulus, remainders } = imports
+  const { modulus, remainders } = imports!
   return rarest(peer, (index) => availabilityInside[index] === 0 && remainders.includes(index % modulus))
 }
 

@@ -4,7 +4,7 @@
  */
 import { TokenBucket } from '@shoal/core'
 import { type Block, isSameBlock } from '@shoal/wire'
-import { choosePiece } from './choose-piece.ts'
+import { choosePiece, ZONE_PATIENCE_MS } from './choose-piece.ts'
 import type { NodeState } from './node-state.ts'
 import { type Fetch, isShowing, type Peer, type Request } from './peer.ts'
 import { BUFFER_PAGE_BYTES, type FetchId } from './protocol.ts'
@@ -228,6 +228,8 @@ export class Downloading {
     const chosen = urgent ?? index ?? this.#slowPiece(nowMs, peer)
     if (chosen === undefined) {
       this.#askBack(nowMs, peer)
+      const patientUntilMs = peer.swarm.lastBlockAtMs + ZONE_PATIENCE_MS + 1
+      if (peer.isOutside && peer.wantedCount > 0 && patientUntilMs > nowMs) this.#state.wakeAt(patientUntilMs)
       return undefined
     }
     const { swarm } = peer

@@ -75,6 +75,26 @@ describe('a swarm of engines', () => {
     expect(nodes[0]!.sentBytes).toBeLessThan(SHAPE.length * 1.5)
   })
 
+  it('is not held up by a source in another zone, while all others are in one', () => {
+    const zone = 'b'
+    const { swarm, nodes } = swarmOf([{ have: 'all', isSource: true, zone: 'a' }, ...Array(4).fill({ zone })])
+    introduce(swarm, nodes, 4)
+    expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+    expect(lastAtMs(nodes)).toBeLessThan(BOUND_MS * 1.3)
+    expect(nodes[0]!.sentBytes).toBeLessThan(SHAPE.length * 1.3)
+  })
+
+  it('gets even what nobody in the zone has a share of, once nothing else comes any more', () => {
+    const zone = 'b'
+    const { swarm, nodes } = swarmOf([{ have: 'all', zone: 'a' }, { zone }, { zone }])
+    for (const [position, node] of nodes.slice(1).entries()) {
+      const remainders = position === 0 ? [0] : []
+      swarm.tell(node, { kind: 'imports-set', infoHash: INFO_HASH, imports: { modulus: 2, remainders } })
+    }
+    introduce(swarm, nodes, 2)
+    expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+  })
+
   it('is the same run with the same seed', () => {
     const run = () => {
       const { swarm, nodes } = swarmOf([{ have: 'all' }, ...Array(9).fill({})])

@@ -19,6 +19,8 @@ export interface NodeInit {
   readonly isBlackHole?: boolean
   /** Every block that it sends is wrong. */
   readonly isLiar?: boolean
+  readonly isSource?: boolean
+  readonly zone?: string
   readonly limits?: Partial<NodeLimits>
 }
 
@@ -85,7 +87,8 @@ export class VirtualSwarm {
       engine: new NodeEngine({
         peerId,
         prng: createPrng(number),
-        isSource: init.have === 'growing',
+        isSource: init.isSource ?? init.have === 'growing',
+        ...(init.zone !== undefined && { zone: init.zone }),
         ...(init.limits && { limits: init.limits }),
       }),
       have: init.have === 'all' ? Bitfield.full(count) : new Bitfield(count),

@@ -32,7 +32,11 @@ export class Handout {
     const zoneCount = swarm.zones.size
     const member = swarm.addAgent(agent, state)
     if (zoneCount === 1 && swarm.zones.size === 2)
-      for (const zone of swarm.zones.items) this.#settle(swarm, zone)
+      for (const zone of swarm.zones.items) {
+        this.#settle(swarm, zone)
+        // Where nothing is said of shares, everybody asks everywhere.
+        for (const leecher of zone.leechers.items) this.news.imports(leecher)
+      }
     else this.#settle(swarm, member.zone!)
     // Said to everyone that comes: a share of an earlier stay may be remembered there.
     if (member.isLeecher && swarm.zones.size > 1) this.news.imports(member)
