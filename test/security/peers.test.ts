@@ -111,46 +111,43 @@ const announce = ({ socket }: Stream, infoHashes: readonly string[]) =>
 const pieces = Array.from({ length: Math.ceil(bytesOfLayer.length / PIECE) }, (_, n) =>
   bytesOfLayer.subarray(n * PIECE, (n + 1) * PIECE),
 )
-const lies: [string, Buffer][] = [
-  ['poisoned', Buffer.from(bytesOfLayer.map((byte, at) => (at % PIECE === 77 ? byte ^ 1 : byte)))],
-  ['in another order', Buffer.concat([...pieces.slice(0, -1).reverse(), pieces.at(-1)!])],
+const lies: Buffer[] = [
+  Buffer.from(bytesOfLayer.map((byte, at) => (at % PIECE === 77 ? byte ^ 1 : byte))),
+  Buffer.concat([...pieces.slice(0, -1).reverse(), pieces.at(-1)!]),
 ]
 
 describe('pieces', () => {
-  it.each(lies)(
-    '%s are kept, shown and passed on by nobody, and cost who sends them',
-    async (_what, wrong) => {
-      const seeder = await seederWith(image, { uploadBytesPerSecond: 4_000_000 })
-      const resolved = await resolution(seeder, layer.digest)
-      const [{ info }] = resolved.blobs as [Resolution['blobs'][0]]
-      const metainfo = decodeInfo(info)
-      for (let n = 0; n < 3; n++) {
-        const peerId = randomBytes(20).toString('hex')
-        const engine = await createEngine('native', {
-          host: '127.0.0.1',
-          port: 0,
-          peerId,
-          prng: createPrng(n),
-        })
-        await engine.start()
-        stack.defer(() => engine.stop())
-        const liar = MemoryPieces.all({ bytes: bytesOfLayer, metainfo })
-        wrong.copy(liar.bytes)
-        await engine.join({ metainfo, infoHash: infoHashIn(resolved), pieces: liar })
-        const opened = await stream(seeder)
-        hello(opened, peerId, engine.address.port)
-        announce(opened, [infoHashIn(resolved)])
-      }
-      await expect.poll(async () => metric(seeder, 'shoal_seeder_agents')).toBe(3)
-      const [one, two] = [await agentOf(seeder), await agentOf(seeder)]
-      const pulled = await Promise.all([one, two].map(({ url }) => pullImage(url, 'team/app', '1')))
-      for (const { digest } of pulled) expect(digest).toBe(image.manifest.digest)
-      expect(
-        (await metric(one, 'shoal_agent_piece_mismatches_total')) +
-          (await metric(two, 'shoal_agent_piece_mismatches_total')),
-      ).toBeGreaterThan(0)
-    },
-  )
+  it('poisoned, or in another order, are kept, shown and passed on by nobody, and cost who sends them', async () => {
+    const seeder = await seederWith(image, { uploadBytesPerSecond: 4_000_000 })
+    const resolved = await resolution(seeder, layer.digest)
+    const [{ info }] = resolved.blobs as [Resolution['blobs'][0]]
+    const metainfo = decodeInfo(info)
+    for (const [n, wrong] of lies.entries()) {
+      const peerId = randomBytes(20).toString('hex')
+      const engine = await createEngine('native', {
+        host: '127.0.0.1',
+        port: 0,
+        peerId,
+        prng: createPrng(n),
+      })
+      await engine.start()
+      stack.defer(() => engine.stop())
+      const liar = MemoryPieces.all({ bytes: bytesOfLayer, metainfo })
+      wrong.copy(liar.bytes)
+      await engine.join({ metainfo, infoHash: infoHashIn(resolved), pieces: liar })
+      const opened = await stream(seeder)
+      hello(opened, peerId, engine.address.port)
+      announce(opened, [infoHashIn(resolved)])
+    }
+    await expect.poll(async () => metric(seeder, 'shoal_seeder_agents')).toBe(lies.length)
+    const [one, two] = [await agentOf(seeder), await agentOf(seeder)]
+    const pulled = await Promise.all([one, two].map(({ url }) => pullImage(url, 'team/app', '1')))
+    for (const { digest } of pulled) expect(digest).toBe(image.manifest.digest)
+    expect(
+      (await metric(one, 'shoal_agent_piece_mismatches_total')) +
+        (await metric(two, 'shoal_agent_piece_mismatches_total')),
+    ).toBeGreaterThan(0)
+  })
 
   it.each([
     ['that never come', () => {}],
@@ -502,31 +499,6 @@ describe('the HTTP tracker', () => {
 })
 
 describe('a connection that comes to nothing', () => {
-  // Ten seconds each, all at once.
-  it('is cut on every port: half a handshake, half a request, a stream without a hello', async () => {
-    const seeder = await seederWith()
-    const agent = await agentOf(seeder)
-    const handshake = Buffer.concat([Buffer.of(19), Buffer.from('BitTorrent protocol')])
-    const open = [seeder, agent].flatMap(({ peerAddress }) => {
-      const url = `http://${peerAddress}`
-      return [
-        openRaw(url),
-        openRaw(url, handshake),
-        openRaw(url, Buffer.concat([handshake, Buffer.alloc(47)])),
-      ]
-    })
-    const dripping = openRaw(
-      `http://${agent.peerAddress}`,
-      'GET /api/v1/resolve?repository=a HTTP/1.1\r\nhost: x\r\nx: ',
-    )
-    const interval = setInterval(() => dripping.write('0'), 500)
-    stack.defer(() => clearInterval(interval))
-    const nameless = await stream(seeder)
-    for (const exchange of [...open, dripping]) await exchange.closed(20_000)
-    await expect.poll(() => nameless.closeCode, { timeout: 5_000 }).toBeDefined()
-    expect((await pullImage(agent.url, 'team/app', '1')).digest).toBe(image.manifest.digest)
-  }, 40_000)
-
   it('is closed at once where it is neither BitTorrent nor asked for', async () => {
     const seeder = await seederWith()
     const agent = await agentOf(seeder)
