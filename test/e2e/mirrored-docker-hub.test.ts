@@ -4,6 +4,7 @@
  * Method: a registry of the test's own that the seeder mirrors as docker.io, behind a proxy that counts. The way to the real one
  * is closed and watched, so that what a client got can only have come from here.
  */
+import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, it } from 'vitest'
@@ -15,7 +16,7 @@ import { type MirroredDockerHub, startMirroredDockerHub } from '../support/docke
 import { type Dockerd, startDockerd } from '../support/dockerd.ts'
 import { buildImage, buildIndex, type Image, type Index } from '../support/images.ts'
 import { randomLayer } from '../support/layers.ts'
-import { pushImage, pushIndex } from '../support/push.ts'
+import { pullImage, pushImage, pushIndex } from '../support/push.ts'
 import { runnableImage } from '../support/runnable-image.ts'
 
 const OFFICIAL = 'docker.io/library/app:1'
@@ -145,6 +146,48 @@ describeWith(['containerd', 'ldd'], 'containerd', () => {
   })
 })
 
+describeWith(['containerd', 'ldd'], 'containerd in the middle of a pull', () => {
+  beforeAll(makeImages)
+
+  it('goes on at the next host when its agent is killed in the middle of a layer', async () => {
+    await using hub = await startHub({
+      agents: 1,
+      seederArgs: ['--upload-bytes-per-second', '4000000'],
+    })
+    await using containerd = await startContainerd()
+    const { seeder, agents } = hub.cluster
+    const [agent] = agents
+    await writeHosts(containerd, { mirror: agent!.url, server: hub.proxy.url })
+    const data = randomBytes(12_000_000)
+    const image = await runnableImage({ args: ['to its end'], files: [{ path: 'data', content: data }] })
+    await pushImage(hub.url, 'library/large', '1', image)
+    // The seeder has it whole, so that what the agent passes on comes slowly, and not all at once at the end.
+    await pullImage(seeder.url, 'docker.io/library/large', '1')
+    const pulling = pull(hub, containerd, 'docker.io/library/large:1')
+    const served = () => agent!.metric('shoal_agent_served_bytes_total')
+    const othersBytes = bytesOfBlobs(image) - image.layers[2]!.sizeBytes
+    await expect.poll(served, { timeout: 20_000, interval: 20 }).toBeGreaterThan(othersBytes + 2_000_000)
+    expect(await served()).toBeLessThan(bytesOfBlobs(image))
+    await agent!.kill9()
+    expect(await timed(pulling)).toBeLessThan(PROMPT_MS)
+    expect((await containerd.run('docker.io/library/large:1')).stdout.trim()).toBe('to its end')
+  })
+
+  it('gets what the seeder was still receiving from the next host when the seeder is killed', async () => {
+    await using hub = await startHub({ agents: 1 })
+    await using containerd = await startContainerd()
+    const { seeder, agents } = hub.cluster
+    await writeHosts(containerd, { mirror: agents[0]!.url, server: hub.proxy.url })
+    const hold = hub.proxy.holdBlobs()
+    const pulling = pull(hub, containerd, OFFICIAL)
+    await hold.asked
+    await seeder.kill9()
+    hold.go()
+    expect(await timed(pulling)).toBeLessThan(PROMPT_MS)
+    expect((await containerd.run(OFFICIAL)).stdout.trim()).toBe('official')
+  })
+})
+
 describeWith(['podman', 'ldd'], 'podman', () => {
   beforeAll(makeImages)
 
@@ -205,6 +248,26 @@ describeWith(['skopeo', 'docker-registry', 'ldd'], 'skopeo, with Debian’s regi
     expectEachLeftOnce(hub)
     expect(hub.outside.asked).toEqual([])
   })
+
+  it('copies what the cluster has while Docker Hub refuses or is away, and hears of the rest at once', async () => {
+    await using hub = await startHub({ agents: 3, registry: 'docker-registry', ...FRESH_TAGS })
+    const [first, ...others] = hub.cluster.agents
+    const mirroredBy = ({ host }: Node) => startSkopeo({ registries: registries(host, 'docker.io') })
+    await using skopeo = await mirroredBy(first!)
+    expect(await copy(hub, skopeo, OFFICIAL)).toEqual(official.manifest.bytes)
+    const troubles = [{ status: 429, headers: { 'retry-after': '60' } }, 'away'] as const
+    for (const [i, trouble] of troubles.entries()) {
+      hub.proxy.misbehaviour = trouble
+      await using other = await mirroredBy(others[i]!)
+      expect(await copy(hub, other, OFFICIAL)).toEqual(official.manifest.bytes)
+      const byDigest = `docker.io/library/app@${official.manifest.digest}`
+      expect(await copy(hub, other, byDigest)).toEqual(official.manifest.bytes)
+      const { message, durationMs } = await failure(copy(hub, other, 'docker.io/org/app:1'))
+      expect(message).toContain('registry-1.docker.io')
+      expect(durationMs).toBeLessThan(PROMPT_MS)
+    }
+    expect(hub.timesLeft('library/app', official)).toEqual(onceEach(official))
+  })
 })
 
 describeWith(['dockerd', 'ldd'], 'Docker Engine', () => {
@@ -231,6 +294,8 @@ describeWith(['dockerd', 'ldd'], 'Docker Engine', () => {
     await pushImage(hub.url, 'library/moving', 'latest', organisations)
     expect(await docker('pull', 'moving')).toContain(`Digest: ${organisations.manifest.digest}`)
     expect(await docker('run', '--rm', '--network', 'none', 'moving')).toBe('of an organisation')
+    const byDigest = `library/app@${official.manifest.digest}`
+    expect(await docker('pull', byDigest)).toContain(official.manifest.digest)
     // Another node, and a name that says the agent itself: the same image, of which nothing leaves Docker Hub again.
     expect(await docker('pull', `${second!.host}/library/app:1`)).toContain(official.manifest.digest)
     expectEachLeftOnce(hub)
@@ -326,7 +391,7 @@ async function copy(
   { outside }: MirroredDockerHub,
   skopeo: Awaited<ReturnType<typeof startSkopeo>>,
   name: string,
-  flags: readonly string[],
+  flags: readonly string[] = [],
 ): Promise<Uint8Array> {
   copies += 1
   const folder = join(skopeo.folder, `copy-${copies}`)
