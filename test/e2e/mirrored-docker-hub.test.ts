@@ -7,12 +7,18 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { beforeAll, expect, it } from 'vitest'
-import type { Node } from '../support/cluster.ts'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { Cluster, Node } from '../support/cluster.ts'
 import { type Containerd, startContainerd } from '../support/containerd.ts'
 import { startPodman, startSkopeo } from '../support/containers-image.ts'
 import { describeWith } from '../support/describe-with.ts'
-import { type MirroredDockerHub, startMirroredDockerHub } from '../support/docker-hub.ts'
+import {
+  type DockerHubInit,
+  type MirroredDockerHub,
+  startMirroredDockerHub,
+  startOwnDockerHub,
+} from '../support/docker-hub.ts'
+import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts'
 import { type Dockerd, startDockerd } from '../support/dockerd.ts'
 import { buildImage, buildIndex, type Image, type Index } from '../support/images.ts'
 import { randomLayer } from '../support/layers.ts'
@@ -28,28 +34,31 @@ const FRESH_TAGS = {
   agentArgs: ['--tag-ttl-ms', '0'],
 }
 
+let registry: Cluster
 let official: Image
 let organisations: Image
 let multi: Index
 
-/** Made where a suite runs, so that one that is skipped needs no program of this machine. */
-async function makeImages(): Promise<void> {
-  const extra = async (seed: string) => [await randomLayer({ contentBytes: 1_500_000, seed })]
+beforeAll(async () => {
+  registry = await startOwnDockerHub()
   official = await runnableImage({ args: ['official'] })
   organisations = await runnableImage({ args: ['of an organisation'], dialect: 'docker' })
   const elsewhere = buildImage({
     architecture: official.platform.architecture === 'arm64' ? 'amd64' : 'arm64',
-    layers: await extra('elsewhere'),
+    layers: [await randomLayer({ contentBytes: 1_500_000, seed: 'elsewhere' })],
   })
   multi = buildIndex([elsewhere, official])
+  await pushOurs(registry.seeder.url)
+})
+afterAll(() => registry?.stop())
+
+async function pushOurs(registryUrl: string): Promise<void> {
+  await pushImage(registryUrl, 'library/app', '1', official)
+  await pushImage(registryUrl, 'org/app', '1', organisations)
 }
 
-async function startHub(init: Parameters<typeof startMirroredDockerHub>[0]): Promise<MirroredDockerHub> {
-  const hub = await startMirroredDockerHub(init)
-  await pushImage(hub.url, 'library/app', '1', official)
-  await pushImage(hub.url, 'org/app', '1', organisations)
-  return hub
-}
+const startHub = (init: Omit<DockerHubInit, 'registryUrl'>) =>
+  startMirroredDockerHub({ registryUrl: registry.seeder.url, ...init })
 
 const onceEach = (image: Image) => image.blobs.map(() => 1)
 const expectEachLeftOnce = (hub: MirroredDockerHub) => {
@@ -82,8 +91,6 @@ async function timed<T>(client: Promise<T>): Promise<number> {
 }
 
 describeWith(['containerd', 'ldd'], 'containerd', () => {
-  beforeAll(makeImages)
-
   it('pulls from three agents, each named in another way, and runs; each blob left Docker Hub once', async () => {
     await using hub = await startHub({ agents: 3 })
     await using stack = new AsyncDisposableStack()
@@ -113,7 +120,7 @@ describeWith(['containerd', 'ldd'], 'containerd', () => {
     await using containerd = await startContainerd()
     await writeHosts(containerd, { mirror: hub.cluster.agents[0]!.url })
     const name = 'docker.io/library/moving:latest'
-    await pushIndex(hub.url, 'library/moving', 'latest', multi)
+    await pushIndex(registry.seeder.url, 'library/moving', 'latest', multi)
     await pull(hub, containerd, name)
     expect((await containerd.run(name)).stdout.trim()).toBe('official')
     const [elsewhere] = multi.images
@@ -121,7 +128,7 @@ describeWith(['containerd', 'ldd'], 'containerd', () => {
     await pull(hub, containerd, name, '--all-platforms')
     expect(await digestOf(containerd, name)).toBe(multi.manifest.digest)
 
-    await pushImage(hub.url, 'library/moving', 'latest', organisations)
+    await pushImage(registry.seeder.url, 'library/moving', 'latest', organisations)
     await pull(hub, containerd, name)
     expect(await digestOf(containerd, name)).toBe(organisations.manifest.digest)
     expect((await containerd.run(name)).stdout.trim()).toBe('of an organisation')
@@ -147,8 +154,6 @@ describeWith(['containerd', 'ldd'], 'containerd', () => {
 })
 
 describeWith(['containerd', 'ldd'], 'containerd in the middle of a pull', () => {
-  beforeAll(makeImages)
-
   it('goes on at the next host when its agent is killed in the middle of a layer', async () => {
     await using hub = await startHub({
       agents: 1,
@@ -160,7 +165,7 @@ describeWith(['containerd', 'ldd'], 'containerd in the middle of a pull', () => 
     await writeHosts(containerd, { mirror: agent!.url, server: hub.proxy.url })
     const data = randomBytes(12_000_000)
     const image = await runnableImage({ args: ['to its end'], files: [{ path: 'data', content: data }] })
-    await pushImage(hub.url, 'library/large', '1', image)
+    await pushImage(registry.seeder.url, 'library/large', '1', image)
     // The seeder has it whole, so that what the agent passes on comes slowly, and not all at once at the end.
     await pullImage(seeder.url, 'docker.io/library/large', '1')
     const pulling = pull(hub, containerd, 'docker.io/library/large:1')
@@ -189,8 +194,6 @@ describeWith(['containerd', 'ldd'], 'containerd in the middle of a pull', () => 
 })
 
 describeWith(['podman', 'ldd'], 'podman', () => {
-  beforeAll(makeImages)
-
   it('pulls by full and short names through the mirror, and runs', async () => {
     await using hub = await startHub({ agents: 2 })
     for (const agent of hub.cluster.agents) {
@@ -230,19 +233,25 @@ describeWith(['podman', 'ldd'], 'podman', () => {
 })
 
 describeWith(['skopeo', 'docker-registry', 'ldd'], 'skopeo, with Debian’s registry as Docker Hub', () => {
-  beforeAll(makeImages)
+  let debians: DockerRegistry
+
+  beforeAll(async () => {
+    debians = await startDockerRegistry()
+    await pushOurs(debians.url)
+  })
+  afterAll(() => debians?.stop())
 
   it('copies images, a whole index, and what a tag has become', async () => {
-    await using hub = await startHub({ agents: 2, registry: 'docker-registry', ...FRESH_TAGS })
+    await using hub = await startMirroredDockerHub({ agents: 2, registryUrl: debians.url, ...FRESH_TAGS })
     for (const agent of hub.cluster.agents) {
       await using skopeo = await startSkopeo({ registries: registries(agent.host, 'docker.io') })
       const copied = (name: string, ...flags: string[]) => copy(hub, skopeo, name, flags)
       expect(await copied(OFFICIAL)).toEqual(official.manifest.bytes)
       expect(await copied('app:1')).toEqual(official.manifest.bytes)
       expect(await copied('docker.io/org/app:1')).toEqual(organisations.manifest.bytes)
-      await pushIndex(hub.url, 'library/moving', 'latest', multi)
+      await pushIndex(debians.url, 'library/moving', 'latest', multi)
       expect(await copied('moving', '--all')).toEqual(multi.manifest.bytes)
-      await pushImage(hub.url, 'library/moving', 'latest', organisations)
+      await pushImage(debians.url, 'library/moving', 'latest', organisations)
       expect(await copied('moving')).toEqual(organisations.manifest.bytes)
     }
     expectEachLeftOnce(hub)
@@ -250,7 +259,7 @@ describeWith(['skopeo', 'docker-registry', 'ldd'], 'skopeo, with Debian’s regi
   })
 
   it('copies what the cluster has while Docker Hub refuses or is away, and hears of the rest at once', async () => {
-    await using hub = await startHub({ agents: 3, registry: 'docker-registry', ...FRESH_TAGS })
+    await using hub = await startMirroredDockerHub({ agents: 3, registryUrl: debians.url, ...FRESH_TAGS })
     const [first, ...others] = hub.cluster.agents
     const mirroredBy = ({ host }: Node) => startSkopeo({ registries: registries(host, 'docker.io') })
     await using skopeo = await mirroredBy(first!)
@@ -271,8 +280,6 @@ describeWith(['skopeo', 'docker-registry', 'ldd'], 'skopeo, with Debian’s regi
 })
 
 describeWith(['dockerd', 'ldd'], 'Docker Engine', () => {
-  beforeAll(makeImages)
-
   it('pulls through the agent as its mirror, and runs; a tag that moved is the new image', async () => {
     await using hub = await startHub({
       agents: 2,
@@ -289,9 +296,9 @@ describeWith(['dockerd', 'ldd'], 'Docker Engine', () => {
       expect(await docker('pull', name)).toContain(`Digest: ${image.manifest.digest}`)
       expect(await docker('run', '--rm', '--network', 'none', name)).toBe(said)
     }
-    await pushIndex(hub.url, 'library/moving', 'latest', multi)
+    await pushIndex(registry.seeder.url, 'library/moving', 'latest', multi)
     expect(await docker('pull', 'moving')).toContain(`Digest: ${multi.manifest.digest}`)
-    await pushImage(hub.url, 'library/moving', 'latest', organisations)
+    await pushImage(registry.seeder.url, 'library/moving', 'latest', organisations)
     expect(await docker('pull', 'moving')).toContain(`Digest: ${organisations.manifest.digest}`)
     expect(await docker('run', '--rm', '--network', 'none', 'moving')).toBe('of an organisation')
     const byDigest = `library/app@${official.manifest.digest}`

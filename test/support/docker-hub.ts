@@ -1,25 +1,22 @@
 /**
- * A registry of the test's own that a seeder mirrors as docker.io, behind a proxy that counts; agents, and no way to the
+ * A cluster whose seeder mirrors a registry of the test's own as docker.io, through a proxy that counts; and no way to the
  * real one.
  */
 import { type Cluster, startCluster } from './cluster.ts'
-import { startDockerRegistry } from './docker-registry.ts'
 import type { Image } from './images.ts'
 import { type Outside, startOutside } from './outside.ts'
 import { startUpstreamProxy, type UpstreamProxy } from './upstream-proxy.ts'
 
 export interface DockerHubInit {
-  /** What plays Docker Hub; another seeder unless told. */
-  readonly registry?: 'shoal' | 'docker-registry'
+  /** What plays Docker Hub: `http://127.0.0.1:PORT`. */
+  readonly registryUrl: string
   readonly agents: number
   readonly seederArgs?: readonly string[]
   readonly agentArgs?: readonly string[]
 }
 
 export interface MirroredDockerHub extends AsyncDisposable {
-  /** To push to: what tests do there is not counted. */
-  readonly url: string
-  /** To pull from, in Shoal's place. */
+  /** Where a client that goes past Shoal finds Docker Hub. */
   readonly proxy: UpstreamProxy
   readonly cluster: Cluster
   readonly outside: Outside
@@ -30,8 +27,7 @@ export interface MirroredDockerHub extends AsyncDisposable {
 export async function startMirroredDockerHub(init: DockerHubInit): Promise<MirroredDockerHub> {
   await using stack = new AsyncDisposableStack()
   const outside = stack.use(await startOutside())
-  const url = await startRegistry(stack, init.registry ?? 'shoal')
-  const proxy = stack.use(await startUpstreamProxy(url))
+  const proxy = stack.use(await startUpstreamProxy(init.registryUrl))
   const cluster = stack.use(
     await startCluster({
       agents: init.agents,
@@ -41,7 +37,6 @@ export async function startMirroredDockerHub(init: DockerHubInit): Promise<Mirro
   )
   const parts = stack.move()
   return {
-    url,
     proxy,
     cluster,
     outside,
@@ -54,11 +49,7 @@ export async function startMirroredDockerHub(init: DockerHubInit): Promise<Mirro
   }
 }
 
-async function startRegistry(
-  stack: AsyncDisposableStack,
-  kind: 'shoal' | 'docker-registry',
-): Promise<string> {
-  if (kind === 'docker-registry') return stack.use(await startDockerRegistry()).url
-  // containerd says `?ns=docker.io` to whatever host it asks in the place of that one.
-  return stack.use(await startCluster({ agents: 0, seederArgs: ['--hosts', 'docker.io'] })).seeder.url
+/** Another seeder in the place of Docker Hub: containerd says `?ns=docker.io` to whatever host it asks instead. */
+export function startOwnDockerHub(): Promise<Cluster> {
+  return startCluster({ agents: 0, seederArgs: ['--hosts', 'docker.io'] })
 }
