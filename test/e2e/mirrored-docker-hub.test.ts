@@ -154,7 +154,7 @@ describeWith(['containerd', 'ldd'], 'containerd', () => {
 })
 
 describeWith(['containerd', 'ldd'], 'containerd in the middle of a pull', () => {
-  it('goes on at the next host when its agent is killed in the middle of a layer', async () => {
+  it('goes on at the next host when its agent is killed, and where that came back to a seeder that is away', async () => {
     await using hub = await startHub({
       agents: 1,
       seederArgs: ['--upload-bytes-per-second', '4000000'],
@@ -176,6 +176,14 @@ describeWith(['containerd', 'ldd'], 'containerd in the middle of a pull', () => 
     await agent!.kill9()
     expect(await timed(pulling)).toBeLessThan(PROMPT_MS)
     expect((await containerd.run('docker.io/library/large:1')).stdout.trim()).toBe('to its end')
+
+    // The agent knows the image and has a part of the layer, and there is nobody who could give it the rest.
+    await seeder.kill9()
+    await agent!.start()
+    await using another = await startContainerd()
+    await writeHosts(another, { mirror: agent!.url, server: hub.proxy.url })
+    expect(await timed(pull(hub, another, 'docker.io/library/large:1'))).toBeLessThan(2 * PROMPT_MS)
+    expect((await another.run('docker.io/library/large:1')).stdout.trim()).toBe('to its end')
   })
 
   it('gets what the seeder was still receiving from the next host when the seeder is killed', async () => {
