@@ -28,7 +28,13 @@ export interface ContainersToolInit {
 
 export async function startSkopeo(init: ContainersToolInit = {}): Promise<ContainersTool> {
   const { folder, env } = await surroundings('skopeo', init)
-  const flags = { policy: 'policy.json', tmpdir: 'tmp', 'registries.d': 'registries.d' }
+  const flags = {
+    policy: 'policy.json',
+    tmpdir: 'tmp',
+    'registries.d': 'registries.d',
+    // skopeo 1.9 does not look at the variable.
+    'registries-conf': 'registries.conf',
+  }
   const global = Object.entries(flags).map(([flag, name]) => `--${flag}=${join(folder.path, name)}`)
   return tool({ folder, env, program: 'skopeo', global })
 }

@@ -23,6 +23,8 @@ export interface DockerdInit {
   readonly registryMirrors?: readonly string[]
   /** Anything else for dockerd's command line. */
   readonly args?: readonly string[]
+  /** Over this process's own environment: a proxy, say. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface Dockerd extends AsyncDisposable {
@@ -72,7 +74,7 @@ async function launch(
   program: string,
   folder: TemporaryFolder,
   storageDriver: string,
-  { insecureRegistries = [], registryMirrors = [], args = [] }: DockerdInit,
+  { insecureRegistries = [], registryMirrors = [], args = [], env = {} }: DockerdInit,
 ): Promise<RunningProcess> {
   const path = (name: string) => join(folder.path, name)
   await mkdir(path('client'), { recursive: true })
@@ -97,7 +99,7 @@ async function launch(
     ...registryMirrors.map((url) => `--registry-mirror=${url}`),
     ...args,
   ]
-  return startProcess(program, words, { stopTimeoutMs: STOP_TIMEOUT_MS })
+  return startProcess(program, words, { stopTimeoutMs: STOP_TIMEOUT_MS, env })
 }
 
 function engineOf(parts: {

@@ -191,6 +191,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
 
     announcer.on('welcome', (signingKey) => contacts.trust(signingKey))
     announcer.on('contacts', (agents) => contacts.heard(agents))
+    downloads.on('failed', (digest) => directory.forgetSource(digest))
     announcer.on('warmBlob', (repository, digest) => directory.warmBlob(repository, digest))
     announcer.on('warm', (repository, reference) => directory.warm(repository, reference))
     announcer.start()

@@ -4,7 +4,7 @@
  */
 import type { Digest } from '@shoal/core'
 import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
-import { infoHashOf } from '@shoal/storage'
+import { infoHashOf, type StoredBlob } from '@shoal/storage'
 import type { BlobSource } from './blob-source.ts'
 import type { Downloads } from './downloads.ts'
 import { BlobUnknownError } from './errors.ts'
@@ -23,8 +23,17 @@ export function createBackend(parts: {
   const { directory, downloads, tagLists, referrerLists, metrics } = parts
 
   /**
-   * What is needed to fetch the blob; what is here of it already says enough when nobody can be asked. That it is here says
-   * nothing of this repository: another may have brought it.
+   * A blob that is here whole, or being fetched. A part that nobody fetches is no promise: a client that is given a body which
+   * has no source waits for its end, while another registry could have given it.
+   */
+  const servable = (digest: Digest): StoredBlob | undefined => {
+    const stored = downloads.stored(digest)
+    return stored?.have.isFull || downloads.find(digest) !== undefined ? stored : undefined
+  }
+
+  /**
+   * What is needed to fetch the blob; that the whole is here says enough when nobody can be asked. It says nothing of this
+   * repository: another may have brought it.
    */
   const sourceOf = async (
     repository: string,
@@ -33,7 +42,7 @@ export function createBackend(parts: {
   ): Promise<BlobSource | undefined> => {
     const source = await directory.source(repository, digest, signal)
     if (source === 'unknown') return undefined
-    const stored = downloads.stored(digest)
+    const stored = servable(digest)
     if (source !== undefined || stored === undefined) return source
     return {
       metainfo: stored.metainfo,
@@ -45,7 +54,7 @@ export function createBackend(parts: {
   }
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
-    const stored = downloads.stored(digest)?.metainfo.length
+    const stored = servable(digest)?.metainfo.length
     if (stored !== undefined && directory.hasBlob(repository, digest)) return { digest, length: stored }
     const length = await directory.length(repository, digest)
     if (length === 'unknown') return undefined

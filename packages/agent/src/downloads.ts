@@ -2,6 +2,7 @@
  * Every blob that this node has or fetches: one swarm and one download each, however many clients ask. What is complete
  * is seeded until the cache needs its room; what is there in part is served to others and taken up when it is wanted.
  */
+import { EventEmitter } from 'node:events'
 import {
   chooseVictims,
   type Digest,
@@ -46,7 +47,12 @@ interface Entry {
   lastUsedAtMs: number
 }
 
-export class Downloads {
+export interface DownloadsEvents {
+  /** Nobody could give the blob: what was known of where it is led nowhere. */
+  failed: [digest: Digest]
+}
+
+export class Downloads extends EventEmitter<DownloadsEvents> {
   readonly #parts: DownloadsParts
   readonly #init: { readonly seederUrl: string; readonly cacheMaxBytes: number }
   readonly #entries = new Map<Digest, Promise<Entry>>()
@@ -59,6 +65,7 @@ export class Downloads {
   readonly #stopping = new AbortController()
 
   constructor(parts: DownloadsParts, init: { seederUrl: string; cacheMaxBytes: number }) {
+    super()
     this.#parts = parts
     this.#init = init
     parts.announcer.on('peers', (infoHash, peers) => this.#heardOfPeers(infoHash, peers))
@@ -187,6 +194,7 @@ export class Downloads {
     transfer.once('failed', (error) => {
       log.warn({ event: 'transfer-failed', digest: metainfo.digest, err: error }, 'transfer failed')
       this.#track(this.#forget(metainfo.digest, entry))
+      this.emit('failed', metainfo.digest)
     })
     this.#open.set(metainfo.digest, entry)
     this.#byInfoHash.set(swarm.infoHash, entry)

@@ -124,6 +124,11 @@ export class ImageDirectory {
     if (!this.#parts.isHere(digest)) this.#wantOnArrival(repository, digest)
   }
 
+  /** Whoever wants the blob next asks anew where it is, and hears at once when nobody can say. */
+  forgetSource(digest: Digest): void {
+    this.#sources.delete(digest)
+  }
+
   /** Whether the repository is known to have the blob, without asking anybody. */
   hasBlob(repository: string, digest: Digest): boolean {
     return this.#links.has(linkOf(repository, digest))
