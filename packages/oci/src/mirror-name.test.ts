@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { mirroredName, splitMirroredName } from './mirror-name.ts'
 import {
   parseHostList,
+  parseRealmHosts,
   parseUpstreamList,
   parseWatchList,
   UpstreamListInvalidError,
@@ -67,6 +68,26 @@ describe('lists in settings', () => {
     expect(parseUpstreamList('')).toEqual([])
     for (const bad of ['docker', 'a.b=ftp://x', 'a.b=x', 'a b.io'])
       expect(() => parseUpstreamList(bad)).toThrow(UpstreamListInvalidError)
+  })
+
+  test('of token servers elsewhere', () => {
+    const realms = parseRealmHosts(
+      'nvcr.io=authn.nvidia.com, Registry.corp:5000=Sso.corp,registry.corp:5000=b.corp',
+    )
+    expect([...realms]).toEqual([
+      ['nvcr.io', ['authn.nvidia.com']],
+      ['registry.corp:5000', ['sso.corp', 'b.corp']],
+    ])
+    expect(parseRealmHosts('').size).toBe(0)
+    for (const bad of [
+      'nvcr.io',
+      'nvcr.io=',
+      '=a.b',
+      'nvcr.io=https://a.b',
+      'nvcr.io=a.b/c',
+      'nvcr.io=a.b:443',
+    ])
+      expect(() => parseRealmHosts(bad)).toThrow(UpstreamListInvalidError)
   })
 
   test('of hosts and of what is watched', () => {

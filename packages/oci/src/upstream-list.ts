@@ -46,6 +46,22 @@ export function parseHostList(text: string): readonly string[] {
   })
 }
 
+/**
+ * Token servers that may see the credentials of a registry on another domain: `nvcr.io=authn.nvidia.com`.
+ * @throws UpstreamListInvalidError
+ */
+export function parseRealmHosts(text: string): ReadonlyMap<string, readonly string[]> {
+  const realmsByHost = new Map<string, readonly string[]>()
+  for (const item of itemsOf(text)) {
+    const [head = '', realm = ''] = splitOnce(item, '=')
+    if (!looksLikeHost(head) || !looksLikeHost(realm) || realm.includes(':'))
+      throw new UpstreamListInvalidError(`${JSON.stringify(item)} is not registry=host of its token server`)
+    const host = canonicalHost(head)
+    realmsByHost.set(host, [...(realmsByHost.get(host) ?? []), realm.toLowerCase()])
+  }
+  return realmsByHost
+}
+
 /** @throws UpstreamListInvalidError */
 export function parseWatchList(text: string): readonly WatchEntry[] {
   return itemsOf(text).map((item) => {

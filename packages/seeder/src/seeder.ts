@@ -12,7 +12,7 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { assert, createPrng, encodeTorrent, formatHostPort, parseHostPort, tryParseDigest } from '@shoal/core'
-import { parseHostList, parseUpstreamList, parseWatchList } from '@shoal/oci'
+import { parseHostList, parseRealmHosts, parseUpstreamList, parseWatchList } from '@shoal/oci'
 import { createHttpServer, ImageStore, registryPlugin } from '@shoal/registry'
 import { Credentials } from '@shoal/registry/client'
 import { FilePieceStore, MeteredObjectStore, openObjectStore, parseOrigin } from '@shoal/storage'
@@ -193,7 +193,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const upstreamLog = log.child({ component: 'upstreams' })
     const upstreams = new Upstreams(
       { credentials, nowMs, log: upstreamLog },
-      parseUpstreamList(settings.upstreams),
+      { entries: parseUpstreamList(settings.upstreams), realmHosts: parseRealmHosts(settings.realmHosts) },
     )
     undo.push(() => upstreams.stop())
     const arrivals: Arrivals = new Arrivals({

@@ -67,6 +67,12 @@ export const SeederSettings = Type.Object(
       default: '',
       description: 'Files of Kubernetes pull secrets with credentials, separated by commas.',
     }),
+    realmHosts: Type.String({
+      default: '',
+      format: 'realm-hosts',
+      description:
+        'Token servers on other domains to which a registry’s credentials may be taken: nvcr.io=authn.nvidia.com, separated by commas.',
+    }),
     watch: Type.String({
       default: '',
       format: 'watch-list',

@@ -3,7 +3,13 @@
  * derived here from the one schema, so that help, messages and documentation cannot differ. Pure.
  */
 import { parseHostPort } from '@shoal/core'
-import { parseHostList, parseUpstreamList, parseWatchList, UpstreamListInvalidError } from '@shoal/oci'
+import {
+  parseHostList,
+  parseRealmHosts,
+  parseUpstreamList,
+  parseWatchList,
+  UpstreamListInvalidError,
+} from '@shoal/oci'
 import { OriginInvalidError, parseOrigin } from '@shoal/storage'
 import type { TObject, TSchema } from 'typebox'
 import { Compile, type Validator } from 'typebox/compile'
@@ -95,6 +101,7 @@ const PARSED_FORMATS: Readonly<Record<string, (text: string) => unknown>> = {
   origin: parseOrigin,
   'upstream-list': parseUpstreamList,
   'host-list': parseHostList,
+  'realm-hosts': parseRealmHosts,
   'watch-list': parseWatchList,
 }
 
@@ -126,6 +133,8 @@ function allowedBy(property: PropertySchema, isBytes: boolean): string {
     return 'hosts separated by commas, each with =URL behind it where it is not at https://host'
   if (property.format === 'host-list')
     return 'hosts separated by commas, such as registry.corp,localhost:5000'
+  if (property.format === 'realm-hosts')
+    return 'registry=host pairs separated by commas, such as nvcr.io=authn.nvidia.com'
   if (property.format === 'watch-list')
     return 'host/name:tags separated by commas, where tags may have * and ?'
   return property.minLength === undefined ? 'any text' : 'text that is not empty'

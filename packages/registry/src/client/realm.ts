@@ -60,7 +60,7 @@ export async function checkRealm(use: RealmUse): Promise<URL> {
   ) {
     throw refuse(
       `it wants its credentials taken to ${realm.host}, a host that is not its own; nothing was sent there. ` +
-        'If that is its token server, add the host to the realm hosts of this upstream',
+        `If that is its token server, add ${registry.host}=${realm.hostname} to realmHosts`,
     )
   }
   return realm

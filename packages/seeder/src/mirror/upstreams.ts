@@ -9,6 +9,12 @@ export interface UpstreamsParts {
   readonly log: Logger
 }
 
+export interface UpstreamsInit {
+  readonly entries: readonly UpstreamEntry[]
+  /** By registry, token servers on other domains that may see its credentials. */
+  readonly realmHosts: ReadonlyMap<string, readonly string[]>
+}
+
 /** A repository of a registry that may be asked. */
 export interface UpstreamRepository {
   /** Under which it is kept here: `docker.io/library/nginx`. */
@@ -23,11 +29,13 @@ export class Upstreams {
   readonly #clients = new Map<string, UpstreamClient>()
 
   /** @throws UpstreamAddressInvalidError */
-  constructor({ credentials, nowMs, log }: UpstreamsParts, entries: readonly UpstreamEntry[]) {
+  constructor({ credentials, nowMs, log }: UpstreamsParts, init: UpstreamsInit) {
     const ecr = new EcrLogins({ nowMs })
-    for (const { host, url } of entries) {
+    for (const { host, url } of init.entries) {
       const address = upstreamAddress(host, url)
-      this.#clients.set(address.host, new UpstreamClient({ credentials, nowMs, log, ecr }, { address }))
+      const trustedRealmHosts = init.realmHosts.get(address.host) ?? []
+      const client = new UpstreamClient({ credentials, nowMs, log, ecr }, { address, trustedRealmHosts })
+      this.#clients.set(address.host, client)
     }
   }
 

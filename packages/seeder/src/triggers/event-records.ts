@@ -95,7 +95,7 @@ export function failedKeyOf(idHash: string, failedAtMs: number): string {
 
 /**
  * Repositories share 4096 claims: enough that two of a handful rarely meet, and the claims stay few, however many
- * repositories come and go. They are never deleted, since the origin has no conditional delete.
+ * repositories come and go. They stay: there is nothing to gain.
  */
 export function claimKeyOf(repositoryHash: string): string {
   return `${CLAIMS_PREFIX}${repositoryHash.slice(0, 3)}`
