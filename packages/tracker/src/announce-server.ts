@@ -182,7 +182,10 @@ export class AnnounceServer {
     // moved waits until its old stream is found dead.
     const isElsewhere = earlier !== undefined && this.#remoteHosts.get(earlier) !== remoteHost
     if (peerId === seederId || isElsewhere) {
-      log.warn({ event: 'agent-refused', peerId, name, remoteHost }, 'an id that is taken was claimed')
+      log.warn(
+        { event: 'announce-frame-refused', peerId, name, remoteHost },
+        'an id that is taken was claimed',
+      )
       stream.close(CLOSE_POLICY, 'this id is taken')
       return undefined
     }
