@@ -23,12 +23,25 @@ export default defineConfig({
       {
         ...resolution,
         test: {
+          name: 'protocol',
+          include: ['test/{conformance,security}/**/*.test.ts'],
+          // What is right does not depend on how fast it is: two files at a time.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+      {
+        ...resolution,
+        test: {
           name: 'e2e',
           include: ['test/**/*.test.ts'],
+          exclude: ['test/{conformance,security}/**'],
           // After the unit tests and one file after the other: each of these files has several daemons of its own,
           // and what they measure (who served a byte, how long a restart took) must not depend on a neighbour.
           fileParallelism: false,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
           testTimeout: 120_000,
           hookTimeout: 180_000,
         },

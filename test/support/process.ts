@@ -219,7 +219,11 @@ function dyingWithUs(words: readonly string[]): readonly string[] {
 }
 
 function surroundings({ cwd, env }: ProcessOptions): { cwd: string; env: NodeJS.ProcessEnv } {
-  const entries = Object.entries({ ...process.env, ...env }).filter(([, value]) => value !== undefined)
+  // Of the tests, and no setting of what they start.
+  const ofTests = { SHOAL_REQUIRE_COMPONENTS: undefined }
+  const entries = Object.entries({ ...process.env, ...ofTests, ...env }).filter(
+    ([, value]) => value !== undefined,
+  )
   return { cwd: cwd ?? process.cwd(), env: Object.fromEntries(entries) }
 }
 

