@@ -4,6 +4,7 @@
  * nothing of it is given to a client before the seeder has confirmed the digest and said the blob's metainfo.
  */
 import {
+  ARRIVING_LENGTH_MAX,
   Bitfield,
   type Digest,
   type ImportShare,
@@ -52,8 +53,6 @@ const ARRIVALS_MAX = 64
 /** Hashes of swarms that this node has not joined yet, or has left. */
 const EARLY_MAX = 256
 const SHA256_BYTES = 32
-/** The seeder takes no longer blobs. */
-const LENGTH_MAX = 256 * 1024 ** 3
 
 export class AgentArrivals {
   readonly #parts: ArrivalsParts
@@ -108,7 +107,7 @@ export class AgentArrivals {
 
   #begin(digest: Digest, length: number): Entry | undefined {
     const { store, log } = this.#parts
-    const isPossible = length > 0 && length <= LENGTH_MAX && this.#entries.size < ARRIVALS_MAX
+    const isPossible = length > 0 && length <= ARRIVING_LENGTH_MAX && this.#entries.size < ARRIVALS_MAX
     if (!isPossible || store.get(digest) !== undefined) return undefined
     const metainfo = unknownMetainfo(digest, length)
     const infoHash = arrivalHashOf(digest, length)

@@ -3,29 +3,24 @@
  * waiting when it does not come.
  * Method: the image directory over a real folder, a seeder whose answers the test gives one by one.
  */
-import { createHash, generateKeyPairSync, sign } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type Digest, encodeInfo, parseDigest } from '@shoal/core'
-import { FilesystemObjectStore } from '@shoal/storage'
-import { type Resolution, tagRecordBytes } from '@shoal/wire'
-import { pino } from 'pino'
+import type { Digest } from '@shoal/core'
+import type { Resolution } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { BlobSource } from './blob-source.ts'
-import { Contacts } from './contacts.ts'
-import { SourceUnavailableError } from './errors.ts'
-import type { HttpSources, ResolveQuestion } from './http-sources.ts'
-import { ImageDirectory } from './image-directory.ts'
-import { ImageRecords } from './image-records.ts'
+import type { Contacts } from './contacts.ts'
+import type { ResolveQuestion } from './http-sources.ts'
+import type { ImageDirectory } from './image-directory.ts'
+import {
+  type Answer,
+  BLOB_LENGTH,
+  openTestDirectory,
+  resolvedBlob,
+  sha256,
+  signedTag,
+  type TestDirectory,
+} from './testing/test-directory.ts'
 
-const SEEDER = 'http://seeder:7000'
 const NAME = 'registry.test/team/app'
-const LENGTH = 7
-const log = pino({ level: 'silent' })
-const keys = generateKeyPairSync('ed25519')
-const sha256 = (text: string | Uint8Array): Digest =>
-  parseDigest(`sha256:${createHash('sha256').update(text).digest('hex')}`)
 const [config, layer] = [sha256('{}'), sha256('a layer')]
 
 const image = (() => {
@@ -33,85 +28,51 @@ const image = (() => {
   const document = {
     schemaVersion: 2,
     mediaType,
-    config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: config, size: LENGTH },
-    layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: layer, size: LENGTH }],
+    config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: config, size: BLOB_LENGTH },
+    layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: layer, size: BLOB_LENGTH }],
   }
   const bytes = Buffer.from(JSON.stringify(document))
   return { digest: sha256(bytes), mediaType, bytes }
 })()
 
-const record = { repository: NAME, tag: '1', digest: image.digest, issuedAtMs: 1 }
-const tag = { record, signature: sign(null, tagRecordBytes(record), keys.privateKey) }
-const here = (digest: Digest) => ({
-  info: encodeInfo({
-    digest,
-    length: LENGTH,
-    pieceLength: 65_536,
-    piecesSha1: new Uint8Array(20),
-    piecesSha256: new Uint8Array(32),
-  }),
-  peers: [],
-})
-const onItsWay = { manifests: [], blobs: [], arriving: [{ digest: layer, length: LENGTH }] }
-const arrived: Resolution = { manifests: [], blobs: [here(layer)] }
+const tag = signedTag({ repository: NAME, tag: '1', digest: image.digest, issuedAtMs: 1 })
+const onItsWay = { manifests: [], blobs: [], arriving: [{ digest: layer, length: BLOB_LENGTH }] }
+const arrived: Resolution = { manifests: [], blobs: [resolvedBlob(layer)] }
 /** The image, of which the layer is on its way. */
-const pulled: Resolution = { tag, manifests: [image], blobs: [here(config)], arriving: onItsWay.arriving }
+const pulled: Resolution = {
+  tag,
+  manifests: [image],
+  blobs: [resolvedBlob(config)],
+  arriving: onItsWay.arriving,
+}
 
-type Answer = Resolution | undefined | 'away'
 interface Asked {
   readonly baseUrl: string
   readonly question: ResolveQuestion
   answer(answer: Answer): void
 }
 
-let folder: string
+let opened: TestDirectory
 let asked: Asked[]
 let wanted: Digest[]
 let contacts: Contacts
 let directory: ImageDirectory
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'shoal-arriving-'))
-  const objects = new FilesystemObjectStore({ folder })
-  await objects.start()
   asked = []
   wanted = []
-  const records = new ImageRecords({ objects })
-  contacts = new Contacts({ records, log })
-  contacts.trust(keys.publicKey.export({ type: 'spki', format: 'der' }))
-  const http: Pick<HttpSources, 'resolve'> = {
-    async resolve(baseUrl, question) {
+  opened = await openTestDirectory({
+    answer(baseUrl, question) {
       const answered = Promise.withResolvers<Answer>()
       asked.push({ baseUrl, question, answer: answered.resolve })
-      const answer = await answered.promise
-      if (answer === 'away') throw new SourceUnavailableError(baseUrl, 'away')
-      return answer
+      return answered.promise
     },
-  }
-  directory = new ImageDirectory(
-    {
-      http: http as HttpSources,
-      records,
-      contacts,
-      log,
-      nowMs: () => 0,
-      onWanted: (sources) => wanted.push(...sources.map(({ metainfo }) => metainfo.digest)),
-      isHere: () => false,
-      onArriving: () => {},
-      onLost: () => {},
-    },
-    {
-      seederUrl: SEEDER,
-      peerId: 'ab'.repeat(20),
-      platform: { os: 'linux', architecture: 'amd64' },
-      tagTtlMs: 1_000,
-    },
-  )
+    nowMs: () => 0,
+    onWanted: (sources) => wanted.push(...sources.map(({ metainfo }) => metainfo.digest)),
+  })
+  ;({ contacts, directory } = opened)
 })
-afterEach(async () => {
-  await contacts.stop()
-  await rm(folder, { recursive: true })
-})
+afterEach(() => opened[Symbol.asyncDispose]())
 
 /** The next question, which is the `n`th. */
 async function question(n: number): Promise<Asked> {
@@ -143,7 +104,7 @@ describe('a blob on its way', () => {
   it('has a length that nobody need be asked for', async () => {
     await pull()
     await question(2)
-    expect(await directory.length(NAME, layer)).toBe(LENGTH)
+    expect(await directory.length(NAME, layer)).toBe(BLOB_LENGTH)
     expect(asked).toHaveLength(2)
   })
 
@@ -152,7 +113,7 @@ describe('a blob on its way', () => {
     const first = await question(1)
     expect(first.question.wait).toBeUndefined()
     first.answer(onItsWay)
-    expect(await length).toBe(LENGTH)
+    expect(await length).toBe(BLOB_LENGTH)
   })
 
   it('is asked for again and again while the seeder says that it comes', async () => {
@@ -168,7 +129,7 @@ describe('a blob on its way', () => {
     expect(digestOf(await source)).toBe(layer)
     // It is known from then on.
     expect(digestOf(await directory.source(NAME, layer))).toBe(layer)
-    expect(await directory.length(NAME, layer)).toBe(LENGTH)
+    expect(await directory.length(NAME, layer)).toBe(BLOB_LENGTH)
     expect(asked).toHaveLength(4)
   })
 

@@ -2,26 +2,29 @@
  * Goal: a reference means what the seeder says, or said, and never what a stranger claims. Method: a real folder for records,
  * a seeder and contacts that answer what the test tells them to.
  */
-import { createHash, generateKeyPairSync, sign } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type Digest, encodeInfo, type PeerAddress, parseDigest } from '@shoal/core'
+import { generateKeyPairSync } from 'node:crypto'
+import type { Digest, PeerAddress } from '@shoal/core'
 import { FilesystemObjectStore } from '@shoal/storage'
-import { type Resolution, type SignedTag, tagRecordBytes } from '@shoal/wire'
-import { pino } from 'pino'
+import type { Resolution, SignedTag } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { BlobSource } from './blob-source.ts'
 import { Contacts } from './contacts.ts'
-import { SourceUnavailableError } from './errors.ts'
-import type { HttpSources, ResolveQuestion } from './http-sources.ts'
-import { ImageDirectory } from './image-directory.ts'
+import type { ResolveQuestion } from './http-sources.ts'
+import type { ImageDirectory } from './image-directory.ts'
 import { ImageRecords } from './image-records.ts'
+import {
+  type Answer,
+  BLOB_LENGTH,
+  openTestDirectory,
+  resolvedBlob,
+  SEEDER,
+  sha256,
+  signedTag,
+  silent,
+  type TestDirectory,
+  TTL_MS,
+} from './testing/test-directory.ts'
 
-const SEEDER = 'http://seeder:7000'
-const TTL_MS = 1_000
-const log = pino({ level: 'silent' })
-const keys = generateKeyPairSync('ed25519')
 const contact = (n: number): PeerAddress => ({
   peerId: `${n}`.padStart(40, '0'),
   host: `10.0.0.${n}`,
@@ -29,8 +32,6 @@ const contact = (n: number): PeerAddress => ({
   role: 'agent',
 })
 
-const sha256 = (bytes: Uint8Array): Digest =>
-  parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`)
 const layer = sha256(Buffer.from('a layer'))
 
 function imageOf(text: string) {
@@ -40,85 +41,45 @@ function imageOf(text: string) {
     size: 1,
   }
   const mediaType = 'application/vnd.oci.image.manifest.v1+json'
-  const layers = [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: layer, size: 7 }]
+  const layers = [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: layer, size: BLOB_LENGTH }]
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }))
   return { digest: sha256(bytes), mediaType, bytes, config: config.digest }
 }
 
-function signedTag(digest: Digest, issuedAtMs: number, key = keys.privateKey): SignedTag {
-  const record = { repository: 'team/app', tag: '1', digest, issuedAtMs }
-  return { record, signature: sign(null, tagRecordBytes(record), key) }
-}
+const tagOf = (digest: Digest, issuedAtMs: number, key?: Parameters<typeof signedTag>[1]) =>
+  signedTag({ repository: 'team/app', tag: '1', digest, issuedAtMs }, key)
 
-const blobOf = (digest: Digest) => ({
-  info: encodeInfo({
-    digest,
-    length: 7,
-    pieceLength: 65_536,
-    piecesSha1: new Uint8Array(20),
-    piecesSha256: new Uint8Array(32),
-  }),
-  peers: [],
-})
 const resolutionOf = (image: ReturnType<typeof imageOf>, tag?: SignedTag): Resolution => ({
   ...(tag !== undefined && { tag }),
   manifests: [{ digest: image.digest, mediaType: image.mediaType, bytes: image.bytes }],
-  blobs: [blobOf(layer), blobOf(image.config)],
+  blobs: [resolvedBlob(layer), resolvedBlob(image.config)],
 })
 
-type Answer = Resolution | undefined | 'away'
 let answers: Map<string, Answer>
 let questions: { baseUrl: string; question: ResolveQuestion }[]
 let wanted: BlobSource[]
 let nowMs: number
-let folder: string
+let opened: TestDirectory
 let contacts: Contacts
 let directory: ImageDirectory
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'shoal-directory-'))
-  const objects = new FilesystemObjectStore({ folder })
-  await objects.start()
   answers = new Map()
   questions = []
   wanted = []
   nowMs = 0
-  const records = new ImageRecords({ objects })
-  contacts = new Contacts({ records, log })
-  contacts.trust(keys.publicKey.export({ type: 'spki', format: 'der' }))
-  const http: Pick<HttpSources, 'resolve'> = {
-    async resolve(baseUrl, question) {
+  opened = await openTestDirectory({
+    answer(baseUrl, question) {
       questions.push({ baseUrl, question })
-      const answer = answers.has(baseUrl) ? answers.get(baseUrl) : 'away'
-      if (answer === 'away') throw new SourceUnavailableError(baseUrl, 'away')
-      return answer
+      return answers.has(baseUrl) ? answers.get(baseUrl) : 'away'
     },
-  }
-  directory = new ImageDirectory(
-    {
-      http: http as HttpSources,
-      records,
-      contacts,
-      log,
-      nowMs: () => nowMs,
-      onWanted: (sources) => wanted.push(...sources),
-      isHere: () => false,
-      onArriving: () => {},
-      onLost: () => {},
-    },
-    {
-      seederUrl: SEEDER,
-      peerId: 'ab'.repeat(20),
-      platform: { os: 'linux', architecture: 'amd64' },
-      tagTtlMs: TTL_MS,
-    },
-  )
+    nowMs: () => nowMs,
+    onWanted: (sources) => wanted.push(...sources),
+  })
+  ;({ contacts, directory } = opened)
 })
 
-afterEach(async () => {
-  await contacts.stop()
-  await rm(folder, { recursive: true })
-})
+afterEach(() => opened[Symbol.asyncDispose]())
 
 const byTag = { kind: 'tag', tag: '1' } as const
 const [old, recent] = [imageOf('old'), imageOf('recent')]
@@ -126,7 +87,7 @@ const digestNow = async () => (await directory.manifest('team/app', byTag, 'look
 
 describe('a tag', () => {
   it('costs one question for the manifest and all layers, however many clients ask at once', async () => {
-    answers.set(SEEDER, resolutionOf(recent, signedTag(recent.digest, 1)))
+    answers.set(SEEDER, resolutionOf(recent, tagOf(recent.digest, 1)))
     const manifests = await Promise.all([1, 2, 3].map(() => directory.manifest('team/app', byTag, 'pull')))
     for (const manifest of manifests) expect(manifest?.digest).toBe(recent.digest)
     expect(questions).toHaveLength(1)
@@ -135,9 +96,9 @@ describe('a tag', () => {
   })
 
   it('is believed for a short time, then asked for again', async () => {
-    answers.set(SEEDER, resolutionOf(old, signedTag(old.digest, 1)))
+    answers.set(SEEDER, resolutionOf(old, tagOf(old.digest, 1)))
     expect(await digestNow()).toBe(old.digest)
-    answers.set(SEEDER, resolutionOf(recent, signedTag(recent.digest, 2)))
+    answers.set(SEEDER, resolutionOf(recent, tagOf(recent.digest, 2)))
     nowMs = TTL_MS - 1
     expect(await digestNow()).toBe(old.digest)
     nowMs = TTL_MS
@@ -145,14 +106,14 @@ describe('a tag', () => {
   })
 
   it('is looked at without being taken into swarms', async () => {
-    answers.set(SEEDER, resolutionOf(recent, signedTag(recent.digest, 1)))
+    answers.set(SEEDER, resolutionOf(recent, tagOf(recent.digest, 1)))
     await digestNow()
     expect(questions[0]?.question.peerId).toBe('')
     expect(wanted).toEqual([])
   })
 
   it('is unknown when the seeder says so, whatever was known before', async () => {
-    answers.set(SEEDER, resolutionOf(old, signedTag(old.digest, 1)))
+    answers.set(SEEDER, resolutionOf(old, tagOf(old.digest, 1)))
     await digestNow()
     answers.set(SEEDER, undefined)
     nowMs = TTL_MS
@@ -162,7 +123,7 @@ describe('a tag', () => {
 
 describe('while the seeder is away', () => {
   it('a tag means what it meant last', async () => {
-    answers.set(SEEDER, resolutionOf(old, signedTag(old.digest, 1)))
+    answers.set(SEEDER, resolutionOf(old, tagOf(old.digest, 1)))
     await digestNow()
     answers.set(SEEDER, 'away')
     nowMs = 10 * TTL_MS
@@ -171,16 +132,16 @@ describe('while the seeder is away', () => {
 
   it('other agents are asked, and the latest signed meaning wins', async () => {
     contacts.heard([contact(1), contact(2), contact(3)])
-    answers.set('http://10.0.0.1:6001', resolutionOf(old, signedTag(old.digest, 1)))
-    answers.set('http://10.0.0.2:6001', resolutionOf(recent, signedTag(recent.digest, 2)))
+    answers.set('http://10.0.0.1:6001', resolutionOf(old, tagOf(old.digest, 1)))
+    answers.set('http://10.0.0.2:6001', resolutionOf(recent, tagOf(recent.digest, 2)))
     expect(await digestNow()).toBe(recent.digest)
   })
 
   it.each([
-    ['signed by somebody else', signedTag(recent.digest, 9, generateKeyPairSync('ed25519').privateKey)],
+    ['signed by somebody else', tagOf(recent.digest, 9, generateKeyPairSync('ed25519').privateKey)],
     [
       'for another tag',
-      { ...signedTag(recent.digest, 9), record: { ...signedTag(recent.digest, 9).record, tag: '2' } },
+      { ...tagOf(recent.digest, 9), record: { ...tagOf(recent.digest, 9).record, tag: '2' } },
     ],
     ['not signed at all', undefined],
   ])('a meaning that is %s is refused', async (_what, tag) => {
@@ -192,13 +153,13 @@ describe('while the seeder is away', () => {
   it('a manifest with other bytes than its digest is refused', async () => {
     contacts.heard([contact(1)])
     const forged = { ...recent, digest: old.digest }
-    answers.set('http://10.0.0.1:6001', resolutionOf(forged, signedTag(old.digest, 9)))
+    answers.set('http://10.0.0.1:6001', resolutionOf(forged, tagOf(old.digest, 9)))
     expect(await digestNow()).toBeUndefined()
   })
 
   it('a digest needs no signature: it proves itself', async () => {
     contacts.heard([contact(1)])
-    answers.set('http://10.0.0.1:6001', { manifests: [recent], blobs: [blobOf(layer)] })
+    answers.set('http://10.0.0.1:6001', { manifests: [recent], blobs: [resolvedBlob(layer)] })
     const manifest = await directory.manifest('team/app', { kind: 'digest', digest: recent.digest }, 'look')
     expect(recent.bytes.equals(manifest!.bytes)).toBe(true)
   })
@@ -221,14 +182,14 @@ describe('a blob that is here', () => {
     answers.set(SEEDER, undefined)
     expect(await directory.source(other, layer)).toBe('unknown')
     expect(await directory.source('team/app', layer)).toMatchObject({ metainfo: { digest: layer } })
-    answers.set(SEEDER, { manifests: [], blobs: [blobOf(layer)] })
+    answers.set(SEEDER, { manifests: [], blobs: [resolvedBlob(layer)] })
     await directory.source(other, layer)
     expect(directory.hasBlob(other, layer)).toBe(true)
   })
 
   it('is nobody’s by an agent’s word alone', async () => {
     contacts.heard([contact(1)])
-    answers.set('http://10.0.0.1:6001', { manifests: [], blobs: [blobOf(layer)] })
+    answers.set('http://10.0.0.1:6001', { manifests: [], blobs: [resolvedBlob(layer)] })
     expect(await directory.source('team/app', layer)).toMatchObject({ metainfo: { digest: layer } })
     expect(directory.hasBlob('team/app', layer)).toBe(false)
     answers.set(SEEDER, undefined)
@@ -240,11 +201,11 @@ describe('contacts', () => {
   it('are there again after a restart, with the key', async () => {
     contacts.heard([contact(1), contact(2)])
     await contacts.stop()
-    const objects = new FilesystemObjectStore({ folder })
-    const again = new Contacts({ records: new ImageRecords({ objects }), log })
+    const objects = new FilesystemObjectStore({ folder: opened.folder })
+    const again = new Contacts({ records: new ImageRecords({ objects }), log: silent })
     await again.start()
     expect(again.agents.map(({ host }) => host)).toEqual(['10.0.0.2', '10.0.0.1'])
-    expect(again.isGenuine(signedTag(old.digest, 1))).toBe(true)
+    expect(again.isGenuine(tagOf(old.digest, 1))).toBe(true)
   })
 
   it('are bounded, the latest kept, one for each address', () => {

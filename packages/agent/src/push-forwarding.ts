@@ -3,7 +3,7 @@
  * with locations that have no host, so what it says is right for a client of this node as it is.
  */
 import { OciError } from '@shoal/oci'
-import { loggableUrl } from '@shoal/registry'
+import { hasBody, loggableUrl } from '@shoal/registry'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { request as ask, HttpAgent } from './http-client.ts'
@@ -67,7 +67,7 @@ export class PushForwarding {
         method: method as 'PUT',
         headers: endToEnd(raw.headers),
         signal: gone.signal,
-        ...(hasBody(raw.headers) && { body: raw }),
+        ...(hasBody(raw) && { body: raw }),
       })
     } catch (cause) {
       if (gone.signal.aborted) {
@@ -105,10 +105,6 @@ function isPartOfPush({ method, url }: FastifyRequest): boolean {
 /** Whether the path means what it says: dots in it would lead to what else the seeder serves. */
 function isPlain(url: string): boolean {
   return new URL(url, 'http://seeder').pathname === url.split('?', 1)[0]
-}
-
-function hasBody(headers: FastifyRequest['raw']['headers']): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
 function endToEnd<T extends string | readonly string[]>(

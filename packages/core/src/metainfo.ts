@@ -51,6 +51,9 @@ export function pieceSha256(metainfo: Metainfo, index: number): Uint8Array {
   return metainfo.piecesSha256.subarray(index * SHA256_BYTES, (index + 1) * SHA256_BYTES)
 }
 
+/** Bytes. Longer blobs are not given out while they arrive. */
+export const ARRIVING_LENGTH_MAX = 256 * 1024 ** 3
+
 /**
  * The metainfo of a blob that nobody has whole yet: its pieces' hashes are zero until they are learned, and are filled in in
  * place (`learnPieceSha256`). It has no info dictionary.

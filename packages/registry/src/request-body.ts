@@ -23,6 +23,7 @@ export function announcedBytes(raw: IncomingMessage): number | undefined {
   return header === undefined ? undefined : Number(header)
 }
 
+/** Whether a body follows the headers (RFC 9112, 6.3). */
 export function hasBody(raw: IncomingMessage): boolean {
   return raw.headers['transfer-encoding'] !== undefined || (announcedBytes(raw) ?? 0) > 0
 }

@@ -2,7 +2,7 @@
  * Answers an agent's one question: what a reference means, and everything that is needed to pull it. The agent that asks
  * in order to pull is taken into the swarms of the image's blobs on the way, and finds the seeder ready to serve it.
  */
-import { type Digest, encodeInfo, tryParseDigest } from '@shoal/core'
+import { type Digest, encodeInfo, type ImportShare, tryParseDigest } from '@shoal/core'
 import { chooseManifest, isRepositoryName, isTag, type Platform, requiredBlobs } from '@shoal/oci'
 import {
   type BlobMetainfo,
@@ -93,8 +93,11 @@ export class Resolver {
         if (copy === undefined || !(await arriving.seed(copy.infoHash))) return { digest, length }
         const [admission] = tracker.admit(peerId!, [copy.infoHash])
         const { peers, imports } = admission!
-        const shares = imports && { imports: { ...imports, remainders: [...imports.remainders] } }
-        return { digest, length, pieces: { sha256: copy.sha256.slice(), peers: [...peers], ...shares } }
+        return {
+          digest,
+          length,
+          pieces: { sha256: copy.sha256.slice(), peers: [...peers], ...shares(imports) },
+        }
       }),
     )
   }
@@ -186,7 +189,7 @@ export class Resolver {
         return {
           info: encodeInfo(blob.metainfo),
           peers: [...peers],
-          ...(imports !== undefined && { imports: { ...imports, remainders: [...imports.remainders] } }),
+          ...shares(imports),
           ...(inline !== undefined && { inline }),
           ...(originUrl !== undefined && { originUrl }),
         }
@@ -216,6 +219,11 @@ export class Resolver {
     const location = await this.#parts.images.contentLocation(digest)
     return location && this.#parts.objects.presign(location.key, ORIGIN_URL_SECONDS)
   }
+}
+
+/** What an answer says of them, where anything was said. */
+function shares(imports: ImportShare | undefined): { imports?: { modulus: number; remainders: number[] } } {
+  return imports === undefined ? {} : { imports: { ...imports, remainders: [...imports.remainders] } }
 }
 
 function once(signal: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Digest, InfoHash } from '@shoal/core'
+import { ARRIVING_LENGTH_MAX, type Digest, type InfoHash } from '@shoal/core'
 import type { Swarm, SwarmEngine } from '@shoal/swarm'
 import type { Tracker } from '@shoal/tracker'
 import type { Logger } from 'pino'
@@ -39,8 +39,6 @@ interface Entry {
 
 /** Shorter blobs are here before anybody could be told of them. */
 const LENGTH_MIN = 4 * 1024 * 1024
-/** As long as blobs can be. */
-const LENGTH_MAX = 256 * 1024 ** 3
 /** Each has a file and a swarm. */
 const COUNT_MAX = 64
 /** Hashes are told of together that come so close together. */
@@ -71,7 +69,7 @@ export class ArrivingBlobs {
 
   /** @returns undefined for a blob that is too short or too long for it, or on its way already */
   async begin(repository: string, digest: Digest, length: number): Promise<ArrivingBlob | undefined> {
-    const isPossible = length >= LENGTH_MIN && length <= LENGTH_MAX && this.#entries.size < COUNT_MAX
+    const isPossible = length >= LENGTH_MIN && length <= ARRIVING_LENGTH_MAX && this.#entries.size < COUNT_MAX
     if (!isPossible || this.#entries.has(digest)) return undefined
     const path = join(this.#folder, randomUUID())
     const copy: StreamingCopy = await StreamingCopy.create({
@@ -106,14 +104,12 @@ export class ArrivingBlobs {
 
   /** What is here of the blob; undefined when it is not on its way to this repository. */
   find(repository: string, digest: Digest): StreamingCopy | undefined {
-    const entry = this.#entries.get(digest)
-    return entry?.repository === repository && !entry.isEnded ? entry.copy : undefined
+    return this.#arriving(repository, digest)?.copy
   }
 
   /** Resolves when it is known what became of the blob; undefined when it is not on its way to this repository. */
   ended(repository: string, digest: Digest): Promise<void> | undefined {
-    const entry = this.#entries.get(digest)
-    return entry?.repository === repository && !entry.isEnded ? entry.ended.promise : undefined
+    return this.#arriving(repository, digest)?.ended.promise
   }
 
   /**
@@ -126,6 +122,11 @@ export class ArrivingBlobs {
     entry.swarm ??= this.#join(entry)
     await entry.swarm
     return true
+  }
+
+  #arriving(repository: string, digest: Digest): Entry | undefined {
+    const entry = this.#entries.get(digest)
+    return entry?.repository === repository && !entry.isEnded ? entry : undefined
   }
 
   async #join({ copy }: Entry): Promise<Swarm> {

@@ -2,7 +2,6 @@
  * What an operator and CI ask of a seeder: publish, collect garbage, and be told of a push elsewhere. Whoever controls shows
  * the token; a registry that tells of a push shows one of the secrets it was given.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { ShoalError } from '@shoal/core'
 import type { ImageStore } from '@shoal/registry'
 import {
@@ -21,6 +20,7 @@ import type { Logger } from 'pino'
 import { PublishError } from '../publishing/errors.ts'
 import type { Publisher, PublishWish } from '../publishing/publisher.ts'
 import { WarmSelectorInvalidError } from '../publishing/warm-selector.ts'
+import { isSameSecret } from '../same-secret.ts'
 import { TriggerInvalidError, TriggerQueueFullError } from '../triggers/index.ts'
 import { QUEUE_FULL_RETRY_SECONDS } from './events-api.ts'
 import { type SecretFile, SecretFileError } from './secret-file.ts'
@@ -151,16 +151,11 @@ async function authorize(token: SecretFile, request: FastifyRequest, reply: Fast
     })
   }
   const given = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
-  // All are compared, each in the same time: how long it takes says nothing.
-  const isRight = tokens.map((known) => isSame(known, given)).includes(true)
+  // All are compared, whichever is right.
+  const isRight = tokens.map((known) => isSameSecret(given, known)).includes(true)
   if (isRight) return undefined
   return reply
     .code(401)
     .header('www-authenticate', 'Bearer')
     .send({ code: 'API_TOKEN_INVALID', message: 'the token is not the seeder’s' })
-}
-
-function isSame(a: string, b: string): boolean {
-  const hash = (text: string) => createHash('sha256').update(text).digest()
-  return timingSafeEqual(hash(a), hash(b))
 }

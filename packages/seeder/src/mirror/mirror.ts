@@ -157,10 +157,10 @@ export class Mirror implements RegistryBackend, RegistryPush {
     if (here !== undefined) return here
     const from = await this.#upstreamOf(name, own)
     if (from === undefined) return undefined
+    if (page.tagsMax === 0) return { tags: [], more: false }
     try {
       const signal = AbortSignal.timeout(QUESTION_TIMEOUT_MS)
-      const tags = page.tagsMax === 0 ? { tags: [], more: false } : undefined
-      return tags ?? (await from.client.tags(from.repository, page, signal))
+      return await from.client.tags(from.repository, page, signal)
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error
       return images.tags(from.name, page)

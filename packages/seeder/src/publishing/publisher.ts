@@ -75,7 +75,8 @@ export class Publisher {
     const selects = wish.warm === undefined ? undefined : parseWarmSelector(wish.warm)
     const source = this.#sourceOf(plan)
     const root = await this.#root(plan, source, signal)
-    const content = await this.#content(plan.name, source, root, wish.platforms, signal)
+    const { name, tag } = plan
+    const content = await this.#content(name, source, root, wish.platforms, signal)
     onProgress({
       type: 'image',
       reference,
@@ -83,7 +84,6 @@ export class Publisher {
       layers: [...content.blobs.values()].map(({ digest, size }) => ({ digest, bytes: size })),
     })
     // What is mirrored under its own name can be had while it comes: nodes begin at once.
-    const { name, tag } = plan
     const image = { name, tag, digest: root.digest, manifests: content.manifests }
     if (selects !== undefined && this.#parts.upstreams.find(name) !== undefined)
       this.#parts.warming.begin(image, selects)
@@ -96,20 +96,17 @@ export class Publisher {
       signal,
     )
     // What is here already is left alone: its tag may be moving at this moment.
-    const manifests = source === undefined ? [] : content.manifests
-    for (const manifest of manifests) await images.keepManifest(plan.name, manifest)
-    if (source !== undefined && plan.tag !== undefined)
-      await images.putTag(plan.name, plan.tag, root.digest, { isPinned })
-    log.info(
-      { event: 'image-published', name: plan.name, tag: plan.tag, digest: root.digest, copiedBytes },
-      'image published',
-    )
+    if (source !== undefined) {
+      for (const manifest of content.manifests) await images.keepManifest(name, manifest)
+      if (tag !== undefined) await images.putTag(name, tag, root.digest, { isPinned })
+    }
+    log.info({ event: 'image-published', name, tag, digest: root.digest, copiedBytes }, 'image published')
     if (selects !== undefined) {
       await this.#parts.warming.warm(image, selects, signal, (nodes, ready) =>
         onProgress({ type: 'warm', reference, nodes, ready }),
       )
     }
-    return { name: plan.name, digest: root.digest, copiedBytes, presentBytes }
+    return { name, digest: root.digest, copiedBytes, presentBytes }
   }
 
   #sourceOf({ name, source }: PublishPlan): UpstreamRepository | undefined {
@@ -174,15 +171,16 @@ export class Publisher {
         const platform = child.platform && platformText(child.platform)
         if (platforms !== undefined && platform !== undefined && !isWanted(platform, platforms)) continue
         if (absent.has(child.digest)) continue
-        const isKnown = manifests.has(child.digest)
-        const found = isKnown || (await this.#manifest(name, source, child.digest, signal))
-        // An index may name what nobody has pushed.
-        if (found === undefined) {
-          absent.add(child.digest)
-          continue
+        if (!manifests.has(child.digest)) {
+          const found = await this.#manifest(name, source, child.digest, signal)
+          // An index may name what nobody has pushed.
+          if (found === undefined) {
+            absent.add(child.digest)
+            continue
+          }
+          await add(found, depth + 1)
         }
         if (platform !== undefined) chosen.add(platform)
-        if (found !== true) await add(found, depth + 1)
       }
       // What an index names is kept before the index.
       manifests.delete(manifest.digest)
@@ -190,11 +188,7 @@ export class Publisher {
     }
     await add(root, 1)
     const missing = platforms?.find((wanted) => ![...chosen].some((platform) => isWanted(platform, [wanted])))
-    if (
-      missing !== undefined &&
-      manifests.size > 0 &&
-      readManifest(root.bytes, root.mediaType).kind === 'index'
-    ) {
+    if (missing !== undefined && readManifest(root.bytes, root.mediaType).kind === 'index') {
       throw new PublishError(
         'PUBLISH_PLATFORM_UNKNOWN',
         `${root.digest} has nothing for ${missing}; it has ${[...chosen].join(', ') || 'no platforms'}`,

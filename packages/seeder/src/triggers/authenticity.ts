@@ -5,7 +5,8 @@
  * at once, so that one can be replaced without a gap. Everything presented is compared with everything expected, hash
  * against hash, in a time that does not depend on either. Nothing of a secret is in an error.
  */
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac } from 'node:crypto'
+import { isSameSecret } from '../same-secret.ts'
 import { TriggerForbiddenError, TriggerSecretUnsetError } from './errors.ts'
 import { type Delivery, headerOf } from './payload.ts'
 import type { TriggerFormat } from './push-event.ts'
@@ -106,17 +107,12 @@ function authorizationSecrets(header: string | undefined): readonly (string | un
 }
 
 function anyEqual(presented: readonly (string | undefined)[], expected: string): boolean {
-  const expectedHash = sha256(expected)
   let isEqual = false
   for (const text of presented) {
     if (text === undefined || text === '' || text.length > PRESENTED_LENGTH_MAX) continue
-    if (timingSafeEqual(sha256(text), expectedHash)) isEqual = true
+    if (isSameSecret(text, expected)) isEqual = true
   }
   return isEqual
-}
-
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }
 
 function hmacHex(bytes: Uint8Array, secret: string): string {

@@ -1,0 +1,107 @@
+/** An image directory over a real folder, whose seeder and contacts say what the test has them say. */
+import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Digest, encodeInfo, parseDigest } from '@shoal/core'
+import { FilesystemObjectStore } from '@shoal/storage'
+import {
+  type Resolution,
+  type ResolvedBlob,
+  type SignedTag,
+  type TagRecord,
+  tagRecordBytes,
+} from '@shoal/wire'
+import { pino } from 'pino'
+import type { BlobSource } from '../blob-source.ts'
+import { Contacts } from '../contacts.ts'
+import { SourceUnavailableError } from '../errors.ts'
+import type { HttpSources, ResolveQuestion } from '../http-sources.ts'
+import { ImageDirectory } from '../image-directory.ts'
+import { ImageRecords } from '../image-records.ts'
+
+export const SEEDER = 'http://seeder:7000'
+export const TTL_MS = 1_000
+/** Of every blob that an answer tells of. */
+export const BLOB_LENGTH = 7
+export const silent = pino({ level: 'silent' })
+/** The seeder's, which the contacts' answers are held against. */
+const keys = generateKeyPairSync('ed25519')
+
+export type Answer = Resolution | undefined | 'away'
+
+export interface TestDirectory extends AsyncDisposable {
+  readonly directory: ImageDirectory
+  readonly contacts: Contacts
+  readonly folder: string
+}
+
+export async function openTestDirectory(init: {
+  readonly answer: (baseUrl: string, question: ResolveQuestion) => Answer | Promise<Answer>
+  readonly nowMs: () => number
+  readonly onWanted: (sources: readonly BlobSource[]) => void
+}): Promise<TestDirectory> {
+  const folder = await mkdtemp(join(tmpdir(), 'shoal-directory-'))
+  const objects = new FilesystemObjectStore({ folder })
+  await objects.start()
+  const records = new ImageRecords({ objects })
+  const contacts = new Contacts({ records, log: silent })
+  contacts.trust(keys.publicKey.export({ type: 'spki', format: 'der' }))
+  const http: Pick<HttpSources, 'resolve'> = {
+    async resolve(baseUrl, question) {
+      const answer = await init.answer(baseUrl, question)
+      if (answer === 'away') throw new SourceUnavailableError(baseUrl, 'away')
+      return answer
+    },
+  }
+  const directory = new ImageDirectory(
+    {
+      http: http as HttpSources,
+      records,
+      contacts,
+      log: silent,
+      nowMs: init.nowMs,
+      onWanted: init.onWanted,
+      isHere: () => false,
+      onArriving: () => {},
+      onLost: () => {},
+    },
+    {
+      seederUrl: SEEDER,
+      peerId: 'ab'.repeat(20),
+      platform: { os: 'linux', architecture: 'amd64' },
+      tagTtlMs: TTL_MS,
+    },
+  )
+  return {
+    directory,
+    contacts,
+    folder,
+    async [Symbol.asyncDispose]() {
+      await contacts.stop()
+      await rm(folder, { recursive: true })
+    },
+  }
+}
+
+export function sha256(content: string | Uint8Array): Digest {
+  return parseDigest(`sha256:${createHash('sha256').update(content).digest('hex')}`)
+}
+
+/** @param key a stranger's, where it is not to be the seeder's */
+export function signedTag(record: TagRecord, key: KeyObject = keys.privateKey): SignedTag {
+  return { record, signature: sign(null, tagRecordBytes(record), key) }
+}
+
+export function resolvedBlob(digest: Digest): ResolvedBlob {
+  return {
+    info: encodeInfo({
+      digest,
+      length: BLOB_LENGTH,
+      pieceLength: 65_536,
+      piecesSha1: new Uint8Array(20),
+      piecesSha256: new Uint8Array(32),
+    }),
+    peers: [],
+  }
+}
