@@ -132,18 +132,15 @@ export class FilesystemObjectStore implements ObjectStore {
   }
 
   async delete(key: string): Promise<void> {
-    const path = this.#path(key)
-    await this.#guard(`delete ${key}`, async () => {
-      await rm(path, { force: true })
-      await this.#prune(dirname(path))
-    })
+    // Not between the look and the write of a conditional put, which would bring the object back.
+    await this.#locks.run(key, () => this.#remove(key))
   }
 
   async deleteIf(key: string, etag: string): Promise<boolean> {
     const path = this.#path(key)
     return this.#locks.run(key, async () => {
       if ((await this.#guard(`look at ${key}`, () => statOf(path)))?.etag !== etag) return false
-      await this.delete(key)
+      await this.#remove(key)
       return true
     })
   }
@@ -190,6 +187,14 @@ export class FilesystemObjectStore implements ObjectStore {
     } finally {
       await handle.close()
     }
+  }
+
+  async #remove(key: string): Promise<void> {
+    const path = this.#path(key)
+    await this.#guard(`delete ${key}`, async () => {
+      await rm(path, { force: true })
+      await this.#prune(dirname(path))
+    })
   }
 
   /** Removes empty folders from `folder` upwards. A folder that is in use again is not empty and stays. */

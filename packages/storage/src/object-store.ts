@@ -43,7 +43,7 @@ export interface WriterCheckpoint {
   readonly token: string
 }
 
-/** A large object on its way in. `complete` makes it visible; until then at most a beginning that was checkpointed is. */
+/** A large object on its way in, one call at a time. Until `complete`, at most a beginning that was checkpointed is visible. */
 export interface ObjectWriter {
   /** Resolves when the writer can take more: await it before the next call. The bytes are the writer's until then. */
   write(chunk: Uint8Array): Promise<void>
@@ -53,7 +53,7 @@ export interface ObjectWriter {
   checkpoint(): Promise<WriterCheckpoint>
   /** Lets go of memory and files; what was checkpointed stays. Nothing can be written afterwards. */
   release(): Promise<void>
-  /** Forgets everything, checkpoints too; safe to call at any time, also after a failure. */
+  /** Forgets everything, checkpoints too; safe to call more than once, and after a failure. */
   abort(): Promise<void>
 }
 

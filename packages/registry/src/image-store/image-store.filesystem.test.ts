@@ -2,6 +2,7 @@
  * Goal: the image store holds what it promises on a real object store too.
  * Method: pushes over a folder, looked at as files: what is there afterwards, and that nothing else is.
  */
+import { readdirSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -94,3 +95,25 @@ test('repositories inside others keep their tags apart; pages follow byte order'
   expect(await images.tags('app/sub', { tagsMax: 10 })).toEqual({ tags: ['other'], more: false })
   expect(await images.tags('ap', { tagsMax: 10 })).toBeUndefined()
 })
+
+test('an upload that is cancelled while what was received is being kept leaves no file', async () => {
+  const images = await open()
+  const { id } = await images.startUpload('app', {})
+  async function* some() {
+    yield content
+  }
+  const appended = images.appendUpload('app', id, some()).catch(() => {})
+  // Looked for without a turn of the event loop: the file has moved, and its writer does not know yet.
+  while (!appearsWithin(5, join(folder, '~checkpoints')))
+    await new Promise((resolve) => setImmediate(resolve))
+  await images.cancelUpload('app', id)
+  await appended
+  expect(await files()).toEqual([])
+})
+
+/** Whether a file appears in the folder within so many milliseconds, in which nothing else of this process runs. */
+function appearsWithin(ms: number, path: string): boolean {
+  for (const end = performance.now() + ms; performance.now() < end; )
+    if (readdirSync(path).length > 0) return true
+  return false
+}

@@ -54,6 +54,8 @@ export class UploadSession {
   /** What the bytes up to the checkpoint are. */
   #hashed: HashedBlob | undefined
   #isGone = false
+  /** What the writer was last asked for; settles, never rejects. An upload is cancelled while a request works on it. */
+  #writing: Promise<unknown> = Promise.resolve()
   #sinceTurn = 0
 
   constructor(
@@ -118,7 +120,7 @@ export class UploadSession {
   async record(nowMs: number): Promise<UploadRecord> {
     if (this.#writer !== undefined) {
       this.isSound = false
-      this.#checkpoint = await this.#writer.checkpoint()
+      this.#checkpoint = await this.#asked(this.#writer.checkpoint())
       this.isSound = true
       this.#hashed = this.#hasher?.peek()
     }
@@ -137,7 +139,7 @@ export class UploadSession {
   /** Makes the content visible under its key; nothing points to it yet. */
   async complete(): Promise<void> {
     const writer = this.#writer ?? (await this.#openWriter())
-    await writer.complete()
+    await this.#asked(writer.complete())
     // Whole from here on: what becomes of it is no longer the writer's business.
     this.#writer = undefined
     this.#checkpoint = undefined
@@ -147,6 +149,7 @@ export class UploadSession {
   async release(): Promise<void> {
     this.#isGone = true
     this.#hasher = undefined
+    await this.#writing
     await this.#writer?.release()
     this.#writer = undefined
   }
@@ -156,6 +159,7 @@ export class UploadSession {
     this.watcher?.end(false)
     this.#isGone = true
     this.#hasher = undefined
+    await this.#writing
     const writer =
       this.#writer ??
       (this.#checkpoint && (await this.objects.resumeWriter(this.init.contentKey, this.#checkpoint)))
@@ -174,7 +178,7 @@ export class UploadSession {
     // Opened with the first byte: most uploads that are begun and not used never cost the store a request.
     const writer = this.#writer ?? (await this.#openWriter())
     const isWatched = this.watcher?.append(slice)
-    await writer.write(slice)
+    await this.#asked(writer.write(slice))
     await isWatched
     this.#hashed = undefined
     this.#sinceTurn += slice.length
@@ -184,6 +188,11 @@ export class UploadSession {
     }
     if (this.#isGone) throw cancelled()
     this.isSound = true
+  }
+
+  #asked<T>(doing: Promise<T>): Promise<T> {
+    this.#writing = doing.catch(() => {})
+    return doing
   }
 
   #createHasher(chunk: UploadChunk): BlobHasher {

@@ -96,6 +96,16 @@ export function objectStoreContract(
       expect((await store.put('gone', text('4'), { ifMatch: seen })).kind).toBe('precondition-failed')
     })
 
+    it('does not bring back an object that is removed while it is replaced', async () => {
+      for (let round = 0; round < 8; round++) {
+        const first = await store.put('removed', text('1'))
+        const seen = first.kind === 'stored' ? first.etag : ''
+        // Whichever comes first: the replaced object is removed, or there is nothing left to replace.
+        await Promise.all([store.put('removed', text('22'), { ifMatch: seen }), store.delete('removed')])
+        expect(await content('removed')).toBeUndefined()
+      }
+    })
+
     it('removes an object only if it is still the one that was seen', async () => {
       const first = await store.put('seen', text('1'))
       const seen = first.kind === 'stored' ? first.etag : ''
