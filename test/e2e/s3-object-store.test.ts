@@ -61,7 +61,7 @@ describeWith(['ceph-rgw'], 'S3', () => {
 
   it('keeps what pushes in flight need while garbage is collected', { timeout: 120_000 }, async () => {
     const { store, close } = await open('garbage')
-    const run = await runGarbageModel({ store, prng: createPrng(20_261_121), rounds: 6, opsPerRound: 5 })
+    const run = await runGarbageModel({ store, prng: createPrng(20_261_121), rounds: 3, opsPerRound: 5 })
     expect(run.removedBlobs).toBeGreaterThan(0)
     await close()
   })
