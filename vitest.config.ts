@@ -4,6 +4,11 @@ import { defineConfig } from 'vitest/config'
 // line is a line of the source; programs that tests start as processes run from dist/.
 // Node's own conditions and no others: `module` would lead to files for bundlers, which Node cannot load.
 const conditions = ['shoal-source', 'node', 'import', 'default']
+/** What is measured in them (who served a byte, how long a restart took) must not depend on a neighbour. */
+const alone = [
+  'test/faults/**/*.test.ts',
+  'test/e2e/{cut-through,fan-out,fanout-live,fanout-sim,large-layer,many-layers}.test.ts',
+]
 const resolution = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
 export default defineConfig({
@@ -23,9 +28,10 @@ export default defineConfig({
       {
         ...resolution,
         test: {
-          name: 'protocol',
-          include: ['test/{conformance,security}/**/*.test.ts'],
-          // What is right does not depend on how fast it is: two files at a time.
+          name: 'e2e',
+          include: ['test/**/*.test.ts'],
+          exclude: alone,
+          // What is right does not depend on how fast it is: two files at a time, each with daemons of its own.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
           testTimeout: 120_000,
@@ -35,11 +41,8 @@ export default defineConfig({
       {
         ...resolution,
         test: {
-          name: 'e2e',
-          include: ['test/**/*.test.ts'],
-          exclude: ['test/{conformance,security}/**'],
-          // After the unit tests and one file after the other: each of these files has several daemons of its own,
-          // and what they measure (who served a byte, how long a restart took) must not depend on a neighbour.
+          name: 'alone',
+          include: alone,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
           testTimeout: 120_000,
