@@ -35,6 +35,7 @@ async function serve(listenHost: string): Promise<void> {
     seeder: { ...seeder, host: seederHost },
     signingKey: Uint8Array.of(1, 2, 3),
     isKnown: async (infoHash) => infoHash === KNOWN,
+    dialPeer: async () => ({ outcome: 'reached', ms: 1 }),
   })
   tracker.register(http)
   await http.listen({ port: 0, host: '127.0.0.1' })

@@ -24,6 +24,14 @@ export const Bytes = (bytesMax: number) =>
 
 export const Peer = Type.Object({ peerId: Hex20, host: Host, port: Port, role: Role })
 
+/**
+ * What became of a connection to a peer port: `reached` the peer that was meant; `refused` where nothing listens; `silent`
+ * where no packet comes back; `unreachable` where the network or the name says no; `stranger` where something is, but not
+ * that peer.
+ */
+export const DialOutcome = Type.Enum(['reached', 'refused', 'silent', 'unreachable', 'stranger'])
+export type DialOutcome = Static<typeof DialOutcome>
+
 /** Neighbours of one swarm that are told of at a time. */
 export const PEERS_PER_SWARM_MAX = 256
 export const Peers = Type.Array(Peer, { maxItems: PEERS_PER_SWARM_MAX })
