@@ -3,6 +3,7 @@
  * agent listens on: where it runs and who its neighbours are is of no use to a stranger but a bad one.
  */
 import type { Socket } from 'node:net'
+import { isLoopback } from '@shoal/core'
 import { AGENT_STATUS_PATH, type AgentStatus, REACHABILITY_PATH, type ReachabilityReport } from '@shoal/wire'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
@@ -35,5 +36,5 @@ export function isFromThisMachine({
 }: Pick<Socket, 'remoteAddress' | 'localAddress'>): boolean {
   if (remoteAddress === '') return false
   const remote = remoteAddress.replace(/^::ffff:/, '')
-  return remote === '::1' || /^127(\.\d{1,3}){3}$/.test(remote) || remoteAddress === localAddress
+  return isLoopback(remote) || remoteAddress === localAddress
 }
