@@ -37,7 +37,8 @@ export function dialPeer(
       socket.write(encodeProbe(peerId, ownId))
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (isConnected) settle('stranger')
+      // A reset may be heard of before the connection that it ends.
+      if (isConnected || error.code === 'ECONNRESET') settle('stranger')
       else if (error.code === 'ECONNREFUSED') settle('refused')
       else settle(error.code === 'ETIMEDOUT' ? 'silent' : 'unreachable')
     })
