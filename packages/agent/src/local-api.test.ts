@@ -18,11 +18,7 @@ test.each([
   ['', '', false],
   [undefined, undefined, false],
 ])('from %s to %s: %s', (remoteAddress, localAddress, expected) => {
-  const socket = {
-    ...(remoteAddress !== undefined && { remoteAddress }),
-    ...(localAddress !== undefined && { localAddress }),
-  }
-  expect(isFromThisMachine(socket)).toBe(expected)
+  expect(isFromThisMachine({ remoteAddress, localAddress })).toBe(expected)
 })
 
 describe('the routes', () => {

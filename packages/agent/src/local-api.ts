@@ -2,7 +2,6 @@
  * What programs on this node may ask the agent about itself: `shoal doctor` does. Nobody else is answered, whatever the
  * agent listens on: where it runs and who its neighbours are is of no use to a stranger but a bad one.
  */
-import type { Socket } from 'node:net'
 import { isLoopback } from '@shoal/core'
 import { AGENT_STATUS_PATH, type AgentStatus, REACHABILITY_PATH, type ReachabilityReport } from '@shoal/wire'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -33,7 +32,10 @@ async function refuseStrangers(request: FastifyRequest, reply: FastifyReply): Pr
 export function isFromThisMachine({
   remoteAddress = '',
   localAddress = '',
-}: Pick<Socket, 'remoteAddress' | 'localAddress'>): boolean {
+}: {
+  readonly remoteAddress?: string | undefined
+  readonly localAddress?: string | undefined
+}): boolean {
   if (remoteAddress === '') return false
   const remote = remoteAddress.replace(/^::ffff:/, '')
   return isLoopback(remote) || remoteAddress === localAddress

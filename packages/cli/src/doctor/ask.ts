@@ -63,6 +63,7 @@ export async function ask(url: string | URL, init: AskInit): Promise<Asked> {
 export function problemOf(error: unknown): string {
   if (!(error instanceof Error)) return 'UNKNOWN'
   if (error.name === 'TimeoutError' || error.name === 'AbortError') return 'TIMEOUT'
+  if (error.name === 'HTTPParserError') return 'NO_HTTP'
   if (error instanceof AggregateError) return problemOf(error.errors[0])
   const { code } = error as NodeJS.ErrnoException
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'TIMEOUT'

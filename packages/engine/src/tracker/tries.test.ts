@@ -58,7 +58,7 @@ describe('a round', () => {
     const effects = ask(tries)
     const [first, second] = ofKind(effects, 'dial')
     tries.step(5, { kind: 'dialled', by: first!.by.peerId, dial: first!.dial, ...good })
-    const [{ atMs }] = ofKind(effects, 'set-timer') as [{ atMs: number }]
+    const { atMs } = ofKind(effects, 'set-timer')[0]!
     expect(tries.step(atMs - 1, { kind: 'timer' })).toEqual([{ kind: 'set-timer', atMs }])
     expect(tries.step(atMs, { kind: 'timer' })).toEqual([
       { kind: 'tell-tried', asker: id(1), id: 7, tries: [{ peerId: seeder.peerId, ...good }] },
