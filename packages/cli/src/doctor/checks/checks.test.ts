@@ -154,11 +154,14 @@ describe('seeder', () => {
   })
 })
 
-test('tracker: the stream is open, or it is not', () => {
+test('tracker: the stream is open, or it is not, or not yet', () => {
+  const after = (isOpen: boolean, forMs: number) =>
+    judgeTracker({ ...status, announceStream: { isOpen, forMs } })
   expect(outcomeOf(judgeTracker(status))).toBe('ok')
-  const closed = judgeTracker({ ...status, announceStream: { isOpen: false, forMs: 400_000 } })
-  expect(outcomeOf(closed)).toBe('failure')
-  expect(closed.message).toContain('closed for 6 min')
+  expect(outcomeOf(after(true, 0))).toBe('ok')
+  expect(outcomeOf(after(false, 9_999))).toBe('warning')
+  expect(outcomeOf(after(false, 10_000))).toBe('failure')
+  expect(after(false, 400_000).message).toContain('closed for 6 min')
 })
 
 describe('clock', () => {

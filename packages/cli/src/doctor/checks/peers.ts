@@ -12,7 +12,7 @@ const OUTCOMES = {
   refused: 'nothing listens there',
   silent: 'no answer within 2 s',
   unreachable: 'no way there',
-  stranger: 'something else answers there',
+  stranger: 'something is there, and does not answer as this peer',
 } as const
 
 export function judgePeers(report: ReachabilityReport): Finding {
