@@ -13,13 +13,14 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
 import { createHttpServer, registryPlugin } from '@shoal/registry'
-import { FilePieceStore, FilesystemObjectStore, folderState } from '@shoal/storage'
+import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
 import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
 import { AgentArrivals } from './arrivals.ts'
 import { createBackend } from './backend.ts'
+import { CacheState } from './cache-state.ts'
 import { Contacts } from './contacts.ts'
 import { Downloads } from './downloads.ts'
 import { HttpSources } from './http-sources.ts'
@@ -219,6 +220,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       dialPeer: (peer) => dialPeer(peer, peerId),
       log: log.child({ component: 'reachability' }),
     })
+    const cacheState = new CacheState({ folder: settings.cache })
     await localApi(server, {
       reachability: () => reachability.report(),
       status: async () => {
@@ -235,7 +237,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
           ...(userId !== undefined && { userId }),
           announceStream: { isOpen: announcer.isConnected, forMs: announcer.sinceMs },
           cache: {
-            ...(await folderState(settings.cache)),
+            ...(await cacheState.now()),
             usedBytes: downloads.usedBytes,
             maxBytes: settings.cacheMaxBytes,
           },

@@ -165,7 +165,7 @@ export class AnnounceServer {
         const message = decodeAgentMessage(frame)
         if (message.type === 'hello') peerId = this.#greet(stream, message, peerId, remoteHost)
         else if (peerId === undefined) stream.close(CLOSE_POLICY, 'say hello first')
-        else this.#hear(peerId, message)
+        else this.#hear(peerId, message, remoteHost)
       } catch (error) {
         if (!(error instanceof WireError)) throw error
         log.warn({ event: 'announce-frame-refused', peerId, err: error }, 'frame refused')
@@ -229,11 +229,11 @@ export class AnnounceServer {
     }
   }
 
-  #hear(peerId: PeerId, message: Exclude<AgentMessage, { type: 'hello' }>): void {
+  #hear(peerId: PeerId, message: Exclude<AgentMessage, { type: 'hello' }>, remoteHost: string): void {
     const { drive, tries } = this.#parts
     if (message.type === 'announce') drive({ kind: 'announced', peerId, swarms: message.swarms })
     else if (message.type === 'leave') drive({ kind: 'swarms-left', peerId, infoHashes: message.infoHashes })
-    else if (message.type === 'try-peers') tries.asked(peerId, message.id)
+    else if (message.type === 'try-peers') tries.asked(peerId, message.id, remoteHost)
     else tries.dialled(peerId, message)
   }
 

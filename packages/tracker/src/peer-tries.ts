@@ -27,13 +27,16 @@ export class PeerTries {
     this.#tries = new Tries({ seeder: parts.seeder })
   }
 
-  /** The agent wants to know whom it reaches, and who reaches it. */
-  asked(agent: PeerId, id: number): void {
+  /**
+   * The agent wants to know whom it reaches, and who reaches it.
+   * @param remoteHost where its stream comes from
+   */
+  asked(agent: PeerId, id: number, remoteHost: string): void {
     const { table } = this.#parts
     const asker = table.addressOf(agent)
     if (asker === undefined) return
     const partners = table.tryPartners(agent, TRY_LIMITS.partnersMax)
-    this.#step({ kind: 'asked', asker, id, partners })
+    this.#step({ kind: 'asked', asker, id, partners, isOwnAddress: asker.host === remoteHost })
   }
 
   dialled(by: PeerId, { id, outcome, ms }: AgentMessage & { type: 'dialled' }): void {

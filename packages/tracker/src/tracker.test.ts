@@ -242,6 +242,18 @@ describe('trying peers', () => {
     expect(of(asker, 'tried')[0]?.tries.map(({ peerId }) => peerId)).toEqual([seeder.peerId])
   })
 
+  it('tells one who announced another’s address nothing of that address', async () => {
+    const [asker, other] = [await agent(1, '', { ...CAN, host: '10.9.9.9' }), await agent(2, '', CAN)]
+    asker.say({ type: 'try-peers', id: 1 })
+    await expect.poll(() => of(other, 'dial').length).toBe(1)
+    const [{ id: dial, peer }] = of(other, 'dial') as [Extract<TrackerMessage, { type: 'dial' }>]
+    expect(peer.host).toBe('10.9.9.9')
+    other.say({ type: 'dialled', id: dial, outcome: 'refused', ms: 2 })
+    nowMs += 3_000
+    await expect.poll(() => of(asker, 'tried').length, { timeout: 10_000 }).toBe(1)
+    expect(of(asker, 'tried')[0]?.tries[1]).toEqual({ peerId: id(2), outcome: 'unreached', ms: 0 })
+  })
+
   it('refuses who asks again at once: a flood of questions makes one round', async () => {
     const [asker, other] = [await agent(1, '', CAN), await agent(2, '', CAN)]
     for (let question = 0; question < 200; question++) asker.say({ type: 'try-peers', id: question })

@@ -6,7 +6,7 @@
 import Type, { type Static } from 'typebox'
 import { TRIED_PEERS_MAX } from './announce-stream.ts'
 import { jsonDecoder } from './json-decoder.ts'
-import { DialOutcome, Hex20, Host, Name, Port, Role } from './schema.ts'
+import { DialOutcome, Hex20, Host, Name, Port, Role, TriedOutcome } from './schema.ts'
 
 export const AGENT_STATUS_PATH = '/api/v1/status'
 export const REACHABILITY_PATH = '/api/v1/reachability'
@@ -58,8 +58,6 @@ export const AgentStatus = Type.Object({
 })
 export type AgentStatus = Static<typeof AgentStatus>
 
-const Dialled = Type.Object({ outcome: DialOutcome, ms: Count })
-
 export const ReachabilityReport = Type.Union([
   Type.Object({
     kind: Type.Literal('tried'),
@@ -74,9 +72,9 @@ export const ReachabilityReport = Type.Union([
         host: Host,
         port: Port,
         /** This agent to that peer. */
-        outgoing: Dialled,
+        outgoing: Type.Object({ outcome: DialOutcome, ms: Count }),
         /** That peer to this agent; absent where it has not said in time. */
-        incoming: Type.Optional(Dialled),
+        incoming: Type.Optional(Type.Object({ outcome: TriedOutcome, ms: Count })),
       }),
       { maxItems: TRIED_PEERS_MAX },
     ),

@@ -18,9 +18,10 @@ import {
   Peer,
   Peers,
   Port,
+  TriedOutcome,
 } from './schema.ts'
 
-export { DialOutcome, PEERS_PER_SWARM_MAX } from './schema.ts'
+export { DialOutcome, PEERS_PER_SWARM_MAX, TriedOutcome } from './schema.ts'
 
 export const ANNOUNCE_STREAM_PATH = '/api/v1/announce-stream'
 export const ANNOUNCE_STREAM_VERSION = 1
@@ -44,11 +45,8 @@ export const TRY_PEERS_CAPABILITY = 'try-peers'
 export const TRIED_PEERS_MAX = 8
 /** Chosen by who asks, and given back with the answer. */
 const QuestionId = Type.Integer({ minimum: 0, maximum: 0xffff_ffff })
-const dialledProperties = {
-  outcome: DialOutcome,
-  /** From the first packet to the last word of the handshake, or until it was given up. */
-  ms: Type.Integer({ minimum: 0, maximum: 60_000 }),
-}
+/** From the first packet to the last word of the handshake, or until it was given up. */
+const DialMs = Type.Integer({ minimum: 0, maximum: 60_000 })
 
 /** `leeching` wants the missing pieces; `holding` has some and wants none for now; `seeding` has all. */
 export const SwarmState = Type.Enum(['leeching', 'holding', 'seeding'])
@@ -79,7 +77,7 @@ const AgentMessage = Type.Union([
   /** Asks that some peers be tried, both ways. */
   Type.Object({ type: Type.Literal('try-peers'), id: QuestionId }),
   /** The answer to `dial`. */
-  Type.Object({ type: Type.Literal('dialled'), id: QuestionId, ...dialledProperties }),
+  Type.Object({ type: Type.Literal('dialled'), id: QuestionId, outcome: DialOutcome, ms: DialMs }),
 ])
 export type AgentMessage = Static<typeof AgentMessage>
 
@@ -136,7 +134,9 @@ const TrackerMessage = Type.Union([
   Type.Object({
     type: Type.Literal('tried'),
     id: QuestionId,
-    tries: Type.Array(Type.Object({ peerId: Hex20, ...dialledProperties }), { maxItems: TRIED_PEERS_MAX }),
+    tries: Type.Array(Type.Object({ peerId: Hex20, outcome: TriedOutcome, ms: DialMs }), {
+      maxItems: TRIED_PEERS_MAX,
+    }),
   }),
   /** The only one: it asks too often, or too many ask. */
   Type.Object({ type: Type.Literal('try-refused'), id: QuestionId }),

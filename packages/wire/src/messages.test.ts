@@ -45,7 +45,7 @@ describe('the announce stream', () => {
     { type: 'contacts', agents: [peer] },
     { type: 'dial', id: 7, peer },
     { type: 'peers-to-try', id: 7, you: peer, peers: [{ peer, name: 'node-1', zone: 'eu-1a' }] },
-    { type: 'tried', id: 7, tries: [{ peerId, outcome: 'reached', ms: 3 }] },
+    { type: 'tried', id: 7, tries: [{ peerId, outcome: 'unreached', ms: 0 }] },
     { type: 'try-refused', id: 7 },
   ])('carries the tracker’s $type', (message) => {
     const decoded = decodeTrackerMessage(encodeTrackerMessage(message))
@@ -69,7 +69,7 @@ describe('the announce stream', () => {
     ['more capabilities than there will be', { ...hello, capabilities: new Array(17).fill('x') }],
     ['a capability of any length', { ...hello, capabilities: ['x'.repeat(33)] }],
     ['a question with a number below nought', { type: 'try-peers', id: -1 }],
-    ['an outcome that is none', { type: 'dialled', id: 1, outcome: 'fine', ms: 1 }],
+    ['an outcome that is none', { type: 'dialled', id: 1, outcome: 'unreached', ms: 1 }],
     ['a dial that took a day', { type: 'dialled', id: 1, outcome: 'reached', ms: 86_400_000 }],
   ])('refuses %s', (_what, message) => {
     expect(() => decodeAgentMessage(encodeMessage(message))).toThrow(FrameInvalidError)

@@ -48,7 +48,7 @@ describe('the checks', () => {
 
   test('tell of connections in the words of the page', () => {
     const rows = [...section('peers').matchAll(/^\| (.+) \(`(\w+)`\) \|/gm)]
-    expect(rows).toHaveLength(4)
+    expect(rows).toHaveLength(5)
     for (const [, words, outcome] of rows) expect(sources.join()).toContain(`${outcome}: '${words}'`)
   })
 })

@@ -1,4 +1,5 @@
 /** What answers where the agent should. Asks; decides nothing. Bounded, never throws. */
+import { isIP } from 'node:net'
 import { formatHostPort, type HostPort, isWildcard } from '@shoal/core'
 import {
   AGENT_ANSWER_BYTES_MAX,
@@ -8,11 +9,15 @@ import {
   decodeAgentStatus,
 } from '@shoal/wire'
 import type { Agent } from 'undici'
+import { lookUpApart } from './apart.ts'
 import { type Asked, ask, jsonOf, problemOf } from './ask.ts'
 
 const TIMEOUT_MS = 2_000
+const LOOKUP_TIMEOUT_MS = 2_000
 
 export type AgentSight =
+  /** Its host is a name that is none. */
+  | { readonly kind: 'unresolved'; readonly url: string; readonly problem: string }
   | { readonly kind: 'answered'; readonly url: string; readonly status: AgentStatus; readonly tookMs: number }
   /** Nothing has the port. */
   | { readonly kind: 'closed'; readonly url: string }
@@ -29,8 +34,21 @@ export function localAddress({ host, port }: HostPort): HostPort {
   return { host: host === '::' ? '::1' : '127.0.0.1', port }
 }
 
+/** The same as a number: to look a name up may take long, which must not happen in this process. */
+export async function numericAddress(listen: HostPort): Promise<HostPort | { readonly problem: string }> {
+  const { host, port } = localAddress(listen)
+  if (isIP(host) !== 0 || host === 'localhost') return { host, port }
+  const found = await lookUpApart(host, LOOKUP_TIMEOUT_MS)
+  if ('problem' in found) return found
+  const [first] = found.addresses
+  return first === undefined ? { problem: 'ENOTFOUND' } : { host: first.address, port }
+}
+
 export async function lookAtAgent(listen: HostPort, connections: Agent): Promise<AgentSight> {
-  const url = `http://${formatHostPort(localAddress(listen))}`
+  const address = await numericAddress(listen)
+  if ('problem' in address)
+    return { kind: 'unresolved', url: formatHostPort(listen), problem: address.problem }
+  const url = `http://${formatHostPort(address)}`
   let asked: Asked
   try {
     asked = await ask(`${url}${AGENT_STATUS_PATH}`, {

@@ -206,6 +206,8 @@ function differencesOf(settings: AgentSettings, status: AgentStatus): string[] {
   const compare = (key: string, here: string | number, there: string | number) => {
     if (here !== there) differences.push(`${key} is ${there}, here ${here}`)
   }
+  const listen = parseHostPort(settings.listen)
+  if (listen !== undefined) compare('listen', formatHostPort(listen), status.listen)
   compare('seeder', settings.seeder, status.seeder)
   const peerListen = parseHostPort(settings.peerListen)
   if (peerListen?.port !== 0)

@@ -22,8 +22,8 @@ const ofKind = <K extends TryEffect['kind']>(effects: readonly TryEffect[], kind
   effects.filter((effect): effect is Extract<TryEffect, { kind: K }> => effect.kind === kind)
 
 describe('a round', () => {
-  const ask = (tries: Tries, nowMs = 0, n = 1, partners = [agent(2), agent(3)]) =>
-    tries.step(nowMs, { kind: 'asked', asker: agent(n), id: 7, partners })
+  const ask = (tries: Tries, nowMs = 0, n = 1, partners = [agent(2), agent(3)], isOwnAddress = true) =>
+    tries.step(nowMs, { kind: 'asked', asker: agent(n), id: 7, partners, isOwnAddress })
 
   test('the asker is told of the others, and each of them of its own address alone', () => {
     const effects = ask(new Tries({ seeder }))
@@ -65,6 +65,23 @@ describe('a round', () => {
     ])
     const late = { kind: 'dialled', by: second!.by.peerId, dial: second!.dial, ...good } as const
     expect(tries.step(atMs, late)).toEqual([])
+  })
+
+  test('of one that announced another address than its own tells who reached it, and of the others neither why nor when', () => {
+    const tries = new Tries({ seeder })
+    const [first, second, third] = ofKind(ask(tries, 0, 1, undefined, false), 'dial')
+    const answer = (one: typeof first, outcome: 'refused' | 'silent' | 'reached') =>
+      tries.step(5, { kind: 'dialled', by: one!.by.peerId, dial: one!.dial, outcome, ms: 5 })
+    expect([answer(first, 'refused'), answer(second, 'silent'), answer(third, 'reached')]).toEqual([
+      [],
+      [],
+      [],
+    ])
+    expect(ofKind(tries.step(TRY_LIMITS.roundMs, { kind: 'timer' }), 'tell-tried')[0]?.tries).toEqual([
+      { peerId: seeder.peerId, outcome: 'unreached', ms: 0 },
+      { peerId: id(2), outcome: 'unreached', ms: 0 },
+      { peerId: id(3), outcome: 'reached', ms: 5 },
+    ])
   })
 
   test('takes no answer twice, none from another agent, and none to what was not asked', () => {
@@ -135,7 +152,13 @@ describe('a round', () => {
           nowMs += waitMs
           const effects =
             kind === 'asked'
-              ? tries.step(nowMs, { kind, asker: agent(n), id: question++, partners: [agent(7), agent(8)] })
+              ? tries.step(nowMs, {
+                  kind,
+                  asker: agent(n),
+                  id: question++,
+                  partners: [agent(7), agent(8)],
+                  isOwnAddress: n % 2 === 0,
+                })
               : kind === 'dialled'
                 ? tries.step(nowMs, { kind, by: n === 1 ? seeder.peerId : id(n + 5), dial, ...good })
                 : kind === 'agent-left'

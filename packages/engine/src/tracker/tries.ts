@@ -3,9 +3,12 @@
  *
  * Some other agents and the seeder dial the asker, and it is told of them so that it dials them in turn. Nobody is ever
  * sent to another address than the one that the asker itself announced. Rounds are few, short and forgotten.
+ *
+ * An agent may announce any address. Whoever announces a stranger's must not learn from others which ports are open there: it
+ * is told why it was not reached, and how soon that was clear, only where it announced the address that it comes from.
  */
 import type { PeerAddress, PeerId } from '@shoal/core'
-import type { DialOutcome } from '@shoal/wire'
+import type { DialOutcome, TriedOutcome } from '@shoal/wire'
 import type { AgentEntry } from './protocol.ts'
 
 export interface TryLimits {
@@ -29,17 +32,21 @@ export const TRY_LIMITS: TryLimits = {
 
 export interface Tried {
   readonly peerId: PeerId
-  readonly outcome: DialOutcome
+  readonly outcome: TriedOutcome
   readonly ms: number
 }
 
 export type TryEvent =
-  /** @param partners of `chooseTryPartners` */
+  /**
+   * @param partners of `chooseTryPartners`
+   * @param isOwnAddress whether the asker's stream comes from the host that it announced
+   */
   | {
       readonly kind: 'asked'
       readonly asker: PeerAddress
       readonly id: number
       readonly partners: readonly PeerAddress[]
+      readonly isOwnAddress: boolean
     }
   | {
       readonly kind: 'dialled'
@@ -71,10 +78,13 @@ export type TryEffect =
 interface Round {
   readonly asker: PeerId
   readonly id: number
+  readonly isOwnAddress: boolean
   readonly endsAtMs: number
   /** Who has not said yet, by the number of the dial. */
   readonly waiting: Map<number, PeerId>
   readonly tries: Tried[]
+  /** Where how soon it is over would tell what must not be told. */
+  lastsToItsEnd: boolean
 }
 
 export class Tries {
@@ -110,7 +120,8 @@ export class Tries {
     }
   }
 
-  #asked(nowMs: number, { asker, id, partners }: Extract<TryEvent, { kind: 'asked' }>): TryEffect[] {
+  #asked(nowMs: number, event: Extract<TryEvent, { kind: 'asked' }>): TryEffect[] {
+    const { asker, id, partners, isOwnAddress } = event
     const { roundsMax, intervalMs, roundMs } = this.#limits
     for (const [peerId, askedAtMs] of this.#askedAtMs) {
       if (nowMs - askedAtMs < intervalMs) break
@@ -123,9 +134,11 @@ export class Tries {
     const round: Round = {
       asker: asker.peerId,
       id,
+      isOwnAddress,
       endsAtMs: nowMs + roundMs,
       waiting: new Map(),
       tries: [],
+      lastsToItsEnd: false,
     }
     this.#rounds.set(asker.peerId, round)
     const peers = [this.#seeder, ...partners]
@@ -149,8 +162,10 @@ export class Tries {
     if (round?.waiting.get(dial) !== by) return []
     round.waiting.delete(dial)
     this.#roundOfDial.delete(dial)
-    round.tries.push({ peerId: by, outcome, ms })
-    return round.waiting.size === 0 ? [this.#end(round)] : []
+    const mayBeTold = round.isOwnAddress || outcome === 'reached'
+    round.tries.push({ peerId: by, ...(mayBeTold ? { outcome, ms } : { outcome: 'unreached', ms: 0 }) })
+    if (!mayBeTold) round.lastsToItsEnd = true
+    return round.waiting.size === 0 && !round.lastsToItsEnd ? [this.#end(round)] : []
   }
 
   #expire(nowMs: number): TryEffect[] {

@@ -103,6 +103,16 @@ describe('the image', () => {
     await expectPullable()
   })
 
+  it('that cannot be pushed is one that is not there, and nothing worse', async () => {
+    const { startUpload } = origin.images
+    origin.images.startUpload = async () => {
+      throw new Error('the disk is full')
+    }
+    for (const name of NAMES) expect(await mirror.manifest(name, tag, 'pull')).toBeUndefined()
+    origin.images.startUpload = startUpload
+    await expectPullable()
+  })
+
   it('is itself again after its tag came to mean something else', async () => {
     const other = imageOf('{"other":1}', patternBytes(50))
     await origin.pushImage(DOCTOR_REPOSITORY, DOCTOR_TAG, other)

@@ -72,7 +72,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
     this.#parts = parts
     this.#init = init
     const { images } = parts
-    this.#carried = new CarriedImage({ images })
+    this.#carried = new CarriedImage({ images, log: parts.log })
     const here = (name: string) => this.#ownName(name) ?? name
     this.remove = {
       removeManifest: (name, reference) => images.removeManifest(here(name), reference),
@@ -251,7 +251,8 @@ export class Mirror implements RegistryBackend, RegistryPush {
     if (own === undefined) return upstreams.find(name)
     const { defaultUpstream } = this.#init
     // A name that somebody pushed to is theirs, whatever another registry has under it.
-    if (defaultUpstream === undefined || (await images.hasRepository(own))) return undefined
+    if (defaultUpstream === undefined || this.#carried.isOf(own) || (await images.hasRepository(own)))
+      return undefined
     const elsewhere = mirroredName(defaultUpstream, own)
     return elsewhere === undefined ? undefined : upstreams.find(elsewhere)
   }

@@ -2,6 +2,7 @@
  * Goal: each check tells the good from the bad and the bad from what can be lived with, and whoever reads it knows what to do.
  * Method: what was seen is made up; each check is shown the good, the bad, and the moment where one becomes the other.
  */
+import { formatHostPort } from '@shoal/core'
 import type { AgentStatus, FolderState, ReachabilityReport } from '@shoal/wire'
 import { describe, expect, test } from 'vitest'
 import type { Finding, Outcome } from '../check-result.ts'
@@ -47,7 +48,13 @@ describe('registry-port', () => {
   const listen = { host: '127.0.0.1', port: 5001 }
   const answered: AgentSight = { kind: 'answered', url, status, tookMs: 3 }
   const judge = (sight: AgentSight, host = '127.0.0.1', isInPod = false) =>
-    judgeRegistryPort(sight, { ...listen, host }, isInPod)
+    judgeRegistryPort(
+      sight.kind === 'answered'
+        ? { ...sight, status: { ...status, listen: formatHostPort({ ...listen, host }) } }
+        : sight,
+      listen,
+      isInPod,
+    )
 
   test('an agent on loopback is well', () => {
     expect(outcomeOf(judge(answered))).toBe('ok')
@@ -64,6 +71,7 @@ describe('registry-port', () => {
 
   test.each<[string, AgentSight, RegExp]>([
     ['nothing', { kind: 'closed', url }, /not running/],
+    ['a name that is none', { kind: 'unresolved', url, problem: 'ENOTFOUND' }, /does not resolve/],
     ['another program', { kind: 'stranger', url, problem: 'HTTP 404' }, /no agent of Shoal.*HTTP 404/],
     ['a seeder', { kind: 'other', url, service: 'seeder' }, /a seeder listens/],
     ['an older agent', { kind: 'other', url, service: 'older' }, /does not know the questions/],
@@ -322,6 +330,12 @@ describe('peers', () => {
       [seeder({ incoming: bad }), peer(2, { incoming: bad })],
       'failure',
       /not reached at/,
+    ],
+    [
+      'one does not, and why is not told',
+      [seeder(), peer(2, { incoming: { outcome: 'unreached', ms: 0 } }), peer(3)],
+      'warning',
+      /node-2: why is not told/,
     ],
     [
       'the seeder alone does not',

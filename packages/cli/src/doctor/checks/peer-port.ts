@@ -2,14 +2,16 @@
 import { connect } from 'node:net'
 import { formatHostPort, type HostPort, isLoopback } from '@shoal/core'
 import { type Finding, failure, ok, skipped, warning } from '../check-result.ts'
-import { localAddress } from '../look-at-agent.ts'
+import { numericAddress } from '../look-at-agent.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 
 /** @returns `open`, or the system's word: `ECONNREFUSED`, `TIMEOUT`. Never throws */
-export function tryPort(listen: HostPort): Promise<string> {
+export async function tryPort(listen: HostPort): Promise<string> {
+  const address = await numericAddress(listen)
+  if ('problem' in address) return address.problem
   return new Promise((resolve) => {
-    const socket = connect({ ...localAddress(listen) })
+    const socket = connect(address)
     const settle = (result: string) => {
       clearTimeout(timer)
       socket.destroy()

@@ -13,6 +13,7 @@ const OUTCOMES = {
   silent: 'no answer within 2 s',
   unreachable: 'no way there',
   stranger: 'something is there, and does not answer as this peer',
+  unreached: 'why is not told',
 } as const
 
 export function judgePeers(report: ReachabilityReport): Finding {

@@ -1,5 +1,5 @@
 /** Whether the agent answers where clients ask it, and nobody else. Pure. */
-import { formatHostPort, type HostPort, isLoopback } from '@shoal/core'
+import { formatHostPort, type HostPort, isLoopback, parseHostPort } from '@shoal/core'
 import { type Finding, failure, ok, warning } from '../check-result.ts'
 import type { AgentSight } from '../look-at-agent.ts'
 import { durationText } from './quantities.ts'
@@ -7,6 +7,12 @@ import { durationText } from './quantities.ts'
 export function judgeRegistryPort(sight: AgentSight, listen: HostPort, isInPod: boolean): Finding {
   const where = formatHostPort(listen)
   switch (sight.kind) {
+    case 'unresolved':
+      return failure(
+        `the name ${listen.host} in \`listen\` does not resolve (${sight.problem})`,
+        'Write an address of this node, best 127.0.0.1.',
+        { listen: where, problem: sight.problem },
+      )
     case 'closed':
       return failure(
         `nothing listens at ${where}: the agent is not running`,
@@ -37,19 +43,15 @@ export function judgeRegistryPort(sight: AgentSight, listen: HostPort, isInPod: 
         { listen: where, port: 'agent' },
       )
     case 'answered':
-      return answered(sight, listen, isInPod)
+      return answered(sight, isInPod)
   }
 }
 
-function answered(
-  { status, tookMs }: Extract<AgentSight, { kind: 'answered' }>,
-  listen: HostPort,
-  isInPod: boolean,
-): Finding {
+function answered({ status, tookMs }: Extract<AgentSight, { kind: 'answered' }>, isInPod: boolean): Finding {
   const { version, name, uptimeMs } = status
   const measured = { listen: status.listen, port: 'agent', version, name, uptimeMs, tookMs }
   const told = `agent ${version} (${name}) answers at ${status.listen}, up for ${durationText(uptimeMs)}`
-  if (isLoopback(listen.host)) return ok(told, measured)
+  if (isLoopback(parseHostPort(status.listen)?.host ?? '')) return ok(told, measured)
   // A pod has no other choice: what leads to it is for its host port and network policy to say.
   if (isInPod) return ok(`${told}; in its pod, beyond loopback`, measured)
   return warning(

@@ -73,7 +73,7 @@ async function fetched(
   if (asked.status !== 200)
     return failure(
       `the agent answered ${asked.status} for ${what}${reasonOf(asked)}`,
-      'If the checks before this one are well, see whether the seeder is of an older version, which does not carry the image, and the agent’s log.',
+      'If the checks before this one are well, see whether the seeder is of an older version, which does not carry the image, and the logs of both (image-not-carried, seeder-unavailable).',
       { ...measured, status: asked.status },
     )
   const digest = `sha256:${createHash('sha256').update(asked.body).digest('hex')}`
