@@ -173,15 +173,15 @@ describe('settings', () => {
   })
 
   it('that are none are wrong usage', async () => {
-    for (const args of [['--chache', 'x'], ['now'], ['--listen']]) {
-      const { status, lines } = await run(args)
+    const wrong = [['--chache', 'x'], ['now'], ['--listen']]
+    for (const { status, lines } of await Promise.all(wrong.map((args) => run(args)))) {
       expect(status, lines.join('\n')).toBe(2)
       expect(lines.at(-1)).toBe('See shoal doctor --help.')
     }
   })
 })
 
-describe('the port of the registry', () => {
+describe.concurrent('the port of the registry', () => {
   it('has another program: what depends on the agent is skipped', async () => {
     await using stranger = await serverThat((socket) => socket.end('SSH-2.0-OpenSSH\r\n\r\n'))
     const found = await examine(['--listen', stranger.host, '--seeder', cluster.seeder.url])
@@ -207,7 +207,7 @@ describe('the port of the registry', () => {
   })
 })
 
-describe('the seeder', () => {
+describe.concurrent('the seeder', () => {
   it('has a name that does not resolve', async () => {
     const found = await examine([
       '--listen',
@@ -275,6 +275,29 @@ describe('peers', () => {
   })
 })
 
+describeWith(['network-namespaces'], 'a resolver', () => {
+  it('that never answers holds nothing up', async () => {
+    await writeFile(join(folder.path, 'resolv.conf'), 'nameserver 10.9.9.9\n')
+    // In namespaces of its own, with a name server that takes every question and says nothing.
+    const script = `
+      const socket = require('node:dgram').createSocket('udp4').bind(53, '10.9.9.9', () => {
+        const doctor = require('node:child_process').spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit' })
+        doctor.once('exit', () => socket.close())
+      })`
+    const { stdout } = await runProcess('unshare', [
+      ...['--net', '--mount', 'sh', '-c'],
+      `ip link set lo up && ip address add 10.9.9.9/32 dev lo &&
+      mount --bind ${folder.path}/resolv.conf /etc/resolv.conf && exec "$@"`,
+      ...['sh', process.execPath, '-e', script, '--', BIN, 'doctor', '--json'],
+      ...['--listen', '127.0.0.1:9', '--seeder', 'http://seeder.example:7000'],
+    ])
+    const report = JSON.parse(stdout) as DoctorReport
+    expect(report.durationMs).toBeLessThan(TIME_MAX_MS)
+    const found = report.checks.find(({ name }) => name === 'seeder')
+    expect(found).toMatchObject({ outcome: 'failure', measured: { problem: 'TIMEOUT' } })
+  })
+})
+
 describeWith(['network-namespaces'], 'the cache', () => {
   it('is on a disk that is full, then mounted read-only', async () => {
     const cache = join(folder.path, 'disk', 'cache')
@@ -306,7 +329,7 @@ describeWith(['network-namespaces'], 'the cache', () => {
   })
 })
 
-describe('the cache of an agent that does not run', () => {
+describe.concurrent('the cache of an agent that does not run', () => {
   it.each<[string, (path: string) => Promise<unknown>, string, RegExp]>([
     ['is not there yet', async () => {}, 'warning', /does not exist yet/],
     ['is a file', (path) => writeFile(path, ''), 'failure', /not a folder/],

@@ -75,7 +75,7 @@ class Examination {
         if (sight === undefined || listen === undefined) return this.#without('listen')
         return judgeRegistryPort(sight, listen, this.#around.isInPod)
       }),
-      this.#check('peer-port', () => this.#peerPort(status, seederUrl)),
+      this.#check('peer-port', () => this.#peerPort(sight, seederUrl)),
       this.#seederAndClock(seederUrl, status?.version ?? this.#init.version),
       this.#check('tracker', async () => (status === undefined ? noAgent(sight) : judgeTracker(status))),
       this.#check('peers', () => this.#peers(sight)),
@@ -104,13 +104,13 @@ class Examination {
     return together([finding, other], { ...finding.measured, differences })
   }
 
-  async #peerPort(status: AgentStatus | undefined, seederUrl: string | undefined): Promise<Finding> {
-    const text = status?.peerListen
+  async #peerPort(sight: AgentSight | undefined, seederUrl: string | undefined): Promise<Finding> {
+    const text = sight?.kind === 'answered' ? sight.status.peerListen : undefined
     const listen = text === undefined ? this.#address('peerListen') : parseHostPort(text)
     if (listen === undefined || listen.port === 0) return this.#without('peerListen')
     const isSeederHere = seederUrl !== undefined && isLoopback(hostOf(seederUrl))
     return judgePeerPort(await tryPort(listen), listen, {
-      isAgentRunning: status !== undefined,
+      agent: sight?.kind === 'answered' ? 'running' : sight?.kind === 'closed' ? 'stopped' : 'unknown',
       isSeederHere,
     })
   }

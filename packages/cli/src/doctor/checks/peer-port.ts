@@ -30,11 +30,12 @@ export async function tryPort(listen: HostPort): Promise<string> {
 export function judgePeerPort(
   port: string,
   listen: HostPort,
-  about: { readonly isAgentRunning: boolean; readonly isSeederHere: boolean },
+  about: { readonly agent: 'running' | 'stopped' | 'unknown'; readonly isSeederHere: boolean },
 ): Finding {
   const where = formatHostPort(listen)
   const measured = { peerListen: where, port }
-  if (!about.isAgentRunning) {
+  if (about.agent === 'unknown') return skipped('no agent answers at its registry port')
+  if (about.agent === 'stopped') {
     if (port !== 'open') return skipped('the agent is not running')
     return failure(
       `another program listens at ${where}, so the agent cannot start`,
