@@ -235,7 +235,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
           seeder: seederUrl,
           uptimeMs: Math.round(performance.now() - startedAt),
           ...(userId !== undefined && { userId }),
-          announceStream: { isOpen: announcer.isConnected, forMs: announcer.sinceMs },
+          announceStream: { isOpen: announcer.isConnected, forMs: announcer.unchangedForMs },
           cache: {
             ...(await cacheState.now()),
             usedBytes: downloads.usedBytes,

@@ -86,7 +86,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   }
 
   /** For how long the stream has been open or closed. */
-  get sinceMs(): number {
+  get unchangedForMs(): number {
     return Math.round(performance.now() - this.#changedAt)
   }
 

@@ -1,13 +1,17 @@
 /** The process of `apart.ts`: answers one question and ends. */
 import { lookup } from 'node:dns/promises'
-import { folderState } from '@shoal/storage'
+import type { FolderState } from '@shoal/wire'
 import type { ApartQuestion, LookupAnswer } from './apart.ts'
 
 process.once('message', async (question: ApartQuestion) => {
-  const answer = question.kind === 'lookup' ? await lookUp(question.host) : await folderState(question.path)
-  process.send?.(answer)
+  process.send?.(question.kind === 'lookup' ? await lookUp(question.host) : await look(question.path))
   process.disconnect()
 })
+
+async function look(path: string): Promise<FolderState> {
+  const { folderState } = await import('@shoal/storage')
+  return folderState(path)
+}
 
 async function lookUp(host: string): Promise<LookupAnswer> {
   try {

@@ -67,21 +67,26 @@ describe('a round', () => {
     expect(tries.step(atMs, late)).toEqual([])
   })
 
-  test('of one that announced another address than its own tells who reached it, and of the others neither why nor when', () => {
+  test('of one that announced another address than its own: the seeder does not go there, and nobody tells why or when', () => {
     const tries = new Tries({ seeder })
-    const [first, second, third] = ofKind(ask(tries, 0, 1, undefined, false), 'dial')
-    const answer = (one: typeof first, outcome: 'refused' | 'silent' | 'reached') =>
+    const effects = ask(tries, 0, 1, undefined, false)
+    expect(ofKind(effects, 'tell-peers')[0]?.peers).toEqual([seeder, agent(2), agent(3)])
+    const [first, second, ...more] = ofKind(effects, 'dial')
+    expect(more).toEqual([])
+    const answer = (one: typeof first, outcome: 'refused' | 'reached') =>
       tries.step(5, { kind: 'dialled', by: one!.by.peerId, dial: one!.dial, outcome, ms: 5 })
-    expect([answer(first, 'refused'), answer(second, 'silent'), answer(third, 'reached')]).toEqual([
-      [],
-      [],
-      [],
-    ])
+    expect([answer(first, 'refused'), answer(second, 'reached')]).toEqual([[], []])
     expect(ofKind(tries.step(TRY_LIMITS.roundMs, { kind: 'timer' }), 'tell-tried')[0]?.tries).toEqual([
-      { peerId: seeder.peerId, outcome: 'unreached', ms: 0 },
       { peerId: id(2), outcome: 'unreached', ms: 0 },
       { peerId: id(3), outcome: 'reached', ms: 5 },
     ])
+  })
+
+  test('of such a one alone is over at once', () => {
+    const tries = new Tries({ seeder })
+    const effects = ask(tries, 0, 1, [], false)
+    expect(effects.map(({ kind }) => kind)).toEqual(['tell-peers', 'tell-tried'])
+    expect(tries.roundCount).toBe(0)
   })
 
   test('takes no answer twice, none from another agent, and none to what was not asked', () => {

@@ -5,7 +5,8 @@
  * sent to another address than the one that the asker itself announced. Rounds are few, short and forgotten.
  *
  * An agent may announce any address. Whoever announces a stranger's must not learn from others which ports are open there: it
- * is told why it was not reached, and how soon that was clear, only where it announced the address that it comes from.
+ * is told why it was not reached, and how soon that was clear, only where it announced the address that it comes from. The
+ * seeder, which connects to nobody otherwise, goes to no other address at all.
  */
 import type { PeerAddress, PeerId } from '@shoal/core'
 import type { DialOutcome, TriedOutcome } from '@shoal/wire'
@@ -141,19 +142,16 @@ export class Tries {
       lastsToItsEnd: false,
     }
     this.#rounds.set(asker.peerId, round)
-    const peers = [this.#seeder, ...partners]
-    const dials = peers.map((by): TryEffect => {
+    const dials = (isOwnAddress ? [this.#seeder, ...partners] : partners).map((by): TryEffect => {
       const dial = this.#nextDial
       this.#nextDial = (this.#nextDial + 1) % 2 ** 32
       round.waiting.set(dial, by.peerId)
       this.#roundOfDial.set(dial, round)
       return { kind: 'dial', by, dial, address: asker }
     })
-    return [
-      { kind: 'tell-peers', asker, id, peers },
-      ...dials,
-      { kind: 'set-timer', atMs: this.#earliestEndMs() },
-    ]
+    const told: TryEffect = { kind: 'tell-peers', asker, id, peers: [this.#seeder, ...partners] }
+    if (dials.length === 0) return [told, this.#end(round)]
+    return [told, ...dials, { kind: 'set-timer', atMs: this.#earliestEndMs() }]
   }
 
   /** What comes too late, twice, or from somebody who was not asked changes nothing. */

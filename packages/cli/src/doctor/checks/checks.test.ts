@@ -308,6 +308,18 @@ describe('peers', () => {
     ],
     ['the seeder alone is known', [seeder()], 'ok', /no other agent is connected/],
     [
+      'the seeder has not tried, which it does not for everybody',
+      [seeder({ incoming: undefined as never }), peer(2)],
+      'ok',
+      /1 agent reached both ways and the seeder one/,
+    ],
+    [
+      'nor is anybody else there',
+      [seeder({ incoming: undefined as never })],
+      'ok',
+      /the seeder is reached \(/,
+    ],
+    [
       'one is not reached',
       [seeder(), peer(2), peer(3, { outgoing: bad })],
       'warning',

@@ -24,13 +24,17 @@ export function judgePeers(report: ReachabilityReport): Finding {
   const findings = [...outgoingOf(peers), ...incomingOf(peers, measured.announced)]
   if (findings.length > 0) return together(findings, measured)
   const latest = Math.max(...peers.map(({ outgoing }) => outgoing.ms))
+  // It tries only those that announce the address that they come from.
+  const isTriedBySeeder = peers.some(({ role, incoming }) => role === 'seeder' && incoming !== undefined)
   if (agents.length === 0)
     return ok(
-      `the seeder is reached both ways (${latest} ms); no other agent is connected to it now`,
+      `the seeder is reached${isTriedBySeeder ? ' both ways' : ''} (${latest} ms); no other agent is connected to it now`,
       measured,
     )
-  const silent = peers.filter(({ incoming }) => incoming === undefined)
-  const both = `${counted(agents.length, 'agent')} and the seeder reached both ways, in ${latest} ms at most`
+  const silent = agents.filter(({ incoming }) => incoming === undefined)
+  const both = isTriedBySeeder
+    ? `${counted(agents.length, 'agent')} and the seeder reached both ways, in ${latest} ms at most`
+    : `${counted(agents.length, 'agent')} reached both ways and the seeder one, in ${latest} ms at most`
   if (silent.length === 0) return ok(both, measured)
   return warning(
     `${counted(agents.length, 'agent')} and the seeder are reached; ${namesOf(silent)} did not say whether this node is`,
