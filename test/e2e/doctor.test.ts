@@ -15,7 +15,7 @@ import { type Cluster, type Node, startCluster } from '../support/cluster.ts'
 import { describeWith } from '../support/describe-with.ts'
 import { freePort } from '../support/free-port.ts'
 import { startMisleadingTracker } from '../support/misleading-tracker.ts'
-import { runProcess, startProcess } from '../support/process.ts'
+import { jsonEvent, runProcess, startProcess } from '../support/process.ts'
 import { BIN, SHOAL_NODE_FLAGS, startShoal } from '../support/shoal.ts'
 import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts'
 
@@ -30,6 +30,8 @@ beforeAll(async () => {
   folder = await temporaryFolder('doctor')
   cluster = await startCluster({ agents: 3 })
   well = cluster.agents[0]!
+  const connected = jsonEvent('announce-stream-open')
+  await Promise.all(cluster.agents.map((agent) => agent.process.waitForLine(connected, 10_000)))
 })
 afterAll(async () => {
   await cluster?.stop()
@@ -265,7 +267,7 @@ describe('peers', () => {
       'agent',
       ...['--listen', host, '--peer-listen', peerHost, '--cache', cache, '--seeder', misleading.url],
     ])
-    await agent.waitForLine((line) => line.includes('announce-stream-open'), 10_000)
+    await agent.waitForLine(jsonEvent('announce-stream-open'), 10_000)
     const found = await examine(['--listen', host, '--peer-listen', peerHost, '--seeder', misleading.url])
     expect(found.outcomes).toEqual({ ...ALL_WELL, peers: 'failure' })
     expect(found.message('peers')).toMatch(
@@ -313,7 +315,7 @@ describeWith(['network-namespaces'], 'the cache', () => {
       ...[process.execPath, ...SHOAL_NODE_FLAGS, BIN, 'agent', '--listen', host, '--peer-listen', peerHost],
       ...['--cache', cache, '--seeder', cluster.seeder.url],
     ])
-    await agent.waitForLine((line) => line.includes('announce-stream-open'), 10_000)
+    await agent.waitForLine(jsonEvent('announce-stream-open'), 10_000)
     const args = ['--listen', host, '--peer-listen', peerHost, '--seeder', cluster.seeder.url]
     const full = await examine(args)
     expect(full.outcomes).toEqual({ ...ALL_WELL, cache: 'failure' })
@@ -363,7 +365,7 @@ describe('a service that is away', () => {
 
   it('the seeder: the agent serves what it has', async () => {
     await cluster.seeder.stop()
-    await well.process.waitForLine((line) => line.includes('announce-stream-closed'), 10_000)
+    await well.process.waitForLine(jsonEvent('announce-stream-closed'), 10_000)
     const found = await examine(settingsOf(well))
     expect(found.outcomes).toEqual({
       ...ALL_WELL,

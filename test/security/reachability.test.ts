@@ -7,12 +7,15 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import { decodeTrackerMessage, encodeAgentMessage, encodeMessage, type TrackerMessage } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
+import { describeWith } from '../support/describe-with.ts'
 import { type LocalService, linesWith, startLocalAgent, startLocalSeeder } from '../support/local-services.ts'
+import { jsonEvent, runProcess, startProcess } from '../support/process.ts'
 import { openRaw } from '../support/raw-http.ts'
+import { BIN, SHOAL_NODE_FLAGS } from '../support/shoal.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
 let stack: AsyncDisposableStack
 beforeEach(() => {
@@ -56,34 +59,49 @@ async function attacker(seeder: LocalService, port: number) {
   return { socket, heard, ofType: (type: string) => heard.filter((message) => message.type === type) }
 }
 
-describe('what an agent tells', () => {
-  const own = Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .find(({ family, internal }) => family === 'IPv4' && !internal)?.address
-
-  it.skipIf(own === undefined)('is for its own machine, whatever a stranger says of himself', async () => {
-    const seeder = await startSeeder()
-    const agent = await startAgent(seeder, { listen: '0.0.0.0:0' })
-    const claims = 'x-forwarded-for: 127.0.0.1\r\nx-real-ip: 127.0.0.1\r\nforwarded: for=127.0.0.1\r\n'
-    for (const request of ['GET /api/v1/status', 'POST /api/v1/reachability', 'HEAD /api/v1/status']) {
-      // From an address that is neither loopback nor the one that is dialled: as another machine's would be.
-      const bytes = `${request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n${claims}\r\n`
-      const exchange = openRaw(`http://127.0.0.1:${agent.port}`, bytes, own)
-      await exchange.closed(10_000)
-      expect(exchange.text).toMatch(/^HTTP\/1\.1 403 /)
-      for (const secret of [agent.folder, agent.peerAddress, seeder.url])
-        expect(exchange.text).not.toContain(secret)
-    }
-    // Its registry is what it listens there for.
-    const pull = openRaw(
-      `http://127.0.0.1:${agent.port}`,
-      'GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
-      own,
+describeWith(['network-namespaces'], 'what an agent tells', () => {
+  it('is for its own machine, whatever a stranger says of himself', async () => {
+    const folder = stack.use(await temporaryFolder('stranger'))
+    // In a network of its own, with two addresses: who comes from one to the other is what another machine would be.
+    const agent = stack.use(
+      startProcess('unshare', [
+        ...['--net', 'sh', '-c'],
+        'ip link set lo up && ip address add 10.7.0.1/32 dev lo && ip address add 10.7.0.2/32 dev lo && exec "$@"',
+        ...['sh', process.execPath, ...SHOAL_NODE_FLAGS, BIN, 'agent', '--listen', '0.0.0.0:5001'],
+        ...['--peer-listen', '10.7.0.1:6001', '--seeder', 'http://10.7.0.1:7000', '--cache', folder.path],
+      ]),
     )
-    await pull.closed(10_000)
-    expect(pull.text).toMatch(/^HTTP\/1\.1 200 /)
+    await agent.waitForLine(jsonEvent('ready'), 30_000)
+    const ask = async (from: string, to: string, method: string, path: string): Promise<string> => {
+      const script = `
+        const headers = { 'x-forwarded-for': '127.0.0.1', 'x-real-ip': '127.0.0.1', forwarded: 'for=127.0.0.1', host: 'localhost' }
+        const [localAddress, host, method, path] = process.argv.slice(1)
+        require('node:http')
+          .request({ localAddress, host, port: 5001, method, path, headers }, (answer) => {
+            process.stdout.write(answer.statusCode + ' ')
+            answer.pipe(process.stdout)
+          })
+          .end()`
+      const command = [process.execPath, '-e', script, '--', from, to, method, path]
+      return (await runProcess('nsenter', ['--net', `--target=${agent.pid}`, ...command])).stdout
+    }
+    for (const [method, path] of [
+      ['GET', '/api/v1/status'],
+      ['HEAD', '/api/v1/status'],
+      ['POST', '/api/v1/reachability'],
+    ] as const) {
+      const told = await ask('10.7.0.2', '10.7.0.1', method, path)
+      expect(told).toMatch(/^403 /)
+      for (const secret of [folder.path, '6001', '7000']) expect(told).not.toContain(secret)
+    }
+    // Its registry is what it listens there for; who is here is told more.
+    expect(await ask('10.7.0.2', '10.7.0.1', 'GET', '/v2/')).toMatch(/^200 /)
+    expect(await ask('10.7.0.1', '10.7.0.1', 'GET', '/api/v1/status')).toContain(folder.path)
+    expect(await ask('127.0.0.1', '127.0.0.1', 'GET', '/api/v1/status')).toContain(folder.path)
   })
+})
 
+describe('a report of reachability', () => {
   it('is one round for all who ask at once', async () => {
     const seeder = await startSeeder()
     const [asked, other] = [await startAgent(seeder), await startAgent(seeder)]
