@@ -8,8 +8,10 @@ import { ControlMessageInvalidError } from './errors.ts'
  * @returns a decoder that throws ControlMessageInvalidError
  */
 export function jsonDecoder<T extends TSchema>(what: string, schema: T): (text: string) => Static<T> {
-  const validator: Validator = Compile(schema)
+  // Made when it is needed: services load all of these, and each uses a few.
+  let validator: Validator | undefined
   return (text) => {
+    validator ??= Compile(schema)
     let value: unknown
     try {
       value = JSON.parse(text)
