@@ -50,6 +50,8 @@ const OPEN_ON_SEEDER: Readonly<Record<string, string>> = {
 const CONTROLLED = ['POST /api/v1/gc', 'POST /api/v1/publish']
 const PROVEN = ['POST /api/v1/events']
 const OPEN_ON_AGENT = ['GET /healthz', 'GET /readyz', 'GET /metrics', '* /v2', '* /v2/*']
+/** Programs on the agent's own machine alone: `reachability.test.ts`. */
+const LOCAL_ON_AGENT = ['GET /api/v1/status', 'POST /api/v1/reachability']
 const OPEN_AMONG_AGENTS = ['GET /api/v1/resolve']
 
 let folder: TemporaryFolder
@@ -124,7 +126,7 @@ describe('every route', () => {
 
   it('of an agent is open on purpose: its registry, and to other agents what it knows of images', () => {
     expect(routes.agent.map(distinct).toSorted((a, b) => b.length - a.length)).toEqual([
-      OPEN_ON_AGENT.toSorted(),
+      [...OPEN_ON_AGENT, ...LOCAL_ON_AGENT].toSorted(),
       OPEN_AMONG_AGENTS,
     ])
   })

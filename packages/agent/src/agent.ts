@@ -14,22 +14,27 @@ import { join } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
 import { createHttpServer, registryPlugin } from '@shoal/registry'
 import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
-import { createEngine, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
+import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
+import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
 import { AgentArrivals } from './arrivals.ts'
 import { createBackend } from './backend.ts'
+import { CacheState } from './cache-state.ts'
 import { Contacts } from './contacts.ts'
 import { Downloads } from './downloads.ts'
 import { HttpSources } from './http-sources.ts'
 import { ImageDirectory } from './image-directory.ts'
 import { ImageRecords } from './image-records.ts'
+import { localApi } from './local-api.ts'
 import { createMetrics } from './metrics.ts'
 import { PeerApi } from './peer-api.ts'
 import { PushForwarding } from './push-forwarding.ts'
+import { Reachability } from './reachability.ts'
 import { ReferrerLists } from './referrer-lists.ts'
 import type { AgentSettings } from './settings.ts'
 import { TagLists } from './tag-lists.ts'
+import { version } from './version.ts'
 
 const nowMs = () => Date.now()
 
@@ -83,6 +88,8 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
   const peerId = Buffer.concat([Buffer.from('-SA0100-'), randomBytes(12)]).toString('hex')
   const prng = createPrng(randomInt(2 ** 32))
   const seederUrl = settings.seeder
+  const name = settings.name === '' ? hostname() : settings.name
+  const startedAt = performance.now()
   const undo: (() => Promise<unknown>)[] = []
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step()
@@ -127,7 +134,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       {
         seederUrl,
         peerId,
-        name: settings.name === '' ? hostname() : settings.name,
+        name,
         zone: settings.zone,
         ...(isWildcard(peerListen.host) ? {} : { host: peerListen.host }),
         port: engine.address.port,
@@ -199,7 +206,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
 
     const tagLists = new TagLists({ http, objects }, { seederUrl })
     const referrerLists = new ReferrerLists({ http, records }, { seederUrl })
-    const server = createHttpServer(log.child({ component: 'http' }))
+    const server = createHttpServer(log.child({ component: 'http' }), { service: 'agent', version })
     if (settings.forwardPushes) {
       const pushes = new PushForwarding({ log: log.child({ component: 'pushes' }) }, { seederUrl })
       undo.push(() => pushes.stop())
@@ -208,17 +215,51 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     await server.register(registryPlugin, {
       backend: createBackend({ directory, downloads, tagLists, referrerLists, metrics }),
     })
+    const reachability = new Reachability({
+      announcer,
+      dialPeer: (peer) => dialPeer(peer, peerId),
+      log: log.child({ component: 'reachability' }),
+    })
+    const cacheState = new CacheState({ folder: settings.cache })
+    await localApi(server, {
+      reachability: () => reachability.report(),
+      status: async () => {
+        const userId = process.getuid?.()
+        return {
+          service: 'agent',
+          version,
+          name,
+          zone: settings.zone,
+          listen: formatHostPort({ host: listen.host, port: addressOf(server).port }),
+          peerListen: formatHostPort(engine.address),
+          seeder: seederUrl,
+          uptimeMs: Math.round(performance.now() - startedAt),
+          ...(userId !== undefined && { userId }),
+          announceStream: { isOpen: announcer.isConnected, forMs: announcer.unchangedForMs },
+          cache: {
+            ...(await cacheState.now()),
+            usedBytes: downloads.usedBytes,
+            maxBytes: settings.cacheMaxBytes,
+          },
+        }
+      },
+    })
     server.get('/metrics', async (_request, reply) =>
       reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
     )
     await server.listen(listen)
     undo.push(() => server.close())
-    const [address] = server.addresses() as AddressInfo[]
     // The first client should not wait for a connection.
     void http.greet(seederUrl)
-    return { listen: { host: listen.host, port: address!.port }, peerListen: engine.address, stop }
+    return { listen: { host: listen.host, port: addressOf(server).port }, peerListen: engine.address, stop }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+function addressOf(server: FastifyInstance): AddressInfo {
+  const [address] = server.addresses() as AddressInfo[]
+  assert(address !== undefined, 'the registry listens')
+  return address
 }

@@ -11,10 +11,13 @@ import {
   ANNOUNCE_FRAME_BYTES_MAX,
   ANNOUNCE_STREAM_PATH,
   ANNOUNCE_STREAM_VERSION,
+  type DialOutcome,
   decodeTrackerMessage,
   encodeAgentMessage,
   SWARMS_PER_FRAME_MAX,
   type SwarmState,
+  TRY_PEERS_CAPABILITY,
+  type TrackerMessage,
   WireError,
 } from '@shoal/wire'
 import type { Logger } from 'pino'
@@ -31,7 +34,14 @@ export interface AnnouncerEvents {
   warmBlob: [repository: string, digest: Digest]
   /** Hashes of pieces that the seeder has received, from piece `index` on. */
   pieces: [infoHash: InfoHash, index: number, sha256: Uint8Array]
+  /** Somebody wants to know whether this agent reaches it. */
+  dial: [id: number, peer: PeerAddress]
+  /** What becomes of the question `tryPeers`. */
+  tries: [answer: TriesAnswer]
+  closed: []
 }
+
+export type TriesAnswer = TrackerMessage & { readonly type: 'peers-to-try' | 'tried' | 'try-refused' }
 
 export interface AnnouncerInit {
   readonly seederUrl: string
@@ -57,6 +67,9 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   readonly #changed = new Set<InfoHash>()
   #socket: WebSocket | undefined
   #isOpen = false
+  /** When it was opened or closed the last time, on the clock that never jumps. */
+  #changedAt = performance.now()
+  #canTryPeers = false
   #isStopped = false
   #failures = 0
   #reconnectTimer: NodeJS.Timeout | undefined
@@ -70,6 +83,16 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
 
   get isConnected(): boolean {
     return this.#isOpen
+  }
+
+  /** For how long the stream has been open or closed. */
+  get unchangedForMs(): number {
+    return Math.round(performance.now() - this.#changedAt)
+  }
+
+  /** Whether the tracker knows the frames with which peers are tried. */
+  get canTryPeers(): boolean {
+    return this.#isOpen && this.#canTryPeers
   }
 
   start(): void {
@@ -98,6 +121,15 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
 
   leave(infoHash: InfoHash): void {
     if (this.#states.delete(infoHash)) this.#gather(infoHash)
+  }
+
+  /** Asks that some peers be tried; the answers come as `tries`. */
+  tryPeers(id: number): void {
+    if (this.canTryPeers) this.#send({ type: 'try-peers', id })
+  }
+
+  dialled(id: number, result: { readonly outcome: DialOutcome; readonly ms: number }): void {
+    if (this.canTryPeers) this.#send({ type: 'dialled', id, ...result })
   }
 
   #gather(infoHash: InfoHash): void {
@@ -135,10 +167,12 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
     const silence = setTimeout(() => socket.terminate(), SILENCE_MAX_MS)
     socket.on('open', () => {
       this.#isOpen = true
+      this.#changedAt = performance.now()
       this.#failures = 0
       this.#log.info({ event: 'announce-stream-open', seeder: seederUrl }, 'announce stream open')
       const hello = { type: 'hello', version: ANNOUNCE_STREAM_VERSION, name, zone, peerId, port } as const
-      this.#send(host === undefined ? hello : { ...hello, host })
+      const capabilities = [TRY_PEERS_CAPABILITY]
+      this.#send({ ...hello, ...(host !== undefined && { host }), capabilities })
       for (const infoHash of this.#states.keys()) this.#changed.add(infoHash)
       this.#flush()
     })
@@ -150,9 +184,13 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
     socket.on('error', (error) => this.#log.debug({ event: 'announce-stream-error', err: error }))
     socket.on('close', () => {
       clearTimeout(silence)
-      if (this.#isOpen)
+      if (this.#isOpen) {
         this.#log.warn({ event: 'announce-stream-closed', seeder: seederUrl }, 'announce stream closed')
-      this.#isOpen = false
+        this.#changedAt = performance.now()
+        this.#isOpen = false
+        this.#canTryPeers = false
+        this.emit('closed')
+      }
       if (this.#isStopped) return
       // Spread over half the wait, so that a restarted seeder is not met by all agents in one instant.
       const waitMs = Math.min(RECONNECT_MS * 2 ** this.#failures++, RECONNECT_MAX_MS)
@@ -163,15 +201,20 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   #hear(frame: Buffer): void {
     try {
       const message = decodeTrackerMessage(frame)
-      if (message.type === 'welcome') this.emit('welcome', message.signingKey)
-      else if (message.type === 'contacts') this.emit('contacts', message.agents)
+      if (message.type === 'welcome') {
+        this.#canTryPeers = message.capabilities?.includes(TRY_PEERS_CAPABILITY) ?? false
+        this.emit('welcome', message.signingKey)
+      } else if (message.type === 'contacts') this.emit('contacts', message.agents)
       else if (message.type === 'peers')
         for (const { infoHash, peers } of message.swarms) this.emit('peers', infoHash, peers)
       else if (message.type === 'pieces') this.emit('pieces', message.infoHash, message.index, message.sha256)
       else if (message.type === 'warm-blob') this.emit('warmBlob', message.repository, message.digest)
       else if (message.type === 'warm')
         for (const { repository, reference } of message.images) this.emit('warm', repository, reference)
-      else for (const { infoHash, ...share } of message.swarms) this.emit('imports', infoHash, share)
+      else if (message.type === 'dial') this.emit('dial', message.id, message.peer)
+      else if (message.type === 'imports')
+        for (const { infoHash, ...share } of message.swarms) this.emit('imports', infoHash, share)
+      else this.emit('tries', message)
     } catch (error) {
       if (!(error instanceof WireError)) throw error
       this.#log.warn({ event: 'announce-frame-refused', err: error }, 'frame refused')

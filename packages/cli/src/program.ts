@@ -3,6 +3,7 @@ import { createAgent } from '@shoal/agent'
 import { createSeeder } from '@shoal/seeder'
 import { Command } from 'commander'
 import { demoCommand } from './commands/demo.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { fanoutCommand } from './commands/fanout.ts'
 import { gcCommand } from './commands/gc.ts'
 import { publishCommand } from './commands/publish.ts'
@@ -25,6 +26,8 @@ export function shoalProgram(): Command {
     .showHelpAfterError('See --help.')
   program.addCommand(serviceCommand({ ...seederReference, create: createSeeder, knownVariables }))
   program.addCommand(serviceCommand({ ...agentReference, create: createAgent, knownVariables }))
+  // Nothing is known to be installed yet: `inspectClientConfig` of ./client-config/index.ts belongs here.
+  program.addCommand(doctorCommand({ knownVariables, inspectClientConfig: async () => [] }))
   program.addCommand(pushCommand())
   program.addCommand(publishCommand())
   program.addCommand(gcCommand())

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { formatHostPort, parseHostPort, reachableHost } from './host-port.ts'
+import { formatHostPort, isLoopback, parseHostPort, reachableHost } from './host-port.ts'
 
 describe('host:port', () => {
   it.each([
@@ -25,5 +25,18 @@ describe('host:port', () => {
     ['0.0.0.0', undefined, '0.0.0.0'],
   ])('of %s, dialled as %s, tells %s', (listen, dialled, told) => {
     expect(reachableHost(listen, dialled)).toBe(told)
+  })
+
+  it.each([
+    ['127.0.0.1', true],
+    ['127.8.0.9', true],
+    ['localhost', true],
+    ['::1', true],
+    ['0.0.0.0', false],
+    ['10.0.0.1', false],
+    ['127.evil.example', false],
+    ['1127.0.0.1', false],
+  ])('of %s, loopback: %s', (host, expected) => {
+    expect(isLoopback(host)).toBe(expected)
   })
 })

@@ -26,6 +26,11 @@ export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::'
 }
 
+/** Whether only programs on the same machine reach what listens there. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
 /**
  * The address to tell somebody else: of a service that listens on every address, the one that has worked.
  * @param dialledHost the own address of a connection that the other side has opened, if known

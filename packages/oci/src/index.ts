@@ -1,4 +1,5 @@
 export type { Annotations, Descriptor, Platform } from './descriptor.ts'
+export * from './doctor-image.ts'
 export * from './errors.ts'
 export * from './manifest.ts'
 export * from './media-types.ts'

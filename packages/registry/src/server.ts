@@ -26,11 +26,21 @@ const LIMITS: HttpServerLimits = { headersTimeoutMs: 10_000, bodyTimeoutMs: 10_0
  */
 const HEAD_BYTES_MAX = 64 * 1024
 
+/** What whoever asks `/readyz` is told of the service: which it is, so that nobody takes one for another. */
+export interface ServiceIdentity {
+  readonly service: 'agent' | 'seeder'
+  readonly version: string
+}
+
 /**
  * Listens when its owner says so; by then everything behind it runs, so whoever gets an answer from `/readyz` gets a ready
  * service. Closing it cuts the bodies that are under way: clients ask again.
  */
-export function createHttpServer(log: Logger, limits: HttpServerLimits = LIMITS): FastifyInstance {
+export function createHttpServer(
+  log: Logger,
+  about?: ServiceIdentity,
+  limits: HttpServerLimits = LIMITS,
+): FastifyInstance {
   const server = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -79,6 +89,6 @@ export function createHttpServer(log: Logger, limits: HttpServerLimits = LIMITS)
     )
   })
   server.get('/healthz', async () => ({ status: 'alive' }))
-  server.get('/readyz', async () => ({ status: 'ready' }))
+  server.get('/readyz', async () => ({ status: 'ready', ...about }))
   return server
 }

@@ -16,7 +16,7 @@ import { parseHostList, parseRealmHosts, parseUpstreamList, parseWatchList } fro
 import { createHttpServer, ImageStore, registryPlugin } from '@shoal/registry'
 import { Credentials } from '@shoal/registry/client'
 import { FilePieceStore, MeteredObjectStore, openObjectStore, parseOrigin } from '@shoal/storage'
-import { createEngine, swarmLimitsOf } from '@shoal/swarm'
+import { createEngine, dialPeer, swarmLimitsOf } from '@shoal/swarm'
 import { Tracker } from '@shoal/tracker'
 import { encodeResolution, RESOLUTION_MEDIA_TYPE, RESOLVE_PATH } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
@@ -40,6 +40,7 @@ import { type Question, Resolver } from './resolver.ts'
 import { Seeding } from './seeding.ts'
 import type { SeederSettings } from './settings.ts'
 import { TagSigner } from './tag-signer.ts'
+import { version } from './version.ts'
 
 const nowMs = () => Date.now()
 
@@ -163,6 +164,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       seeder: { peerId, ...engine.address, role: 'seeder' },
       signingKey: signer.publicKey,
       isKnown: async (infoHash) => (await images.digestOfInfoHash(infoHash)) !== undefined,
+      dialPeer: (peer) => dialPeer(peer, peerId),
     })
     const report = (doing: Promise<void>) =>
       doing.catch((error) => log.error({ event: 'seeding-failed', err: error }, 'seeding failed'))
@@ -231,7 +233,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     garbage.start()
     undo.push(() => garbage.stop())
 
-    const server = createHttpServer(log.child({ component: 'http' }))
+    const server = createHttpServer(log.child({ component: 'http' }), { service: 'seeder', version })
     await server.register(registryPlugin, { backend: mirror, allowDelete: settings.allowDelete })
     tracker.register(server)
     serveResolutions(

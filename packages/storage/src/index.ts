@@ -1,6 +1,7 @@
 export * from './errors.ts'
 export * from './file-piece-store.ts'
 export * from './filesystem-object-store.ts'
+export * from './folder-state.ts'
 export * from './hasher.ts'
 export * from './info-hash.ts'
 export * from './metered-object-store.ts'

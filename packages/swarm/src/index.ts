@@ -1,4 +1,5 @@
 export * from './cut-pieces.ts'
+export * from './dial-peer.ts'
 export * from './engine.ts'
 export * from './engines.ts'
 export * from './errors.ts'

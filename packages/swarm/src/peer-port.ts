@@ -1,14 +1,19 @@
 /**
  * One port for two protocols: BitTorrent opens with byte 19 (the length of its name, BEP 3), HTTP with a letter.
- * Who says nothing within a short time, or anything else, is cut off.
+ * Who says nothing within a short time, or anything else, is cut off. Who asks whether this peer is here is told so.
  */
 import type { Socket } from 'node:net'
+import type { PeerId } from '@shoal/core'
+import { encodeProbe, isProbeFor } from '@shoal/wire'
 
 const FIRST_BYTE_TIMEOUT_MS = 10_000
+/** For who was told to read it and close. */
+const PROBE_END_TIMEOUT_MS = 2_000
 const BITTORRENT_FIRST_BYTE = 19
 
 export function routeByFirstByte(
   socket: Socket,
+  ownId: PeerId,
   handlers: {
     readonly bittorrent: (socket: Socket) => void
     readonly other?: ((socket: Socket) => void) | undefined
@@ -22,6 +27,12 @@ export function routeByFirstByte(
     clearTimeout(timer)
     const head: Buffer | null = socket.read()
     if (head === null) return
+    // A probe is written at once, in one packet: who sends it in parts is not told.
+    if (isProbeFor(ownId, head)) {
+      socket.setTimeout(PROBE_END_TIMEOUT_MS, () => socket.destroy())
+      socket.resume().end(encodeProbe(ownId, ownId))
+      return
+    }
     const handler = head[0] === BITTORRENT_FIRST_BYTE ? handlers.bittorrent : handlers.other
     if (handler === undefined) {
       socket.destroy()

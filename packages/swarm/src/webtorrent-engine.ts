@@ -79,7 +79,7 @@ export class WebTorrentEngine implements SwarmEngine {
     const { tcpServer, _onTCPConnectionBound: acceptPeer } = client._connPool
     tcpServer.removeListener('connection', acceptPeer)
     tcpServer.on('connection', (socket) =>
-      routeByFirstByte(socket, { bittorrent: acceptPeer, other: onOtherProtocol }),
+      routeByFirstByte(socket, peerId, { bittorrent: acceptPeer, other: onOtherProtocol }),
     )
     this.#client = client
     this.#port = (tcpServer.address() as AddressInfo).port

@@ -13,6 +13,7 @@ import {
   ANNOUNCE_STREAM_VERSION,
   decodeAgentMessage,
   encodeTrackerMessage,
+  TRY_PEERS_CAPABILITY,
   WireError,
 } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
@@ -20,6 +21,7 @@ import type { Logger } from 'pino'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { TrackerDriver } from './driver.ts'
 import type { Outbox } from './outbox.ts'
+import type { PeerTries } from './peer-tries.ts'
 
 const HEARTBEAT_MS = 10_000
 /** An agent says who it is at once. */
@@ -41,6 +43,7 @@ export interface AnnounceServerParts {
   /** Nobody else's to take. */
   readonly seederId: PeerId
   readonly outbox: Outbox
+  readonly tries: PeerTries
   readonly log: Logger
 }
 
@@ -78,6 +81,11 @@ export class AnnounceServer {
       const names = this.#names.get(peerId)
       return names === undefined ? [] : [{ peerId, ...names }]
     })
+  }
+
+  /** What the agent is called; empty where its stream is closed. */
+  nameOf(peerId: PeerId): { readonly name: string; readonly zone: string } {
+    return this.#names.get(peerId) ?? { name: '', zone: '' }
   }
 
   get streamCount(): number {
@@ -147,6 +155,7 @@ export class AnnounceServer {
       if (peerId === undefined || this.#streams.get(peerId) !== stream) return
       this.#streams.delete(peerId)
       this.#names.delete(peerId)
+      this.#parts.tries.forget(peerId)
       drive({ kind: 'agent-left', peerId })
       log.debug({ event: 'agent-left', peerId }, 'agent left')
     })
@@ -156,7 +165,7 @@ export class AnnounceServer {
         const message = decodeAgentMessage(frame)
         if (message.type === 'hello') peerId = this.#greet(stream, message, peerId, remoteHost)
         else if (peerId === undefined) stream.close(CLOSE_POLICY, 'say hello first')
-        else this.#hear(peerId, message)
+        else this.#hear(peerId, message, remoteHost)
       } catch (error) {
         if (!(error instanceof WireError)) throw error
         log.warn({ event: 'announce-frame-refused', peerId, err: error }, 'frame refused')
@@ -172,7 +181,7 @@ export class AnnounceServer {
     remoteHost: string,
   ): PeerId | undefined {
     const { table, drive, signingKey, seederId, log } = this.#parts
-    const { peerId, name, zone, port, host = remoteHost } = hello
+    const { peerId, name, zone, port, host = remoteHost, capabilities = [] } = hello
     if (known !== undefined && known !== peerId) {
       stream.close(CLOSE_POLICY, 'one agent a stream')
       return known
@@ -193,9 +202,12 @@ export class AnnounceServer {
     this.#streams.set(peerId, stream)
     this.#names.set(peerId, { name, zone })
     if (earlier !== stream) earlier?.terminate()
-    drive({ kind: 'agent-joined', agent: { address: { peerId, host, port, role: 'agent' }, zone } })
+    const canTryPeers = capabilities.includes(TRY_PEERS_CAPABILITY)
+    const address = { peerId, host, port, role: 'agent' } as const
+    drive({ kind: 'agent-joined', agent: { address, zone, canTryPeers } })
     log.debug({ event: 'agent-joined', peerId, name, zone, host, port }, 'agent joined')
-    this.send(peerId, encodeTrackerMessage({ type: 'welcome', version: ANNOUNCE_STREAM_VERSION, signingKey }))
+    const welcome = { type: 'welcome', version: ANNOUNCE_STREAM_VERSION, signingKey } as const
+    this.send(peerId, encodeTrackerMessage({ ...welcome, capabilities: [TRY_PEERS_CAPABILITY] }))
     this.#introduce(peerId, table)
     return peerId
   }
@@ -217,9 +229,12 @@ export class AnnounceServer {
     }
   }
 
-  #hear(peerId: PeerId, message: Exclude<AgentMessage, { type: 'hello' }>): void {
-    if (message.type === 'announce') this.#parts.drive({ kind: 'announced', peerId, swarms: message.swarms })
-    else this.#parts.drive({ kind: 'swarms-left', peerId, infoHashes: message.infoHashes })
+  #hear(peerId: PeerId, message: Exclude<AgentMessage, { type: 'hello' }>, remoteHost: string): void {
+    const { drive, tries } = this.#parts
+    if (message.type === 'announce') drive({ kind: 'announced', peerId, swarms: message.swarms })
+    else if (message.type === 'leave') drive({ kind: 'swarms-left', peerId, infoHashes: message.infoHashes })
+    else if (message.type === 'try-peers') tries.asked(peerId, message.id, remoteHost)
+    else tries.dialled(peerId, message)
   }
 
   #close(): void {

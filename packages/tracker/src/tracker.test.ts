@@ -21,11 +21,13 @@ let seederHost: string
 let tracker: Tracker
 let port: number
 let nowMs: number
+let dialledBySeeder: PeerAddress[]
 
 beforeEach(() => serve('127.0.0.1'))
 
 async function serve(listenHost: string): Promise<void> {
   nowMs = 0
+  dialledBySeeder = []
   seederHost = listenHost
   http = fastify({ forceCloseConnections: true })
   tracker = new Tracker({
@@ -35,6 +37,10 @@ async function serve(listenHost: string): Promise<void> {
     seeder: { ...seeder, host: seederHost },
     signingKey: Uint8Array.of(1, 2, 3),
     isKnown: async (infoHash) => infoHash === KNOWN,
+    dialPeer: async (peer) => {
+      dialledBySeeder.push(peer)
+      return { outcome: 'reached', ms: 1 }
+    },
   })
   tracker.register(http)
   await http.listen({ port: 0, host: '127.0.0.1' })
@@ -50,13 +56,13 @@ interface AgentEnd {
   peers(): string[]
 }
 
-async function agent(n: number, zone = ''): Promise<AgentEnd> {
+async function agent(n: number, zone = '', more: object = {}): Promise<AgentEnd> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/api/v1/announce-stream`)
   const heard: TrackerMessage[] = []
   socket.on('message', (frame: Buffer) => heard.push(decodeTrackerMessage(frame)))
   await once(socket, 'open')
   const say = (message: AgentMessage) => socket.send(encodeAgentMessage(message))
-  say({ type: 'hello', version: 1, name: `n${n}`, zone, peerId: id(n), port: 6000 + n })
+  say({ type: 'hello', version: 1, name: `n${n}`, zone, peerId: id(n), port: 6000 + n, ...more })
   await expect.poll(() => heard.some(({ type }) => type === 'welcome')).toBe(true)
   const peers = () =>
     heard.flatMap((message) =>
@@ -172,6 +178,100 @@ describe('announce streams', () => {
     const socket = new WebSocket(`ws://127.0.0.1:${port}/elsewhere`)
     const [error] = await once(socket, 'error')
     expect(String(error)).toContain('404')
+  })
+})
+
+describe('trying peers', () => {
+  const CAN = { capabilities: ['try-peers', 'something newer'] }
+  const of = <T extends TrackerMessage['type']>({ heard }: AgentEnd, type: T) =>
+    heard.filter((message): message is Extract<TrackerMessage, { type: T }> => message.type === type)
+
+  it('has others and the seeder dial the address that the asker announced, and tells it of them', async () => {
+    const [asker, other] = [await agent(1, 'a', CAN), await agent(2, 'b', CAN)]
+    asker.say({ type: 'try-peers', id: 3 })
+    await expect.poll(() => of(other, 'dial').length).toBe(1)
+    const [{ id: dial, peer }] = of(other, 'dial') as [Extract<TrackerMessage, { type: 'dial' }>]
+    const you = { peerId: id(1), host: '127.0.0.1', port: 6001, role: 'agent' }
+    expect(peer).toEqual(you)
+    expect(dialledBySeeder).toEqual([you])
+    other.say({ type: 'dialled', id: dial, outcome: 'refused', ms: 2 })
+    await expect.poll(() => of(asker, 'tried').length).toBe(1)
+    expect(of(asker, 'peers-to-try')).toEqual([
+      {
+        type: 'peers-to-try',
+        id: 3,
+        you,
+        peers: [
+          { peer: seeder, name: 'seeder', zone: '' },
+          { peer: { ...you, peerId: id(2), port: 6002 }, name: 'n2', zone: 'b' },
+        ],
+      },
+    ])
+    expect(of(asker, 'tried')[0]).toEqual({
+      type: 'tried',
+      id: 3,
+      tries: [
+        { peerId: seeder.peerId, outcome: 'reached', ms: 1 },
+        { peerId: id(2), outcome: 'refused', ms: 2 },
+      ],
+    })
+  })
+
+  it('says in welcome that it can, and sends none of its frames to an agent that has not said so', async () => {
+    const [asker, older] = [await agent(1, '', CAN), await agent(2)]
+    expect(of(asker, 'welcome')[0]?.capabilities).toEqual(['try-peers'])
+    asker.say({ type: 'try-peers', id: 1 })
+    await expect.poll(() => of(asker, 'tried').length).toBe(1)
+    expect(of(asker, 'tried')[0]?.tries).toEqual([{ peerId: seeder.peerId, outcome: 'reached', ms: 1 }])
+    // What comes after it would have come before it.
+    older.say(announce('leeching'))
+    await expect.poll(older.peers).toEqual([seeder.peerId])
+    expect(of(older, 'dial')).toEqual([])
+  })
+
+  it('waits for nobody for ever, and takes no word from those who were not asked', async () => {
+    const [asker, silent, liar] = [await agent(1, '', CAN), await agent(2, '', CAN), await agent(3)]
+    asker.say({ type: 'try-peers', id: 1 })
+    await expect.poll(() => of(silent, 'dial').length).toBe(1)
+    const dial = of(silent, 'dial')[0]!.id
+    liar.say({ type: 'dialled', id: dial, outcome: 'reached', ms: 1 })
+    asker.say({ type: 'dialled', id: dial, outcome: 'reached', ms: 1 })
+    // The round ends by the tracker's own clock, its timer by the system's.
+    nowMs += 3_000
+    await expect.poll(() => of(asker, 'tried').length, { timeout: 10_000 }).toBe(1)
+    expect(of(asker, 'tried')[0]?.tries.map(({ peerId }) => peerId)).toEqual([seeder.peerId])
+  })
+
+  it('tells one who announced another’s address nothing of that address', async () => {
+    const [asker, other] = [await agent(1, '', { ...CAN, host: '10.9.9.9' }), await agent(2, '', CAN)]
+    asker.say({ type: 'try-peers', id: 1 })
+    await expect.poll(() => of(other, 'dial').length).toBe(1)
+    const [{ id: dial, peer }] = of(other, 'dial') as [Extract<TrackerMessage, { type: 'dial' }>]
+    expect(peer.host).toBe('10.9.9.9')
+    other.say({ type: 'dialled', id: dial, outcome: 'refused', ms: 2 })
+    nowMs += 3_000
+    await expect.poll(() => of(asker, 'tried').length, { timeout: 10_000 }).toBe(1)
+    expect(of(asker, 'tried')[0]?.tries).toEqual([{ peerId: id(2), outcome: 'unreached', ms: 0 }])
+    expect(dialledBySeeder).toEqual([])
+  })
+
+  it('refuses who asks again at once: a flood of questions makes one round', async () => {
+    const [asker, other] = [await agent(1, '', CAN), await agent(2, '', CAN)]
+    for (let question = 0; question < 200; question++) asker.say({ type: 'try-peers', id: question })
+    await expect.poll(() => of(asker, 'try-refused').length).toBe(199)
+    expect(of(other, 'dial')).toHaveLength(1)
+    expect(dialledBySeeder).toHaveLength(1)
+  })
+
+  it('forgets the round of an agent that leaves', async () => {
+    const [asker, other] = [await agent(1, '', CAN), await agent(2, '', CAN)]
+    asker.say({ type: 'try-peers', id: 1 })
+    await expect.poll(() => of(other, 'dial').length).toBe(1)
+    asker.socket.terminate()
+    await expect.poll(() => tracker.agentCount).toBe(1)
+    other.say({ type: 'dialled', id: of(other, 'dial')[0]!.id, outcome: 'reached', ms: 1 })
+    other.say(announce('leeching'))
+    await expect.poll(other.peers).toEqual([seeder.peerId])
   })
 })
 

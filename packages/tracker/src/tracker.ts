@@ -10,6 +10,7 @@ import type { Logger } from 'pino'
 import { AnnounceServer, type ConnectedAgent } from './announce-server.ts'
 import type { TrackerDriver } from './driver.ts'
 import { Outbox } from './outbox.ts'
+import { type DialPeer, PeerTries } from './peer-tries.ts'
 import { serveStandardAnnounces } from './standard-announces.ts'
 
 export interface TrackerEvents {
@@ -27,6 +28,8 @@ export interface TrackerParts {
   readonly signingKey: Uint8Array
   /** Whether a swarm of this info hash may exist. */
   readonly isKnown: (infoHash: InfoHash) => Promise<boolean>
+  /** Finds out whether the seeder itself reaches a peer. */
+  readonly dialPeer: DialPeer
 }
 
 const TICK_MS = 5_000
@@ -42,6 +45,7 @@ export class Tracker extends EventEmitter<TrackerEvents> {
   readonly #table: TrackerTable
   readonly #announces: AnnounceServer
   readonly #outbox: Outbox
+  readonly #tries: PeerTries
   /** The agent whose peers go into an answer instead of its stream. */
   #answering: PeerId | undefined
 
@@ -50,12 +54,22 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     this.#parts = parts
     this.#outbox = new Outbox({ send: (to, frame) => this.#announces.send(to, frame) })
     this.#table = new TrackerTable({ seeder: parts.seeder, prng: parts.prng })
+    this.#tries = new PeerTries({
+      table: this.#table,
+      seeder: parts.seeder,
+      nowMs: parts.nowMs,
+      dialPeer: parts.dialPeer,
+      nameOf: (peerId) => this.#announces.nameOf(peerId),
+      asDialled: (to, peers) => this.#announces.asDialled(to, peers),
+      send: (to, frame) => this.#announces.send(to, frame),
+    })
     this.#announces = new AnnounceServer({
       table: this.#table,
       drive: this.#drive,
       signingKey: parts.signingKey,
       seederId: parts.seeder.peerId,
       outbox: this.#outbox,
+      tries: this.#tries,
       log: parts.log,
     })
   }
@@ -108,6 +122,7 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     const ticker = setInterval(() => this.#drive({ kind: 'tick' }), TICK_MS)
     http.addHook('onClose', () => {
       clearInterval(ticker)
+      this.#tries.close()
       this.#outbox.close()
     })
   }

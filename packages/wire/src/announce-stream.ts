@@ -8,6 +8,7 @@ import Type, { type Static } from 'typebox'
 import { encodeMessage } from './msgpack.ts'
 import {
   Bytes,
+  DialOutcome,
   DigestText,
   Hex20,
   Host,
@@ -17,9 +18,10 @@ import {
   Peer,
   Peers,
   Port,
+  TriedOutcome,
 } from './schema.ts'
 
-export { PEERS_PER_SWARM_MAX } from './schema.ts'
+export { DialOutcome, PEERS_PER_SWARM_MAX, TriedOutcome } from './schema.ts'
 
 export const ANNOUNCE_STREAM_PATH = '/api/v1/announce-stream'
 export const ANNOUNCE_STREAM_VERSION = 1
@@ -30,6 +32,21 @@ const PIECE_HASHES_BYTES_MAX = 2 * 1024 * 1024
 /** 1024 swarms with 24 peers each stay far below it. */
 export const ANNOUNCE_FRAME_BYTES_MAX = 4 * 1024 * 1024
 export const SWARMS_PER_FRAME_MAX = 1024
+
+/**
+ * What the one who says it understands beyond version 1, in `hello` and in `welcome`: what is not named is not sent, since
+ * an unknown frame closes the stream. Words that are not known here are left alone.
+ */
+const Capabilities = Type.Optional(Type.Array(Type.String({ maxLength: 32 }), { maxItems: 16 }))
+/** The frames with which peers are tried: `try-peers`, `dial` and what belongs to them. */
+export const TRY_PEERS_CAPABILITY = 'try-peers'
+
+/** Peers that are tried for one who asks, the seeder among them. */
+export const TRIED_PEERS_MAX = 8
+/** Chosen by who asks, and given back with the answer. */
+const QuestionId = Type.Integer({ minimum: 0, maximum: 0xffff_ffff })
+/** From the first packet to the last word of the handshake, or until it was given up. */
+const DialMs = Type.Integer({ minimum: 0, maximum: 60_000 })
 
 /** `leeching` wants the missing pieces; `holding` has some and wants none for now; `seeding` has all. */
 export const SwarmState = Type.Enum(['leeching', 'holding', 'seeding'])
@@ -45,6 +62,7 @@ const AgentMessage = Type.Union([
     /** Absent: the address that the stream comes from. */
     host: Type.Optional(Host),
     port: Port,
+    capabilities: Capabilities,
   }),
   Type.Object({
     type: Type.Literal('announce'),
@@ -56,6 +74,10 @@ const AgentMessage = Type.Union([
     type: Type.Literal('leave'),
     infoHashes: Type.Array(Hex20, { maxItems: SWARMS_PER_FRAME_MAX }),
   }),
+  /** Asks that some peers be tried, both ways. */
+  Type.Object({ type: Type.Literal('try-peers'), id: QuestionId }),
+  /** The answer to `dial`. */
+  Type.Object({ type: Type.Literal('dialled'), id: QuestionId, outcome: DialOutcome, ms: DialMs }),
 ])
 export type AgentMessage = Static<typeof AgentMessage>
 
@@ -65,6 +87,7 @@ const TrackerMessage = Type.Union([
     version: Type.Literal(ANNOUNCE_STREAM_VERSION),
     /** Ed25519 public key (SPKI, DER) that signs what tags mean. */
     signingKey: Bytes(256),
+    capabilities: Capabilities,
   }),
   Type.Object({
     type: Type.Literal('peers'),
@@ -97,6 +120,26 @@ const TrackerMessage = Type.Union([
   }),
   /** Agents to ask for manifests and metainfo while the seeder is away. */
   Type.Object({ type: Type.Literal('contacts'), agents: Type.Array(Peer, { maxItems: 64 }) }),
+  /** Asks the agent to try whether it reaches a peer that asked for it. */
+  Type.Object({ type: Type.Literal('dial'), id: QuestionId, peer: Peer }),
+  /** The first answer to `try-peers`: whom to dial, while they dial in turn. */
+  Type.Object({
+    type: Type.Literal('peers-to-try'),
+    id: QuestionId,
+    /** The asker's own address, as others are told it. */
+    you: Peer,
+    peers: Type.Array(Type.Object({ peer: Peer, name: Name, zone: Name }), { maxItems: TRIED_PEERS_MAX }),
+  }),
+  /** The second: who of them reached the asker. Who is missing has not said. */
+  Type.Object({
+    type: Type.Literal('tried'),
+    id: QuestionId,
+    tries: Type.Array(Type.Object({ peerId: Hex20, outcome: TriedOutcome, ms: DialMs }), {
+      maxItems: TRIED_PEERS_MAX,
+    }),
+  }),
+  /** The only one: it asks too often, or too many ask. */
+  Type.Object({ type: Type.Literal('try-refused'), id: QuestionId }),
 ])
 export type TrackerMessage = Static<typeof TrackerMessage>
 

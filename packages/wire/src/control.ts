@@ -5,9 +5,8 @@
  * each thing that happens (`application/x-ndjson`); blank lines keep the connection alive, the last line is `end`, and a
  * stream without it was cut. Fields that are not known here are left alone: one side may be newer than the other.
  */
-import Type, { type Static, type TSchema } from 'typebox'
-import { Compile, type Validator } from 'typebox/compile'
-import { ControlMessageInvalidError } from './errors.ts'
+import Type, { type Static } from 'typebox'
+import { jsonDecoder } from './json-decoder.ts'
 import { DigestText } from './schema.ts'
 
 export const GARBAGE_PATH = '/api/v1/gc'
@@ -126,23 +125,3 @@ export const decodePublishAccepted: (text: string) => PublishAccepted = jsonDeco
 export const decodeGarbageReport: (text: string) => GarbageReport = jsonDecoder('a report', GarbageReport)
 /** @throws ControlMessageInvalidError */
 export const decodeControlRefusal: (text: string) => ControlRefusal = jsonDecoder('a refusal', ControlRefusal)
-
-/** @param what for messages: `a line` */
-function jsonDecoder<T extends TSchema>(what: string, schema: T): (text: string) => Static<T> {
-  const validator: Validator = Compile(schema)
-  return (text) => {
-    let value: unknown
-    try {
-      value = JSON.parse(text)
-    } catch (cause) {
-      // The parser's own message quotes the text, which may be anything.
-      throw new ControlMessageInvalidError(what, 'it is not JSON', { cause })
-    }
-    if (validator.Check(value)) return value as Static<T>
-    const [first] = validator.Errors(value)
-    throw new ControlMessageInvalidError(
-      what,
-      first === undefined ? 'it is no known message' : `${first.instancePath || '/'} ${first.message}`,
-    )
-  }
-}

@@ -16,6 +16,7 @@ import { decodeResolution, encodeResolution, type Resolution, tagRecordBytes } f
 
 const peerId = 'ab'.repeat(20)
 const peer = { peerId, host: '10.0.0.1', port: 6001, role: 'agent' as const }
+const hello = { type: 'hello', version: 1, name: '', zone: '', peerId, port: 1 }
 const digest = parseDigest(`sha256:${'1'.repeat(64)}`)
 
 describe('the announce stream', () => {
@@ -24,6 +25,9 @@ describe('the announce stream', () => {
     { type: 'hello', version: 1, name: '', zone: '', peerId, port: 6001 },
     { type: 'announce', swarms: [{ infoHash: peerId, state: 'leeching' }] },
     { type: 'leave', infoHashes: [peerId] },
+    { type: 'hello', version: 1, name: '', zone: '', peerId, port: 1, capabilities: ['try-peers', 'later'] },
+    { type: 'try-peers', id: 0 },
+    { type: 'dialled', id: 0xffff_ffff, outcome: 'silent', ms: 2_000 },
   ])('carries the agent’s $type', (message) => {
     expect(decodeAgentMessage(encodeAgentMessage(message))).toEqual(message)
   })
@@ -39,6 +43,10 @@ describe('the announce stream', () => {
       ],
     },
     { type: 'contacts', agents: [peer] },
+    { type: 'dial', id: 7, peer },
+    { type: 'peers-to-try', id: 7, you: peer, peers: [{ peer, name: 'node-1', zone: 'eu-1a' }] },
+    { type: 'tried', id: 7, tries: [{ peerId, outcome: 'unreached', ms: 0 }] },
+    { type: 'try-refused', id: 7 },
   ])('carries the tracker’s $type', (message) => {
     const decoded = decodeTrackerMessage(encodeTrackerMessage(message))
     if (decoded.type === 'welcome')
@@ -58,6 +66,11 @@ describe('the announce stream', () => {
     ['more swarms than a frame may have', { type: 'leave', infoHashes: new Array(1_025).fill(peerId) }],
     ['a state that is none', { type: 'announce', swarms: [{ infoHash: peerId, state: 'busy' }] }],
     ['no message at all', 7],
+    ['more capabilities than there will be', { ...hello, capabilities: new Array(17).fill('x') }],
+    ['a capability of any length', { ...hello, capabilities: ['x'.repeat(33)] }],
+    ['a question with a number below nought', { type: 'try-peers', id: -1 }],
+    ['an outcome that is none', { type: 'dialled', id: 1, outcome: 'unreached', ms: 1 }],
+    ['a dial that took a day', { type: 'dialled', id: 1, outcome: 'reached', ms: 86_400_000 }],
   ])('refuses %s', (_what, message) => {
     expect(() => decodeAgentMessage(encodeMessage(message))).toThrow(FrameInvalidError)
   })
@@ -86,11 +99,36 @@ describe('the announce stream', () => {
     expect(() => decodeTrackerMessage(encodeMessage(message))).toThrow(FrameInvalidError)
   })
 
+  const tried = { peerId, outcome: 'reached', ms: 1 }
+  it.each([
+    ['a dial to a URL', { type: 'dial', id: 1, peer: { ...peer, host: 'http://a/' } }],
+    ['a dial to port 0', { type: 'dial', id: 1, peer: { ...peer, port: 0 } }],
+    [
+      'more peers to try than anybody has tried',
+      {
+        type: 'peers-to-try',
+        id: 1,
+        you: peer,
+        peers: new Array(9).fill({ peer, name: '', zone: '' }),
+      },
+    ],
+    ['more answers than peers', { type: 'tried', id: 1, tries: new Array(9).fill(tried) }],
+    ['an answer from nobody', { type: 'tried', id: 1, tries: [{ ...tried, peerId: 'me' }] }],
+  ])('refuses %s', (_what, message) => {
+    expect(() => decodeTrackerMessage(encodeMessage(message))).toThrow(FrameInvalidError)
+  })
+
+  it('leaves alone what a newer side says beside what is known', () => {
+    const newer = { ...hello, colour: 'blue' }
+    expect(decodeAgentMessage(encodeMessage(newer))).toMatchObject(hello)
+  })
+
   it('throws nothing but its own errors on frames with bytes changed', () => {
     const frames = [
       { type: 'peers' as const, swarms: [{ infoHash: peerId, peers: [peer] }] },
       { type: 'imports' as const, swarms: [{ infoHash: peerId, modulus: 4, remainders: [0, 2] }] },
       { type: 'contacts' as const, agents: [peer] },
+      { type: 'peers-to-try' as const, id: 7, you: peer, peers: [{ peer, name: 'n', zone: 'z' }] },
     ].map(encodeTrackerMessage)
     const change = fc.tuple(fc.nat(), fc.nat({ max: 255 }))
     fc.assert(

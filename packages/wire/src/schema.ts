@@ -24,6 +24,18 @@ export const Bytes = (bytesMax: number) =>
 
 export const Peer = Type.Object({ peerId: Hex20, host: Host, port: Port, role: Role })
 
+/**
+ * What became of a connection to a peer port: `reached` the peer that was meant; `refused` where nothing listens; `silent`
+ * where no packet comes back; `unreachable` where the network or the name says no; `stranger` where something is, but not
+ * that peer.
+ */
+export const DialOutcome = Type.Enum(['reached', 'refused', 'silent', 'unreachable', 'stranger'])
+export type DialOutcome = Static<typeof DialOutcome>
+
+/** The same, as it is told to the peer that was meant: `unreached` where why is not told. */
+export const TriedOutcome = Type.Enum([...DialOutcome.enum, 'unreached'])
+export type TriedOutcome = Static<typeof TriedOutcome>
+
 /** Neighbours of one swarm that are told of at a time. */
 export const PEERS_PER_SWARM_MAX = 256
 export const Peers = Type.Array(Peer, { maxItems: PEERS_PER_SWARM_MAX })

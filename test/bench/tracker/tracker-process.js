@@ -16,6 +16,7 @@ const tracker = new Tracker({
   seeder: { peerId: 'ee'.repeat(20), host: '0.0.0.0', port: 7001, role: 'seeder' },
   signingKey: new Uint8Array(44),
   isKnown: async () => true,
+  dialPeer: async () => ({ outcome: 'silent', ms: 0 }),
 })
 tracker.register(http)
 await http.listen({ port: 0, host: '127.0.0.1', backlog: 4096 })

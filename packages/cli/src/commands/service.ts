@@ -40,11 +40,20 @@ export function serviceCommand<T extends TObject>(init: ServiceCommandInit<T>): 
   const command = new Command(init.name)
     .description(init.description)
     .showHelpAfterError(`See shoal ${init.name} --help.`)
+  addSettingOptions(command, init.schema)
+  command.addHelpText('after', HELP_FOOTER)
+  return command.action(async (options: Record<string, string | undefined>) => {
+    await runService(init, options)
+  })
+}
+
+/** A flag for every setting, and one for the file. */
+export function addSettingOptions(command: Command, schema: TObject): void {
   command.option(
     '--config <FILE>',
     'YAML file with settings by their camelCase names. Flags win over variables, these over the file. [SHOAL_CONFIG]',
   )
-  for (const { flag, placeholder, description, variable, defaultText, choices } of settingsOf(init.schema)) {
+  for (const { flag, placeholder, description, variable, defaultText, choices } of settingsOf(schema)) {
     const words = choices === undefined ? '' : ` One of ${choices.join(', ')}.`
     command.addOption(
       new Option(
@@ -53,10 +62,6 @@ export function serviceCommand<T extends TObject>(init: ServiceCommandInit<T>): 
       ),
     )
   }
-  command.addHelpText('after', HELP_FOOTER)
-  return command.action(async (options: Record<string, string | undefined>) => {
-    await runService(init, options)
-  })
 }
 
 async function runService<T extends TObject>(
@@ -88,7 +93,7 @@ async function runService<T extends TObject>(
 }
 
 /** The YAML library is loaded only when there is a file: most nodes are set up by variables. @throws ConfigFileError */
-async function entriesOf(path: string): Promise<readonly ConfigEntry[]> {
+export async function entriesOf(path: string): Promise<readonly ConfigEntry[]> {
   const text = readConfig(path)
   const { readConfigFile } = await import('../settings/config-file.ts')
   return readConfigFile({ path, text })

@@ -8,6 +8,7 @@ import type { TrackerSwarm } from './swarm.ts'
 export class Agent {
   readonly address: PeerAddress
   readonly zone: string
+  readonly canTryPeers: boolean
   readonly memberships = new Map<TrackerSwarm, Member>()
   /** Neighbours in all swarms together. */
   totalDegree = 0
@@ -18,6 +19,7 @@ export class Agent {
   constructor(entry: AgentEntry) {
     this.address = entry.address
     this.zone = entry.zone
+    this.canTryPeers = entry.canTryPeers ?? false
   }
 }
 

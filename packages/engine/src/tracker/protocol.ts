@@ -5,6 +5,8 @@ import type { SwarmState } from '@shoal/wire'
 export interface AgentEntry {
   readonly address: PeerAddress
   readonly zone: string
+  /** Whether it knows the frames with which peers are tried. */
+  readonly canTryPeers?: boolean
 }
 
 export type TrackerEvent =

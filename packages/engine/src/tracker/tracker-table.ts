@@ -29,6 +29,10 @@ import {
   type TrackerLimits,
 } from './protocol.ts'
 import { TrackerSwarm } from './swarm.ts'
+import { chooseTryPartners } from './tries.ts'
+
+/** Enough for some on other hosts, in the zone and outside; the whole table of a large cluster is not walked. */
+const TRY_CANDIDATES = 32
 
 export class TrackerTable {
   readonly #seeder: PeerAddress | undefined
@@ -149,6 +153,14 @@ export class TrackerTable {
       .map(({ address }) => address)
       .filter(({ peerId }) => peerId !== asker)
       .slice(0, countMax)
+  }
+
+  /** Other agents that can try whether they reach the asker; none while its announce stream is not open. */
+  tryPartners(asker: PeerId, countMax: number): PeerAddress[] {
+    const agent = this.#agentById.get(asker)
+    if (agent === undefined) return []
+    const drawn = drawDistinct(this.#agents.items, TRY_CANDIDATES, this.#prng)
+    return chooseTryPartners(agent, drawn, countMax)
   }
 
   /** Broken bookkeeping is a bug: checked by tests after every step. */

@@ -26,6 +26,7 @@ import { UpstreamBusyError, UpstreamError } from '@shoal/registry/client'
 import type { ByteRange } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type { Arrival, Arrivals } from './arrivals.ts'
+import { CarriedImage } from './carried-image.ts'
 import { RecentRefusals } from './recent-refusals.ts'
 import type { UpstreamRepository, Upstreams } from './upstreams.ts'
 
@@ -63,6 +64,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
   readonly remove: RegistryRemove
   readonly #parts: MirrorParts
   readonly #init: MirrorInit
+  readonly #carried: CarriedImage
   readonly #refusals = new RecentRefusals({ ageMs: REFUSAL_AGE_MS, countMax: REFUSALS_MAX })
   readonly #questions = new Map<string, Promise<Manifest | undefined>>()
 
@@ -70,6 +72,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
     this.#parts = parts
     this.#init = init
     const { images } = parts
+    this.#carried = new CarriedImage({ images, log: parts.log })
     const here = (name: string) => this.#ownName(name) ?? name
     this.remove = {
       removeManifest: (name, reference) => images.removeManifest(here(name), reference),
@@ -85,6 +88,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
     purpose: 'look' | 'pull',
   ): Promise<Manifest | undefined> {
     const own = this.#ownName(name)
+    if (own !== undefined && this.#carried.isOf(own)) await this.#carried.ensure()
     const here = own === undefined ? undefined : await this.#parts.images.manifest(own, reference)
     if (here !== undefined) return here
     const from = await this.#upstreamOf(name, own)
@@ -247,7 +251,8 @@ export class Mirror implements RegistryBackend, RegistryPush {
     if (own === undefined) return upstreams.find(name)
     const { defaultUpstream } = this.#init
     // A name that somebody pushed to is theirs, whatever another registry has under it.
-    if (defaultUpstream === undefined || (await images.hasRepository(own))) return undefined
+    if (defaultUpstream === undefined || this.#carried.isOf(own) || (await images.hasRepository(own)))
+      return undefined
     const elsewhere = mirroredName(defaultUpstream, own)
     return elsewhere === undefined ? undefined : upstreams.find(elsewhere)
   }
@@ -255,6 +260,10 @@ export class Mirror implements RegistryBackend, RegistryPush {
   /** The repository here that a push means: the one that a pull of the same name finds. */
   #pushable(name: string): string {
     const own = this.#ownName(name)
+    if (own !== undefined && this.#carried.isOf(own))
+      throw new OciError('DENIED', 'this repository is the seeder’s own; push to another', {
+        detail: { name },
+      })
     if (own !== undefined) return own
     throw new OciError('DENIED', 'this repository mirrors another registry; push to that one', {
       detail: { name },

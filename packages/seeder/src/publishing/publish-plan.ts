@@ -1,6 +1,12 @@
 /** From where to where an image goes, from the names that somebody typed. Pure. */
 import type { Digest } from '@shoal/core'
-import { canonicalHost, mirroredName, parseImageReference, ReferenceInvalidError } from '@shoal/oci'
+import {
+  canonicalHost,
+  DOCTOR_REPOSITORY,
+  mirroredName,
+  parseImageReference,
+  ReferenceInvalidError,
+} from '@shoal/oci'
 import { PublishError } from './errors.ts'
 
 export interface PublishPlan {
@@ -30,6 +36,8 @@ export function planPublish(
   if (name === undefined)
     throw new PublishError('PUBLISH_REFERENCE_INVALID', `${reference} cannot be kept under any name here`)
   if (from !== undefined) {
+    if (name === DOCTOR_REPOSITORY)
+      throw new PublishError('PUBLISH_REFERENCE_INVALID', `${name} is the seeder’s own; choose another name`)
     const source = parsed(from)
     if (source.host === undefined || source.tag !== undefined || source.digest !== undefined) {
       throw new PublishError(

@@ -237,8 +237,8 @@ export class NativeEngine implements SwarmEngine {
       return
     }
     this.#isUnfinished(socket)
-    const { onOtherProtocol } = this.#init
-    routeByFirstByte(socket, {
+    const { onOtherProtocol, peerId } = this.#init
+    routeByFirstByte(socket, peerId, {
       bittorrent: (routed) => {
         void this.#shaken(
           routed,

@@ -8,6 +8,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { createPrng, type PeerAddress } from '@shoal/core'
 import { infoHashOf } from '@shoal/storage'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { dialPeer } from '../dial-peer.ts'
 import type { Swarm, SwarmEngine, SwarmEngineInit } from '../engine.ts'
 import { PeerListenError } from '../errors.ts'
 import { MemoryPieces, type TestBlob, testBlob } from './memory-pieces.ts'
@@ -45,6 +46,13 @@ export function engineContract(name: string, create: (init: SwarmEngineInit) => 
     async function fetched(swarm: Swarm, pieces: MemoryPieces): Promise<void> {
       while (!pieces.have.isFull) await once(swarm, 'piece')
     }
+
+    it('tells who asks for it by its id that it is here, and nobody else', async () => {
+      const one = await engine()
+      expect(await dialPeer(addressOf(one), 'ab'.repeat(20))).toMatchObject({ outcome: 'reached' })
+      const other = { ...addressOf(one), peerId: 'cd'.repeat(20) }
+      expect(await dialPeer(other, 'ab'.repeat(20))).toMatchObject({ outcome: 'stranger' })
+    })
 
     it('fetches a blob from one peer, and counts the bytes by peer', async () => {
       const [from, to] = [await engine(), await engine()]

@@ -1,0 +1,82 @@
+/** One short question by HTTP, bounded in time and bytes. */
+import { Agent, request } from 'undici'
+import { readShortBody } from '../registry-client/connection.ts'
+import type { FoundAddress } from './apart.ts'
+
+export interface Asked {
+  readonly status: number
+  readonly body: Buffer
+  readonly date: string | undefined
+  readonly sentAtMs: number
+  readonly receivedAtMs: number
+  readonly tookMs: number
+}
+
+export interface AskInit {
+  readonly method?: 'GET' | 'POST'
+  readonly accept?: string
+  readonly timeoutMs: number
+  readonly bytesMax?: number
+  /** Kept alive between questions; closed by whoever made it. */
+  readonly connections: Agent
+}
+
+const BODY_BYTES_MAX = 64 * 1024
+
+/** @param addresses where its host is, found before: undici would ask the resolver again, without a limit of ours */
+export function connectionsTo(addresses?: readonly FoundAddress[]): Agent {
+  if (addresses === undefined) return new Agent({ pipelining: 1 })
+  return new Agent({
+    pipelining: 1,
+    connect: {
+      lookup: (_host, options, found) => {
+        const [first] = addresses
+        if (options.all === true) found(null, [...addresses])
+        else found(null, first!.address, first!.family)
+      },
+    },
+  })
+}
+
+/** @throws whatever the connection met; its word is given by `problemOf` */
+export async function ask(url: string | URL, init: AskInit): Promise<Asked> {
+  const { method = 'GET', accept = '*/*', timeoutMs, bytesMax = BODY_BYTES_MAX, connections } = init
+  const signal = AbortSignal.timeout(timeoutMs)
+  const startedAt = performance.now()
+  const sentAtMs = Date.now()
+  const response = await request(url, { dispatcher: connections, method, signal, headers: { accept } })
+  const receivedAtMs = Date.now()
+  const body = await readShortBody(response, bytesMax)
+  if (body === undefined) throw Object.assign(new Error('the answer is too long'), { code: 'TOO_LONG' })
+  const { date } = response.headers
+  return {
+    status: response.statusCode,
+    body,
+    date: typeof date === 'string' ? date : undefined,
+    sentAtMs,
+    receivedAtMs,
+    tookMs: performance.now() - startedAt,
+  }
+}
+
+/** The system's word, or undici's: `ECONNREFUSED`, `TIMEOUT`. */
+export function problemOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'UNKNOWN'
+  if (error.name === 'TimeoutError' || error.name === 'AbortError') return 'TIMEOUT'
+  if (error.name === 'HTTPParserError') return 'NO_HTTP'
+  if (error instanceof AggregateError) return problemOf(error.errors[0])
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'TIMEOUT'
+  if (code !== undefined) return code
+  return error.cause === undefined ? 'UNKNOWN' : problemOf(error.cause)
+}
+
+/** JSON of somebody else; undefined where it is none. */
+export function jsonOf(body: Buffer): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(body.toString())
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}

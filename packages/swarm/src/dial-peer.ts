@@ -1,0 +1,52 @@
+/**
+ * Finds out whether a peer is where it says: connects, asks for it by its id (`probe.ts` of wire), and hangs up. Joins no
+ * swarm. Bounded in time and bytes; never throws.
+ */
+import { connect } from 'node:net'
+import type { PeerAddress, PeerId } from '@shoal/core'
+import { type DialOutcome, encodeProbe, HANDSHAKE_BYTES } from '@shoal/wire'
+
+/** Far more than any round trip inside a cluster. */
+const DIAL_TIMEOUT_MS = 2_000
+
+export interface Dialled {
+  readonly outcome: DialOutcome
+  readonly ms: number
+}
+
+/** @param ownId says who asks */
+export function dialPeer(
+  { host, port, peerId }: PeerAddress,
+  ownId: PeerId,
+  timeoutMs: number = DIAL_TIMEOUT_MS,
+): Promise<Dialled> {
+  const startedAt = performance.now()
+  const expected = encodeProbe(peerId, peerId)
+  return new Promise((resolve) => {
+    const socket = connect({ host, port })
+    let heard = Buffer.alloc(0)
+    let isConnected = false
+    const settle = (outcome: DialOutcome) => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve({ outcome, ms: Math.round(performance.now() - startedAt) })
+    }
+    const timer = setTimeout(() => settle(isConnected ? 'stranger' : 'silent'), timeoutMs)
+    socket.once('connect', () => {
+      isConnected = true
+      socket.write(encodeProbe(peerId, ownId))
+    })
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      // A reset may be heard of before the connection that it ends.
+      if (isConnected || error.code === 'ECONNRESET') settle('stranger')
+      else if (error.code === 'ECONNREFUSED') settle('refused')
+      else settle(error.code === 'ETIMEDOUT' ? 'silent' : 'unreachable')
+    })
+    socket.once('close', () => settle(isConnected ? 'stranger' : 'unreachable'))
+    socket.on('data', (chunk: Buffer | string) => {
+      heard = Buffer.concat([heard, chunk as Buffer])
+      if (heard.length < HANDSHAKE_BYTES) return
+      settle(heard.equals(expected) ? 'reached' : 'stranger')
+    })
+  })
+}
