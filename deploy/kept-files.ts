@@ -36,8 +36,21 @@ const UNUSED_ENDINGS = new Set([
 ])
 
 /** Only at the top of a package: `docs` further down may be code. */
-const UNUSED_FOLDERS = new Set([
-  ...['test', 'tests', '__tests__', 'coverage', 'example', 'examples', 'docs', 'doc', 'man'],
+const UNUSED_AT_TOP = new Set([
+  ...[
+    'test',
+    'tests',
+    '__tests__',
+    'spec',
+    'specs',
+    'test.js',
+    'coverage',
+    'example',
+    'examples',
+    'docs',
+    'doc',
+    'man',
+  ],
   ...['benchmark', 'benchmarks', 'bench', 'perf', 'tsconfigs', 'typings', 'dist-types', 'src-wasm'],
 ])
 
@@ -46,8 +59,8 @@ const UNUSED_BUILDS = [
   /^webtorrent\/dist\//,
   /^@(aws-sdk|smithy)\/[^/]+\/dist-es\//,
   /^xml2js\/lib\/xml2js\.bc\.js$/,
-  /^msgpackr\/dist\/(test|index|unpack-no-eval|index-no-eval)\b/,
-  /\.min\.(js|cjs|mjs)$/,
+  /^msgpackr\/dist\/(test|index)\.js$/,
+  /^(web-streams-polyfill|tldts)\/dist\/[^/]+\.min\.js$/,
   /(^|\/)\.package-lock\.json$/,
 ]
 
@@ -64,7 +77,7 @@ export function isKept(path: string, { cpu }: Target): boolean {
   const [top] = inner.slice(nameParts)
   // The package's folder itself, or the folder of a scope.
   if (top === undefined) return top !== '.bin' && inner[0] !== '.bin' && inner[0] !== '.package-lock.json'
-  if (UNUSED_FOLDERS.has(top) || top.startsWith('.')) return false
+  if (UNUSED_AT_TOP.has(top) || top.startsWith('.')) return false
   if (UNUSED_BUILDS.some((build) => build.test(inner.join('/')))) return false
   const prebuilds = inner.indexOf('prebuilds')
   const platform = inner[prebuilds + 1]
