@@ -2,7 +2,7 @@
  * What stands for an official Node image where none can be pulled: this machine's Node with its libraries, npm, and the
  * shell and the few programs that `RUN` lines and npm's scripts call. Everything lies where those images have it.
  */
-import { cp, mkdir, realpath, symlink, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, realpath, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { programPaths } from './components.ts'
 import type { Dockerd } from './dockerd.ts'
@@ -27,7 +27,8 @@ async function fill(root: string): Promise<void> {
   const at = (path: string) => join(root, path)
   for (const path of ['usr/local/bin', 'usr/local/lib/node_modules', 'usr/bin', 'etc', 'root', 'var/lib'])
     await mkdir(at(path), { recursive: true })
-  await mkdir(at('tmp'), { mode: 0o1777 })
+  await mkdir(at('tmp'))
+  await chmod(at('tmp'), 0o1777)
   // As on Debian, so that a library's path is right under either of its names.
   await mkdir(at('usr/lib64'))
   for (const name of ['bin', 'lib', 'lib64']) {
