@@ -12,47 +12,18 @@ export interface Target {
 
 export const CPUS = ['x64', 'arm64'] as const
 
-/** For compilers, editors, debuggers and readers. */
-const UNUSED_ENDINGS = new Set([
-  ...['.ts', '.mts', '.cts', '.map', '.flow', '.tsbuildinfo'],
-  ...[
-    '.c',
-    '.cc',
-    '.cpp',
-    '.h',
-    '.hpp',
-    '.gyp',
-    '.gypi',
-    '.py',
-    '.sh',
-    '.vcxproj',
-    '.iml',
-    '.cmake',
-    '.props',
-  ],
-  ...['.md', '.markdown', '.html', '.css', '.svg', '.ico', '.png', '.yml', '.yaml', '.zip', '.patch'],
-  // Addons of the Bare runtime.
-  '.bare',
-])
+/** For compilers, editors, debuggers and readers; `.bare` are addons of another runtime. */
+const UNUSED_ENDINGS = words(`
+  .ts .mts .cts .map .flow .tsbuildinfo
+  .c .cc .cpp .h .hpp .gyp .gypi .cmake .vcxproj .props .iml .py .sh .patch .bare
+  .md .markdown .html .css .svg .ico .png .yml .yaml .zip
+`)
 
 /** Only at the top of a package: `docs` further down may be code. */
-const UNUSED_AT_TOP = new Set([
-  ...[
-    'test',
-    'tests',
-    '__tests__',
-    'spec',
-    'specs',
-    'test.js',
-    'coverage',
-    'example',
-    'examples',
-    'docs',
-    'doc',
-    'man',
-  ],
-  ...['benchmark', 'benchmarks', 'bench', 'perf', 'tsconfigs', 'typings', 'dist-types', 'src-wasm'],
-])
+const UNUSED_AT_TOP = words(`
+  test test.js tests __tests__ spec specs coverage benchmark benchmarks bench perf
+  example examples docs doc man tsconfigs typings dist-types
+`)
 
 /** Builds of the same for something else than Node: bundlers, browsers, other runtimes. */
 const UNUSED_BUILDS = [
@@ -86,4 +57,8 @@ export function isKept(path: string, { cpu }: Target): boolean {
   // The images' C library is glibc.
   if (/\bmusl\b.*\.node$/.test(name)) return false
   return LICENCE.test(name) || !UNUSED_ENDINGS.has(extname(name).toLowerCase())
+}
+
+function words(text: string): ReadonlySet<string> {
+  return new Set(text.trim().split(/\s+/))
 }

@@ -1,4 +1,5 @@
 /** docs/install/docker.md, typed as it stands; Compose with Ceph's gateway in place of the S3 server that cannot be pulled. */
+import { randomInt } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createConnection, createServer, type Server } from 'node:net'
@@ -12,8 +13,8 @@ import { runPage } from '../../support/page-runner.ts'
 import { runProcess } from '../../support/process.ts'
 
 const COMPOSE_FILE = join(REPOSITORY, 'deploy/compose/compose.yaml')
-/** Not one of those that Docker chooses from by itself. */
-const NETWORK = '10.231.77'
+/** Not one of those that Docker chooses from by itself, and hardly the one of another run on this machine. */
+const NETWORK = `10.231.${randomInt(1, 255)}`
 
 export function dockerPageSuite(use: () => ImageEngine): void {
   let ceph: CephRgw

@@ -63,6 +63,7 @@ export function hostsPageSuite(use: () => ImageEngine): void {
     }
     const page = readFileSync(join(REPOSITORY, 'docs/install/hosts.md'), 'utf8')
     const outputs = await runPage({ page, cwd: REPOSITORY, env, substitutions, instead })
+    await expectReproducible(at(`archives/${archive}`))
     expect([...units.keys()]).toEqual(['shoal-seeder', 'shoal-agent'])
     const said = outputs.map(({ stdout }) => stdout).join('')
     expect(said).toContain('shoal-agent is ready')
@@ -75,6 +76,17 @@ export function hostsPageSuite(use: () => ImageEngine): void {
     await pullImage(`http://${agent}`, 'team/app', '1')
     for (const unit of units.values()) expect(await unit.stop()).toEqual({ code: 0, signal: null })
   }, 300_000)
+}
+
+/** Nothing in it comes from the machine or the moment that it was packed at. */
+async function expectReproducible(archive: string): Promise<void> {
+  const { stdout } = await runProcess('tar', ['--utc', '--full-time', '--numeric-owner', '-tvzf', archive])
+  const lines = stdout.trim().split('\n')
+  expect(lines.length).toBeGreaterThan(1_000)
+  const loose = lines.filter((line) => !/^\S+ 0\/0 +\d+ 1970-01-01 00:00:00 shoal\//.test(line))
+  expect(loose).toEqual([])
+  // The header of gzip has a time as well.
+  expect((await readFile(archive)).subarray(4, 8)).toEqual(Buffer.alloc(4))
 }
 
 /** With the paths of this host, so that systemd finds the program. */

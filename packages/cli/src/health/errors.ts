@@ -9,7 +9,8 @@ export class ListenUnusableError extends CliError {
 
 export class NotReadyError extends CliError {
   readonly code = 'CLI_HEALTH_NOT_READY'
-  constructor(reasons: readonly string[]) {
+  /** @param reasons one for each address that was asked */
+  constructor(readonly reasons: readonly string[]) {
     super(reasons.join('; '))
   }
 }

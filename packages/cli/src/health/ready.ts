@@ -16,17 +16,19 @@ export async function firstReady(
   const overdue = AbortSignal.timeout(timeoutMs)
   const decided = new AbortController()
   const signal = AbortSignal.any([overdue, decided.signal])
-  const answers = addresses.map(async (address) => {
+  const ask = async (address: string) => {
     const status = await statusOf(`http://${address}/readyz`, signal).catch((error: Error) => {
-      throw new Error(`${address}: ${overdue.aborted ? `no answer within ${timeoutMs} ms` : error.message}`)
+      const reason = overdue.aborted ? `no answer within ${timeoutMs} ms` : error.message
+      throw new NotReadyError([`${address}: ${reason}`])
     })
-    if (status !== 200) throw new Error(`${address}: /readyz answered with ${status}`)
+    if (status !== 200) throw new NotReadyError([`${address}: /readyz answered with ${status}`])
     return address
-  })
+  }
   try {
-    return await Promise.any(answers)
+    return await Promise.any(addresses.map(ask))
   } catch (error) {
-    throw new NotReadyError((error as AggregateError).errors.map(({ message }: Error) => message))
+    const refusals = (error as AggregateError).errors as readonly NotReadyError[]
+    throw new NotReadyError(refusals.flatMap(({ reasons }) => reasons))
   } finally {
     // Whoever has not answered is not waited for.
     decided.abort()
