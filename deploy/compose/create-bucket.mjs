@@ -1,18 +1,32 @@
 /**
  * Makes a bucket, where the image has what is needed for it: `node create-bucket.mjs NAME`, with S3_ENDPOINT and the AWS SDK's
- * variables. A server that is still starting makes it fail; Compose then starts it again.
+ * variables. Waits for a server that is still starting; ends with 0 when the bucket is there, else with 1.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 
+const WAIT_MS_MAX = 60_000
+const PAUSE_MS = 500
+const THERE = ['BucketAlreadyOwnedByYou', 'BucketAlreadyExists']
+
 const [bucket] = process.argv.slice(2)
-const client = new S3Client({ endpoint: process.env.S3_ENDPOINT, forcePathStyle: true, maxAttempts: 1 })
-try {
-  await client.send(new CreateBucketCommand({ Bucket: bucket }))
-  console.log(`made the bucket ${bucket}`)
-} catch (error) {
-  if (!['BucketAlreadyOwnedByYou', 'BucketAlreadyExists'].includes(error.name)) {
-    console.error(`the bucket ${bucket} could not be made at ${process.env.S3_ENDPOINT}: ${error.message}`)
+const endpoint = process.env.S3_ENDPOINT
+const client = new S3Client({ endpoint, forcePathStyle: true, maxAttempts: 1 })
+const deadlineMs = performance.now() + WAIT_MS_MAX
+
+for (;;) {
+  const error = await client.send(new CreateBucketCommand({ Bucket: bucket })).then(
+    () => undefined,
+    (cause) => cause,
+  )
+  if (error === undefined || THERE.includes(error.name)) break
+  // No answer, or one that says that there will be a better one.
+  const isStarting = !(error.$metadata?.httpStatusCode < 500)
+  if (!isStarting || performance.now() > deadlineMs) {
+    console.error(`the bucket ${bucket} could not be made at ${endpoint}: ${error.message || error.name}`)
     process.exit(1)
   }
-  console.log(`the bucket ${bucket} is there`)
+  await delay(PAUSE_MS)
 }
+console.log(`the bucket ${bucket} is there`)
+process.exit(0)

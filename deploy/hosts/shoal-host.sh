@@ -106,7 +106,7 @@ up() {
   remove "$name"
   # The flags reach the service; the address also reaches the health check, which cannot see them.
   "$engine" run -d --name "$name" --label "shoal.settings=$wanted" \
-    --network host --restart unless-stopped --log-opt max-size=50m \
+    --network host --restart unless-stopped \
     --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
     --stop-timeout "$STOP_SECONDS_MAX" \
     --volume "$name:/var/lib/shoal" \

@@ -3,11 +3,13 @@
  * Method: docker-compose's own `config`; words and variables go through Shoal's own settings.
  */
 import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { createServer } from 'node:http'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { describeWith } from '../support/describe-with.ts'
+import { freePort } from '../support/free-port.ts'
 import { ProcessEndedError, runProcess } from '../support/process.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { startedService } from './service-settings.ts'
@@ -24,6 +26,54 @@ interface Service {
   readonly ports?: readonly string[]
   readonly volumes?: readonly string[]
 }
+
+describe('create-bucket.mjs', () => {
+  const create = (port: number) =>
+    runProcess(process.execPath, [join(dirname(FILE), 'create-bucket.mjs'), 'images'], {
+      env: {
+        ...{ AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret', AWS_REGION: 'us-east-1' },
+        S3_ENDPOINT: `http://127.0.0.1:${port}`,
+      },
+    })
+
+  /** Answers with these one after the other, and with the last from then on. */
+  async function serve(port: number, answers: readonly [status: number, body: string][]) {
+    const questions: string[] = []
+    const server = createServer((request, response) => {
+      questions.push(`${request.method} ${request.url}`)
+      const [status, body] = answers[Math.min(questions.length, answers.length) - 1]!
+      response.writeHead(status, { 'content-type': 'application/xml' }).end(body)
+    })
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+    const close = () => server.close()
+    return { questions, [Symbol.dispose]: close }
+  }
+  const problem = (code: string) => `<Error><Code>${code}</Code><Message>so it is</Message></Error>`
+
+  test('waits for a server that is not there yet, and for one that is not ready', async () => {
+    const port = await freePort()
+    const made = create(port)
+    using server = await serve(port, [
+      [503, problem('ServiceUnavailable')],
+      [200, ''],
+    ])
+    expect((await made).stdout).toBe('the bucket images is there\n')
+    expect(server.questions).toEqual(['PUT /images/', 'PUT /images/'])
+  })
+
+  test('is content with a bucket that is there', async () => {
+    const port = await freePort()
+    using _server = await serve(port, [[409, problem('BucketAlreadyOwnedByYou')]])
+    expect((await create(port)).stdout).toBe('the bucket images is there\n')
+  })
+
+  test('ends at once with 1 when it may not', async () => {
+    const port = await freePort()
+    using server = await serve(port, [[403, problem('AccessDenied')]])
+    await expect(create(port)).rejects.toThrow(/could not be made at http:\S+: so it is/)
+    expect(server.questions).toHaveLength(1)
+  })
+})
 
 describeWith(['docker-compose'], 'the Compose file', () => {
   let services: Record<string, Service>
