@@ -109,6 +109,22 @@ describe('shoal health', () => {
   })
 })
 
+test('a health check loads next to nothing, since it runs twice a minute on every node', async () => {
+  // Tells every module that Node loads from then on.
+  const recorder = `import { registerHooks } from 'node:module'
+    registerHooks({ load: (url, context, next) => (process._rawDebug('loads ' + url), next(url, context)) })`
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(recorder)}` }
+  const loadedBy = async (...args: string[]) => {
+    const { err } = await startShoal(args, env).ended
+    return [...err.matchAll(/^loads (\S+)$/gm)].map(([, url]) => url!)
+  }
+  const heavy = /node_modules\/(typebox|fastify|undici|pino|yaml|webtorrent)\/|\/(seeder|agent|swarm)\/dist\//
+  const loaded = await loadedBy('health', 'agent')
+  expect(loaded.filter((url) => url.includes('/health/'))).not.toEqual([])
+  expect(loaded.filter((url) => heavy.test(url))).toEqual([])
+  expect((await loadedBy('--version')).filter((url) => heavy.test(url))).not.toEqual([])
+})
+
 describe('several addresses', () => {
   test('are asked at once, and one that is ready is enough', async () => {
     const good = `127.0.0.1:${await serve(ready)}`
