@@ -49,6 +49,11 @@ const table = {
     privileged: true,
   },
   buildah: { title: 'buildah', binaries: ['buildah'], packages: ['buildah'], privileged: true },
+  'docker-compose': {
+    title: 'docker-compose',
+    binaries: ['docker-compose'],
+    packages: ['docker-compose'],
+  },
   'docker-registry': {
     title: 'the Distribution registry',
     binaries: ['docker-registry'],
@@ -79,6 +84,8 @@ const table = {
     probe: () => shapedLinkTrouble(),
     remedy: 'load the kernel modules veth and sch_tbf',
   },
+  /** Looks at units and system calls; systemd itself need not run. */
+  'systemd-analyze': { title: 'systemd-analyze', binaries: ['systemd-analyze'], packages: ['systemd'] },
   /** Enough to make an image out of a program of this machine. */
   ldd: { title: 'ldd', binaries: ['ldd'], packages: ['libc-bin'] },
 } satisfies Record<string, Component>

@@ -33,6 +33,8 @@ export interface Dockerd extends AsyncDisposable {
   /** DOCKER_HOST and DOCKER_CONFIG for programs that start `docker` themselves. */
   readonly environment: Readonly<Record<string, string>>
   readonly storageDriver: string
+  /** The program that `docker` runs: the one of the daemon's own version. */
+  readonly client: string
   readonly pid: number
   /** The daemon's own log lines. */
   readonly lines: readonly string[]
@@ -120,6 +122,7 @@ function engineOf(parts: {
     socketUrl,
     environment,
     storageDriver,
+    client,
     pid: daemon.pid,
     lines: daemon.lines,
     docker: (args, options = {}) =>

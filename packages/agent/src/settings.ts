@@ -2,13 +2,14 @@
  * What can be set on an agent. The one place of every default: flags, `SHOAL_*` variables, the YAML file, `--help` and
  * the documentation are derived from this schema.
  */
+import { DEFAULT_LISTEN } from '@shoal/core'
 import { ENGINE_NAMES, swarmLimitSettings } from '@shoal/swarm'
 import Type, { type Static } from 'typebox'
 
 export const AgentSettings = Type.Object(
   {
     listen: Type.String({
-      default: '127.0.0.1:5001',
+      default: DEFAULT_LISTEN.agent,
       format: 'host-port',
       description: 'Address of the registry that clients on this node pull from, health and metrics.',
     }),
@@ -18,7 +19,7 @@ export const AgentSettings = Type.Object(
       description: 'Address where other agents connect; the address that they are told.',
     }),
     seeder: Type.String({
-      default: 'http://127.0.0.1:7000',
+      default: `http://${DEFAULT_LISTEN.seeder}`,
       format: 'http-url',
       description: 'URL of the seeder.',
     }),

@@ -1,10 +1,16 @@
 /** `shoal …`: the command line. */
-import { shoalProgram } from './program.ts'
-
-const program = shoalProgram()
+const program = await programFor(process.argv[2])
 // What was typed wrong is status 2, help and version are 0.
 for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
   command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
 }
 
 await program.parseAsync()
+
+/** A health check runs twice a minute on every node: all other commands are not loaded for it. */
+async function programFor(name: string | undefined) {
+  if (name !== 'health') return (await import('./program.ts')).shoalProgram()
+  const { Command } = await import('commander')
+  const { healthCommand } = await import('./commands/health.ts')
+  return new Command('shoal').addCommand(healthCommand())
+}

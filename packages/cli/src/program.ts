@@ -6,6 +6,7 @@ import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { fanoutCommand } from './commands/fanout.ts'
 import { gcCommand } from './commands/gc.ts'
+import { healthCommand } from './commands/health.ts'
 import { publishCommand } from './commands/publish.ts'
 import { pushCommand } from './commands/push.ts'
 import { serviceCommand } from './commands/service.ts'
@@ -31,6 +32,7 @@ export function shoalProgram(): Command {
   program.addCommand(pushCommand())
   program.addCommand(publishCommand())
   program.addCommand(gcCommand())
+  program.addCommand(healthCommand())
   program.addCommand(demoCommand())
   program.addCommand(fanoutCommand())
   return program

@@ -1,6 +1,7 @@
 export * from './bencode.ts'
 export * from './bitfield.ts'
 export * from './bytes.ts'
+export * from './default-addresses.ts'
 export * from './digest.ts'
 export * from './errors.ts'
 export * from './eviction.ts'

@@ -2,13 +2,14 @@
  * What can be set on a seeder. The one place of every default: flags, `SHOAL_*` variables, the YAML file, `--help` and
  * the documentation are derived from this schema.
  */
+import { DEFAULT_LISTEN } from '@shoal/core'
 import { ENGINE_NAMES, swarmLimitSettings } from '@shoal/swarm'
 import Type, { type Static } from 'typebox'
 
 export const SeederSettings = Type.Object(
   {
     listen: Type.String({
-      default: '127.0.0.1:7000',
+      default: DEFAULT_LISTEN.seeder,
       format: 'host-port',
       description: 'Address of the registry API, the tracker, health and metrics.',
     }),

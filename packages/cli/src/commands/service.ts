@@ -2,12 +2,11 @@
  * Runs a service as a command: settings, logs, one ready line, and an orderly end. Exit status 0 after SIGTERM or SIGINT,
  * 1 when it could not start or stop, 2 when its settings are wrong.
  */
-import { readFileSync, statSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { type Logger, pino } from 'pino'
 import type { Static, TObject } from 'typebox'
-import type { ConfigEntry } from '../settings/config-file.ts'
-import { CliError, ConfigFileError } from '../settings/errors.ts'
+import { configEntriesOf } from '../settings/config-entries.ts'
+import { CliError } from '../settings/errors.ts'
 import { loadSettings } from '../settings/load.ts'
 import { settingsOf } from '../settings/setting.ts'
 
@@ -29,7 +28,6 @@ export interface ServiceCommandInit<T extends TObject> {
 
 const STOP_TIMEOUT_MS = 10_000
 const PARENT_LOOK_MS = 500
-const CONFIG_BYTES_MAX = 1024 ** 2
 const CAUSES_SHOWN_MAX = 4
 const HELP_FOOTER = `
 Every setting can be given as a flag, as the variable in brackets, or in the YAML file under the flag's name in camelCase
@@ -76,7 +74,7 @@ async function runService<T extends TObject>(
       {
         flags,
         variables: process.env,
-        ...(path !== undefined && { file: await entriesOf(path) }),
+        ...(path !== undefined && { file: await configEntriesOf(path) }),
       },
       init.knownVariables,
     )
@@ -90,13 +88,6 @@ async function runService<T extends TObject>(
   const log = pino({ name: `shoal-${init.name}`, level: logLevel ?? 'info' })
   for (const warning of loaded.warnings) log.warn({ event: 'setting-unknown' }, warning)
   await serve(init, loaded.settings, log)
-}
-
-/** The YAML library is loaded only when there is a file: most nodes are set up by variables. @throws ConfigFileError */
-export async function entriesOf(path: string): Promise<readonly ConfigEntry[]> {
-  const text = readConfig(path)
-  const { readConfigFile } = await import('../settings/config-file.ts')
-  return readConfigFile({ path, text })
 }
 
 async function serve<T extends TObject>(
@@ -172,16 +163,6 @@ function onParentGone(then: () => void): void {
     then()
   }, PARENT_LOOK_MS)
   watch.unref()
-}
-
-function readConfig(path: string): string {
-  try {
-    // Not read before it is known to be short: somebody may have named an image.
-    if (statSync(path).size <= CONFIG_BYTES_MAX) return readFileSync(path, 'utf8')
-  } catch (cause) {
-    throw new ConfigFileError(path, 'it cannot be read; check the path and its permissions', { cause })
-  }
-  throw new ConfigFileError(path, `it is longer than ${CONFIG_BYTES_MAX} bytes`)
 }
 
 /** What happened and what caused it: the outer error often knows only where. */

@@ -2,9 +2,10 @@
  * The agent's settings as the agent itself loads them: its flags, `SHOAL_*` variables, the file. What cannot be used is told,
  * all of it, and the rest can be checked all the same.
  */
+
 import { existsSync } from 'node:fs'
 import { AgentSettings } from '@shoal/agent'
-import { entriesOf } from '../commands/service.ts'
+import { configEntriesOf } from '../settings/config-entries.ts'
 import type { ConfigEntry } from '../settings/config-file.ts'
 import { CliError, SettingsInvalidError } from '../settings/errors.ts'
 import { loadSettings } from '../settings/load.ts'
@@ -40,7 +41,7 @@ export async function examineSettings(init: SettingsInit): Promise<ExaminedSetti
   const unusable = new Set<string>()
   let file: readonly ConfigEntry[] = []
   try {
-    if (path !== undefined) file = await entriesOf(path)
+    if (path !== undefined) file = await configEntriesOf(path)
   } catch (error) {
     problems.push(messageOf(error))
   }
