@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { demoCommand } from './commands/demo.ts'
 import { fanoutCommand } from './commands/fanout.ts'
 import { gcCommand } from './commands/gc.ts'
+import { kubernetesCommand } from './commands/kubernetes.ts'
 import { publishCommand } from './commands/publish.ts'
 import { pushCommand } from './commands/push.ts'
 import { serviceCommand } from './commands/service.ts'
@@ -28,6 +29,7 @@ export function shoalProgram(): Command {
   program.addCommand(pushCommand())
   program.addCommand(publishCommand())
   program.addCommand(gcCommand())
+  program.addCommand(kubernetesCommand())
   program.addCommand(demoCommand())
   program.addCommand(fanoutCommand())
   return program
