@@ -3,7 +3,7 @@
  * Looks at PATH and at this process's rights, once per test file; asks a daemon only where one has to answer.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { accessSync, constants, readFileSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 interface Component {
@@ -79,6 +79,15 @@ const table = {
     probe: () => shapedLinkTrouble(),
     remedy: 'load the kernel modules veth and sch_tbf',
   },
+  'chart-templates': {
+    title: 'Go with sprig, or Helm, to render the chart',
+    binaries: [],
+    packages: ['golang-go', 'golang-github-masterminds-sprig-dev', 'golang-k8s-sigs-yaml-dev'],
+    probe: () =>
+      goWithSprig() === undefined && programPaths('helm').length === 0
+        ? 'neither helm nor go with the Debian packages of sprig is there'
+        : undefined,
+  },
   /** Enough to make an image out of a program of this machine. */
   ldd: { title: 'ldd', binaries: ['ldd'], packages: ['libc-bin'] },
 } satisfies Record<string, Component>
@@ -123,6 +132,19 @@ export function libtorrentPython(): string | undefined {
   return programPaths('python3').find(
     (path) => spawnSync(path, ['-c', 'import libtorrent'], { stdio: 'ignore' }).status === 0,
   )
+}
+
+/** Where Debian keeps the sources of Go's libraries. */
+const GO_LIBRARIES = '/usr/share/gocode'
+
+/** @returns the go program, and the environment in which it finds Debian's sprig; undefined where either is missing */
+export function goWithSprig(): { program: string; env: Record<string, string> } | undefined {
+  const [program] = programPaths('go')
+  const libraries = ['github.com/Masterminds/sprig', 'sigs.k8s.io/yaml'].map((name) =>
+    join(GO_LIBRARIES, 'src', name),
+  )
+  if (program === undefined || !libraries.every((folder) => existsSync(folder))) return undefined
+  return { program, env: { GO111MODULE: 'off', GOPATH: GO_LIBRARIES, GOFLAGS: '', GOTOOLCHAIN: 'local' } }
 }
 
 const looked = new Map<ComponentName, MissingComponent | undefined>()
