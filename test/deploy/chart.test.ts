@@ -299,6 +299,7 @@ describeWith(['chart-templates'], 'the chart', () => {
         ServiceAccount: -5,
         Role: -5,
         RoleBinding: -5,
+        ResourceQuota: -5,
         DaemonSet: 0,
         Job: 5,
       })

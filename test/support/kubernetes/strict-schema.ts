@@ -8,6 +8,7 @@ import { validate as statefulSet } from 'kubernetes-models/_schemas/IoK8sApiApps
 import { validate as job } from 'kubernetes-models/_schemas/IoK8sApiBatchV1Job'
 import { validate as configMap } from 'kubernetes-models/_schemas/IoK8sApiCoreV1ConfigMap'
 import { validate as namespace } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Namespace'
+import { validate as resourceQuota } from 'kubernetes-models/_schemas/IoK8sApiCoreV1ResourceQuota'
 import { validate as service } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Service'
 import { validate as serviceAccount } from 'kubernetes-models/_schemas/IoK8sApiCoreV1ServiceAccount'
 import { validate as ingress } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1Ingress'
@@ -29,6 +30,7 @@ const VALIDATORS: Readonly<Record<string, unknown>> = {
   'batch/v1 Job': job,
   'v1 ConfigMap': configMap,
   'v1 Namespace': namespace,
+  'v1 ResourceQuota': resourceQuota,
   'v1 Service': service,
   'v1 ServiceAccount': serviceAccount,
   'networking.k8s.io/v1 Ingress': ingress,
