@@ -1,4 +1,5 @@
 /** `shoal kubernetes …`: what the pods of the Helm chart do besides running a service. */
+import { once } from 'node:events'
 import { Command, InvalidArgumentError } from 'commander'
 import type { ApiServer } from '../kubernetes/api-server.ts'
 import type { Cluster } from '../kubernetes/in-cluster.ts'
@@ -6,6 +7,7 @@ import { CliError } from '../settings/errors.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 
 const TIMEOUT_SECONDS_DEFAULT = 240
+/** Nearly as long as a timer may be: it only keeps the process. */
 const IDLE_MS = 2 ** 30
 
 export function kubernetesCommand(): Command {
@@ -77,15 +79,11 @@ async function ownFolder(folder: string, owner: { user: number; group: number })
 }
 
 async function idle(): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const stayed = setInterval(() => {}, IDLE_MS)
-    for (const signalName of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signalName, () => {
-        clearInterval(stayed)
-        resolve()
-      })
-    }
-  })
+  const stayed = setInterval(() => {}, IDLE_MS)
+  const asked = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
+  console.log('idle until SIGTERM')
+  await asked
+  clearInterval(stayed)
 }
 
 async function withApiServer(
