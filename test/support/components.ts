@@ -19,6 +19,8 @@ interface Component {
   readonly probe?: () => string | undefined
   /** What to do when the last look found something; without it, installing the packages. */
   readonly remedy?: string
+  /** No package of Debian brings it: its suites are skipped by name even where components are required. */
+  readonly optional?: true
 }
 
 const table = {
@@ -88,6 +90,14 @@ const table = {
         ? 'neither helm nor go with the Debian packages of sprig is there'
         : undefined,
   },
+  helm: {
+    title: 'Helm',
+    binaries: [],
+    packages: [],
+    probe: () => (programPaths('helm').length === 0 ? 'not on PATH' : undefined),
+    remedy: 'install Helm, from helm.sh: no package of Debian has it',
+    optional: true,
+  },
   /** Enough to make an image out of a program of this machine. */
   ldd: { title: 'ldd', binaries: ['ldd'], packages: ['libc-bin'] },
 } satisfies Record<string, Component>
@@ -101,6 +111,7 @@ export interface MissingComponent {
   readonly reason: string
   /** A command or an instruction for the person who reads it. */
   readonly remedy: string
+  readonly isOptional?: true
 }
 
 /** @returns those of `names` that cannot be used here; looks at each component once per process. */
@@ -173,7 +184,8 @@ function lookAfresh(name: ComponentName, component: Component): MissingComponent
   const trouble = component.probe?.()
   if (trouble !== undefined) {
     const remedy = component.remedy ?? installing(component)
-    return { name, reason: `${component.title}: ${trouble}`, remedy }
+    const reason = `${component.title}: ${trouble}`
+    return { name, reason, remedy, ...(component.optional && { isOptional: true }) }
   }
   return undefined
 }

@@ -34,9 +34,9 @@ export function describeWith(components: readonly ComponentName[], title: string
   const missing = missingComponents(components)
   if (missing.length === 0) {
     describe(title, body)
-  } else if (componentsAreRequired()) {
+  } else if (componentsAreRequired() && !missing.every(({ isOptional }) => isOptional)) {
     describe(title, () => {
-      for (const one of missing) {
+      for (const one of missing.filter(({ isOptional }) => !isOptional)) {
         test(`needs ${one.name}`, () => {
           throw new MissingComponentError(one)
         })
