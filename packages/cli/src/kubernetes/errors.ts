@@ -48,13 +48,14 @@ export class DaemonSetNotReadyError extends KubernetesError {
   readonly code = 'CLI_DAEMON_SET_NOT_READY'
   constructor(
     readonly daemonSet: string,
-    readonly timeoutMs: number,
-    /** One line each. */
+    timeoutMs: number,
+    /** `ready on 2 of 3 nodes` */
+    state: string,
+    /** One line each: which nodes are not, and why. */
     readonly nodes: readonly string[],
   ) {
-    const which = nodes.length === 0 ? '' : `\n${nodes.map((node) => `  ${node}`).join('\n')}`
-    const count = nodes.length === 0 ? 'it is not known on which nodes' : `not ready on ${nodes.length}`
-    super(`${daemonSet} is not ready on all its nodes after ${timeoutMs / 1_000} s, ${count}:${which}`)
+    const lines = nodes.map((node) => `\n  ${node}`).join('')
+    super(`${daemonSet} is not ready on all its nodes after ${timeoutMs / 1_000} s, ${state}${lines}`)
   }
 }
 

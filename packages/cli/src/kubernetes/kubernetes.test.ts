@@ -294,7 +294,15 @@ describe('waiting for a DaemonSet', () => {
 
   test('says so when the API server was away all the time', async () => {
     answer = () => {}
-    await expect(wait(100)).rejects.toThrow(/after 0.1 s, it is not known on which nodes/)
+    await expect(wait(100)).rejects.toThrow('after 0.1 s, the API server gave no answer')
+  })
+
+  test('says how many are not where it may not ask which', async () => {
+    answer = (request, response) =>
+      (request.path.includes('/pods?') ? refusal(403, 'forbidden') : daemonSet(1))(request, response)
+    await expect(wait(100)).rejects.toThrow(
+      /ready on 1 of 3 nodes\n {2}which ones is not known: .*"list" on "pods"/,
+    )
   })
 
   test.each([

@@ -37,8 +37,8 @@ export async function waitForDaemonSet(
       const latest = await orUnreachable(api.get(path, { verb: 'get', resource: 'daemonsets' }, either))
       if (latest !== undefined) {
         state = daemonSetState(path, latest)
-        const text = `${name}: ready on ${state.readyCount} of ${state.wantedCount} nodes`
-        if (text !== told) onProgress(text)
+        const text = textOf(state)
+        if (text !== told) onProgress(`${name}: ${text}`)
         told = text
         if (state.isReady) return state.wantedCount
       }
@@ -47,9 +47,15 @@ export async function waitForDaemonSet(
   } catch (error) {
     signal.throwIfAborted()
     if (!overdue.aborted) throw error
-    const nodes = state === undefined ? [] : await notReady(api, namespace, state, signal)
-    throw new DaemonSetNotReadyError(name, timeoutMs, nodes)
+    if (state === undefined)
+      throw new DaemonSetNotReadyError(name, timeoutMs, 'the API server gave no answer', [])
+    const nodes = await notReady(api, namespace, state, signal)
+    throw new DaemonSetNotReadyError(name, timeoutMs, textOf(state), nodes)
   }
+}
+
+function textOf({ readyCount, wantedCount }: DaemonSetState): string {
+  return `ready on ${readyCount} of ${wantedCount} nodes`
 }
 
 /** An API server that is away for longer than its questions are repeated may come back within the time given. */
@@ -62,13 +68,31 @@ async function orUnreachable(answer: Promise<unknown>): Promise<unknown> {
   }
 }
 
-/** @returns a line for each node */
+/** @returns a line for each node; where pods cannot be listed, one that says why */
 async function notReady(
+  api: ApiServer,
+  namespace: string,
+  state: DaemonSetState,
+  signal: AbortSignal,
+): Promise<string[]> {
+  try {
+    const pods = await listPods(api, namespace, state, signal)
+    return pods
+      .filter(({ isReady }) => !isReady)
+      .map(({ node, reason }) => `${node}: ${reason}`)
+      .toSorted()
+  } catch (error) {
+    signal.throwIfAborted()
+    return [`which ones is not known: ${(error as Error).message}`]
+  }
+}
+
+async function listPods(
   api: ApiServer,
   namespace: string,
   { selector }: DaemonSetState,
   signal: AbortSignal,
-): Promise<string[]> {
+): Promise<PodState[]> {
   const pods: PodState[] = []
   let next = ''
   for (let asked = 0; asked < QUESTIONS_MAX && (asked === 0 || next !== ''); asked += 1) {
@@ -80,7 +104,4 @@ async function notReady(
     next = list.next
   }
   return pods
-    .filter(({ isReady }) => !isReady)
-    .map(({ node, reason }) => `${node}: ${reason}`)
-    .toSorted()
 }
