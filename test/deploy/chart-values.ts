@@ -158,12 +158,11 @@ export const GOOD_VALUES: readonly GoodValues[] = [
   { title: 'Docker', values: { ...IMAGE, clientConfig: { runtime: 'docker', registries: ['docker.io'] } } },
   { title: 'nodes left alone', values: { ...IMAGE, clientConfig: { runtime: 'none' } } },
   {
-    title: 'k3s, all registries, SELinux',
+    title: 'all registries, SELinux, and time for an uninstall',
     values: {
       ...IMAGE,
       clientConfig: {
         registries: ['*'],
-        hostPath: '/var/lib/rancher/k3s/agent/etc/containerd',
         uninstallTimeoutSeconds: 600,
       },
       agent: { seLinuxOptions: { type: 'spc_t' }, priorityClassName: '', tolerations: [] },

@@ -245,6 +245,7 @@ describeWith(['chart-templates'], 'the chart', () => {
         const { initContainers, volumes } = find(objects, 'DaemonSet', name)!.spec.template.spec
         const { volumeMounts, args } = initContainers.find((one: Content) => one.name === container)
         expect(volumeMounts).toEqual([
+          { name: 'node-etc', mountPath: '/host/etc', readOnly: true },
           { name: 'client-config', mountPath: `/host${folder}` },
           { name: 'client-state', mountPath: '/host/var/lib/shoal' },
         ])

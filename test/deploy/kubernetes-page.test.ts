@@ -163,7 +163,7 @@ describeWith(['chart-templates'], 'docs/install/kubernetes.md', () => {
     expect(await notesWith('three seeders')).toMatch(/3 seeders.*3 replicas read an image/s)
     expect(await notesWith('an ingress with TLS')).toContain('docker push registry.example.com/my/app:1')
     expect(await notesWith('secrets')).toContain('--token-file api-token')
-    expect(await notesWith('Docker')).toMatch(/--image=127.0.0.1:5001.my.app:1.*systemctl reload docker/s)
+    expect(await notesWith('Docker')).toMatch(/--image=127.0.0.1:5001.my.app:1.*Docker Hub alone/s)
     expect(await notesWith('nodes left alone')).toContain('Nodes were left alone')
     expect(await notesWith('agents in the pod network')).not.toContain('asks nobody who he is')
   })

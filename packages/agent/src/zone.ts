@@ -29,6 +29,6 @@ async function beginningOf(path: string): Promise<Uint8Array> {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(READ_BYTES_MAX), 0, READ_BYTES_MAX, 0)
     return buffer.subarray(0, bytesRead)
   } catch (cause) {
-    throw new ZoneFileError(path, (cause as Error).message, { cause })
+    throw new ZoneFileError(path, 'check the path and its permissions', { cause })
   }
 }

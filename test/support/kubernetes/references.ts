@@ -111,7 +111,7 @@ function* containerProblems({ container, pod }: Container, volumeNames: string[]
     for (const inner of mounts) {
       if (outer === inner) continue
       if (outer.mountPath === inner.mountPath) yield say(`${inner.mountPath} is mounted twice`)
-      if (outer.readOnly && inner.mountPath.startsWith(`${outer.mountPath}/`))
+      if (outer.readOnly && inner.mountPath.startsWith(`${outer.mountPath}/`) && !isThere(pod, outer, inner))
         yield say(`${inner.mountPath} cannot be made in ${outer.mountPath}, which is read-only`)
     }
   const known = new Set<string>()
@@ -131,6 +131,14 @@ function* containerProblems({ container, pod }: Container, volumeNames: string[]
   }
   for (const { containerPort, hostPort } of ports)
     if (pod.hostNetwork && hostPort !== containerPort) yield say(`port ${containerPort} is not the node's`)
+}
+
+/** A folder of the node below another one: the kubelet makes it before it mounts either. */
+function isThere({ volumes }: Content, outer: Content, inner: Content): boolean {
+  const [outerPath, innerPath] = [outer, inner].map(
+    (mount) => (volumes ?? []).find(({ name }: Content) => name === mount.name)?.hostPath?.path,
+  )
+  return outerPath !== undefined && innerPath === outerPath + inner.mountPath.slice(outer.mountPath.length)
 }
 
 /** Secrets that pods need, by name. */

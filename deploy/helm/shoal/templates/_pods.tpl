@@ -75,11 +75,18 @@ readOnly: true
 {{- get (dict "containerd" "/etc/containerd" "crio" "/etc/containers" "podman" "/etc/containers" "docker" "/etc/docker") .Values.clientConfig.runtime -}}
 {{- end }}
 
-{{- /* The node's folders that install-client and uninstall-client work on. */ -}}
+{{- /*
+The node's folders that install-client and uninstall-client work on: that of the runtime and that of the record. The rest of /etc
+is only read: what else containerd reads there, and whether k3s or RKE2 writes containerd's configuration.
+*/ -}}
 {{- define "shoal.client.volumes" -}}
+- name: node-etc
+  hostPath:
+    path: /etc
+    type: Directory
 - name: client-config
   hostPath:
-    path: {{ .Values.clientConfig.hostPath | default (include "shoal.client.folder" .) }}
+    path: {{ include "shoal.client.folder" . }}
     type: DirectoryOrCreate
 - name: client-state
   hostPath:
@@ -88,6 +95,9 @@ readOnly: true
 {{- end }}
 
 {{- define "shoal.client.mounts" -}}
+- name: node-etc
+  mountPath: /host/etc
+  readOnly: true
 - name: client-config
   mountPath: /host{{ include "shoal.client.folder" . }}
 - name: client-state
