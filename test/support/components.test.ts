@@ -69,6 +69,12 @@ describe('a run without skopeo', () => {
     expect(String(failure)).toMatch(/^1 passed, 1 failed, 0 skipped$/m)
   })
 
+  test('says what only an optional component is missing for, and counts nothing, where components are required', async () => {
+    const { stdout } = await run(suite.replace("['skopeo']", "['helm']"), { SHOAL_REQUIRE_COMPONENTS: '1' })
+    expect(stdout).toMatch(/fixture\.test\.ts › copies\n\s+needs helm/)
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe('1 passed, 0 failed, 0 skipped')
+  })
+
   test('a file that does not load is a failure in the count as well', async () => {
     const failure = await run(`throw new Error('broken')`, {}).catch((error: unknown) => error)
     expect(String(failure)).toMatch(/^0 passed, 1 failed, 0 skipped$/m)

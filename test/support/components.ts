@@ -3,7 +3,7 @@
  * Looks at PATH and at this process's rights, once per test file; asks a daemon only where one has to answer.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { accessSync, constants, readFileSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 interface Component {
@@ -19,6 +19,8 @@ interface Component {
   readonly probe?: () => string | undefined
   /** What to do when the last look found something; without it, installing the packages. */
   readonly remedy?: string
+  /** No package of Debian brings it: its suites are skipped by name even where components are required. */
+  readonly optional?: true
 }
 
 const table = {
@@ -86,6 +88,23 @@ const table = {
   },
   /** Looks at units and system calls; systemd itself need not run. */
   'systemd-analyze': { title: 'systemd-analyze', binaries: ['systemd-analyze'], packages: ['systemd'] },
+  'chart-templates': {
+    title: 'Go with sprig, or Helm, to render the chart',
+    binaries: [],
+    packages: ['golang-go', 'golang-github-masterminds-sprig-dev', 'golang-k8s-sigs-yaml-dev'],
+    probe: () =>
+      goWithSprig() === undefined && programPaths('helm').length === 0
+        ? 'neither helm nor go with the Debian packages of sprig is there'
+        : undefined,
+  },
+  helm: {
+    title: 'Helm',
+    binaries: [],
+    packages: [],
+    probe: () => (programPaths('helm').length === 0 ? 'not on PATH' : undefined),
+    remedy: 'install Helm, from helm.sh: no package of Debian has it',
+    optional: true,
+  },
   /** Enough to make an image out of a program of this machine. */
   ldd: { title: 'ldd', binaries: ['ldd'], packages: ['libc-bin'] },
 } satisfies Record<string, Component>
@@ -99,6 +118,7 @@ export interface MissingComponent {
   readonly reason: string
   /** A command or an instruction for the person who reads it. */
   readonly remedy: string
+  readonly isOptional?: true
 }
 
 /** @returns those of `names` that cannot be used here; looks at each component once per process. */
@@ -132,6 +152,19 @@ export function libtorrentPython(): string | undefined {
   )
 }
 
+/** Where Debian keeps the sources of Go's libraries. */
+const GO_LIBRARIES = '/usr/share/gocode'
+
+/** @returns the go program, and the environment in which it finds Debian's sprig; undefined where either is missing */
+export function goWithSprig(): { program: string; env: Record<string, string> } | undefined {
+  const [program] = programPaths('go')
+  const libraries = ['github.com/Masterminds/sprig', 'sigs.k8s.io/yaml'].map((name) =>
+    join(GO_LIBRARIES, 'src', name),
+  )
+  if (program === undefined || !libraries.every((folder) => existsSync(folder))) return undefined
+  return { program, env: { GO111MODULE: 'off', GOPATH: GO_LIBRARIES, GOFLAGS: '', GOTOOLCHAIN: 'local' } }
+}
+
 const looked = new Map<ComponentName, MissingComponent | undefined>()
 
 function look(name: ComponentName): MissingComponent | undefined {
@@ -158,7 +191,8 @@ function lookAfresh(name: ComponentName, component: Component): MissingComponent
   const trouble = component.probe?.()
   if (trouble !== undefined) {
     const remedy = component.remedy ?? installing(component)
-    return { name, reason: `${component.title}: ${trouble}`, remedy }
+    const reason = `${component.title}: ${trouble}`
+    return { name, reason, remedy, ...(component.optional && { isOptional: true }) }
   }
   return undefined
 }

@@ -35,6 +35,7 @@ import { ReferrerLists } from './referrer-lists.ts'
 import type { AgentSettings } from './settings.ts'
 import { TagLists } from './tag-lists.ts'
 import { version } from './version.ts'
+import { zoneOf } from './zone.ts'
 
 const nowMs = () => Date.now()
 
@@ -63,7 +64,7 @@ export class Agent {
     return formatHostPort(this.#running.peerListen)
   }
 
-  /** @throws PeerListenError, and what the system says when the cache or the address cannot be used */
+  /** @throws PeerListenError, ZoneFileError, and what the system says when the cache or the address cannot be used */
   async start(): Promise<void> {
     this.#running = await run(this.#settings, this.#log)
   }
@@ -96,6 +97,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
   }
 
   try {
+    const zone = await zoneOf(settings)
     const objects = new FilesystemObjectStore({ folder: join(settings.cache, 'images') })
     await objects.start()
     undo.push(() => objects.stop())
@@ -122,7 +124,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       ...peerListen,
       peerId,
       prng,
-      zone: settings.zone,
+      zone,
       onOtherProtocol: (socket) => peerApi.accept(socket),
       limits: swarmLimitsOf(settings),
     })
@@ -135,7 +137,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         seederUrl,
         peerId,
         name,
-        zone: settings.zone,
+        zone,
         ...(isWildcard(peerListen.host) ? {} : { host: peerListen.host }),
         port: engine.address.port,
       },

@@ -20,3 +20,14 @@ export class BlobUnknownError extends AgentError {
     super(`${digest} is not known here any more; ask for its manifest again`)
   }
 }
+
+/** A node in the wrong zone would have the wrong neighbours, and nobody would notice. */
+export class ZoneFileError extends AgentError {
+  readonly code = 'AGENT_ZONE_FILE'
+  constructor(path: string, reason: string, options?: ErrorOptions) {
+    super(
+      `the zone cannot be read from ${path}: ${reason}; mend the file, or set zone instead of zoneFile`,
+      options,
+    )
+  }
+}

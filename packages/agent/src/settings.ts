@@ -37,6 +37,10 @@ export const AgentSettings = Type.Object(
       default: '',
       description: 'Failure domain or network zone of this node; neighbours are chosen in it first.',
     }),
+    zoneFile: Type.String({
+      default: '',
+      description: 'File whose first line is the zone, read at the start; not looked at where `zone` is set.',
+    }),
     name: Type.String({
       default: '',
       description: 'Name of this node in logs and views; the host’s name where empty.',

@@ -7,6 +7,7 @@ import { doctorCommand } from './commands/doctor.ts'
 import { fanoutCommand } from './commands/fanout.ts'
 import { gcCommand } from './commands/gc.ts'
 import { healthCommand } from './commands/health.ts'
+import { kubernetesCommand } from './commands/kubernetes.ts'
 import { publishCommand } from './commands/publish.ts'
 import { pushCommand } from './commands/push.ts'
 import { serviceCommand } from './commands/service.ts'
@@ -33,6 +34,7 @@ export function shoalProgram(): Command {
   program.addCommand(publishCommand())
   program.addCommand(gcCommand())
   program.addCommand(healthCommand())
+  program.addCommand(kubernetesCommand())
   program.addCommand(demoCommand())
   program.addCommand(fanoutCommand())
   return program
