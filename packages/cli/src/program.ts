@@ -2,6 +2,7 @@
 import { createAgent } from '@shoal/agent'
 import { createSeeder } from '@shoal/seeder'
 import { Command } from 'commander'
+import { installClientCommand, uninstallClientCommand } from './commands/client-config.ts'
 import { demoCommand } from './commands/demo.ts'
 import { fanoutCommand } from './commands/fanout.ts'
 import { gcCommand } from './commands/gc.ts'
@@ -28,6 +29,8 @@ export function shoalProgram(): Command {
   program.addCommand(pushCommand())
   program.addCommand(publishCommand())
   program.addCommand(gcCommand())
+  program.addCommand(installClientCommand())
+  program.addCommand(uninstallClientCommand())
   program.addCommand(demoCommand())
   program.addCommand(fanoutCommand())
   return program
