@@ -54,20 +54,21 @@ export function makeChanges(
   const entries = replaced(before.files, changes, (entry, change) =>
     failures.has(change) ? afterFailure(files, entry, change) : change.entry,
   )
-  const folders = withoutEmpty(files, state.record.folders, entries)
+  const { folders, reports } = withoutEmpty(files, state.record.folders, entries)
   const used = new Set(entries.flatMap((entry) => entry.runtimes))
   const known = Object.entries({ ...before.runtimes, ...runtimes }).filter(([name]) =>
     used.has(name as Runtime),
   )
   state.save({ ...before, folders, runtimes: Object.fromEntries(known), files: entries })
   state.tidy()
-  return changes.flatMap((change) => {
+  const made = changes.flatMap((change): readonly FileReport[] => {
     const failure = failures.get(change)
     const { path, report } = change
     if (failure !== undefined)
       return [{ path, runtimes: change.runtimes, outcome: 'left' as const, detail: failure }]
     return report === undefined ? [] : [report]
   })
+  return [...made, ...reports]
 }
 
 /** @returns why it could not be made */
@@ -125,23 +126,26 @@ function replaced(
   return [...kept, ...[...changed.values()].flatMap((change) => by(undefined, change) ?? [])]
 }
 
-/** Folders that were made and hold nothing any more go; so does what is known of them when nothing else is. */
+/** Folders that were made and hold nothing any more go. Where no file is left, those that hold something are forgotten. */
 function withoutEmpty(
   files: HostFiles,
   folders: readonly string[],
   entries: readonly InstalledFile[],
-): string[] {
+): { folders: string[]; reports: FileReport[] } {
+  const reports: FileReport[] = []
   const innermostFirst = folders.toSorted((a, b) => b.length - a.length)
   const gone = innermostFirst.filter((folder) => {
-    if (entries.some(({ path }) => path.startsWith(`${folder}/`))) return false
+    const isAbove = ({ path }: { path: string }) => path.startsWith(`${folder}/`)
+    if (entries.some(isAbove) || reports.some(isAbove)) return false
     try {
       return files.removeFolderIfEmpty(folder) || entries.length === 0
     } catch (error) {
-      if (error instanceof HostFileError) return entries.length === 0
-      throw error
+      if (!(error instanceof HostFileError)) throw error
+      reports.push({ path: folder, runtimes: [], outcome: 'left', detail: error.reason })
+      return false
     }
   })
-  return folders.filter((folder) => !gone.includes(folder))
+  return { folders: folders.filter((folder) => !gone.includes(folder)), reports }
 }
 
 function isSame(a: Content, b: Content): boolean {

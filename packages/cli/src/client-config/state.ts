@@ -28,15 +28,16 @@ export function recorded(files: HostFiles): InstallRecord | undefined {
   return content === undefined ? undefined : parseRecord(RECORD, content)
 }
 
+/** Whether anything is recorded; removes what runs that were killed have left of the folder. */
 export function hasState(files: HostFiles): boolean {
-  return files.hasFolder(STATE_FOLDER) || files.hasFolder(GOING)
+  removeLeavings(files)
+  return files.hasFolder(STATE_FOLDER)
 }
 
 /** Takes the lock, making the folder where it is missing. @throws ClientConfigBusyError, HostFileError, ClientRecordError */
 export function openState(files: HostFiles): State {
   for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX; attempt += 1) {
-    finishRemoval(files)
-    removeStaged(files)
+    removeLeavings(files)
     if (!files.hasFolder(STATE_FOLDER) && !makeState(files)) continue
     const lock = lockIn(files)
     if (lock === undefined) continue
@@ -96,8 +97,8 @@ export class State {
 
   /** Removes backups that nothing needs any more, and everything when nothing is installed. */
   tidy(): void {
-    const { files, madeParent } = this.#record
-    if (files.length === 0) {
+    const { files, folders, madeParent } = this.#record
+    if (files.length === 0 && folders.length === 0) {
       if (madeParent && this.files.move(STATE_FOLDER, GOING)) finishRemoval(this.files)
       else removeInPlace(this.files)
       return
@@ -126,14 +127,17 @@ function makeState(files: HostFiles): boolean {
     if (files.move(staged, hasParent ? STATE_FOLDER : PARENT)) return true
   } catch (error) {
     // Another run took it for what one that was killed has left.
-    const { code } = (error as { cause?: { code?: string } }).cause ?? {}
-    if (code !== 'ENOENT') throw error
+    if (codeOf(error) !== 'ENOENT') {
+      forget(files, staged)
+      throw error
+    }
   }
   files.removeTree(staged)
   return false
 }
 
-function removeStaged(files: HostFiles): void {
+function removeLeavings(files: HostFiles): void {
+  finishRemoval(files)
   for (const folder of [ABOVE, PARENT]) {
     for (const name of files.list(folder))
       if (name.startsWith(STAGED) && `${folder}/${name}` !== GOING) files.removeTree(`${folder}/${name}`)
@@ -158,9 +162,20 @@ function lockIn(files: HostFiles): Lock | undefined {
   try {
     files.ensure(LOCK, PRIVATE_FILE)
   } catch (error) {
-    const { code } = (error as { cause?: { code?: string } }).cause ?? {}
-    if (code === 'ENOENT') return undefined
+    if (codeOf(error) === 'ENOENT') return undefined
     throw error
   }
   return takeLock(files.realPath(LOCK))
+}
+
+function forget(files: HostFiles, staged: string): void {
+  try {
+    files.removeTree(staged)
+  } catch {
+    // Why it could not be made is what counts; the next run removes it.
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { cause?: { code?: unknown } }).cause?.code
 }

@@ -19,7 +19,7 @@ export function planContainerd(view: HostView, wish: Wish): RuntimePlan {
   const generator = GENERATORS.find(({ folders }) => folders.some((folder) => view.hasFolder(folder)))
   if (generator !== undefined && view.read(MAIN_CONFIG) === undefined) refuseGenerated(generator.name, wish)
   const config = registryConfig(view)
-  const [root] = config.folders as [string]
+  const [root, ...others] = config.folders
   if (!isBelow(root, '/etc/containerd') && !view.hasFolder(parentOf(root)))
     throw new RuntimeRefusedError(
       config.path,
@@ -49,7 +49,12 @@ export function planContainerd(view: HostView, wish: Wish): RuntimePlan {
     notes.push(
       `${config.path} switches the CRI plugin off: ctr --hosts-dir ${root} and nerdctl read these files, Kubernetes does not`,
     )
-  else files.push(mainConfig(config.path, config.configPath))
+  else if (others.length === 0) files.push(mainConfig(config.path, config.configPath))
+  else {
+    const reason = `names several folders for hosts.toml, and containerd 2.1 and later may read none of them; move what is in ${others.join(' and ')} to ${root}, and leave only that in config_path`
+    if (config.isVersion2Only) blocked.push({ path: config.path, reason })
+    else notes.push(`${config.path} ${reason}`)
+  }
   return { files, blocked, notes }
 }
 

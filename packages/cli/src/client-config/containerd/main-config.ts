@@ -10,19 +10,24 @@ import { RuntimeRefusedError } from '../errors.ts'
 import type { HostView, Merged } from '../plan.ts'
 
 export const MAIN_CONFIG = '/etc/containerd/config.toml'
-/** What containerd 2 takes where nothing is set; 1.x reads such a list too. */
-export const CONFIG_PATH_DEFAULT = '/etc/containerd/certs.d:/etc/docker/certs.d'
+/** Where `hosts.toml` files are put when no configuration says where they are read. */
+export const CONFIG_PATH_DEFAULT = '/etc/containerd/certs.d'
 const FILES_MAX = 64
 const CRI_PLUGINS = ['cri', 'io.containerd.grpc.v1.cri', 'io.containerd.cri.v1.images']
 
 export interface RegistryConfig {
   /** Where `hosts.toml` files are, in containerd's order. */
-  readonly folders: readonly string[]
+  readonly folders: readonly [string, ...string[]]
   /** The file that says so, or has to. */
   readonly path: string
   /** What it has to say; absent when Kubernetes' part of containerd is switched off, and nothing reads it. */
   readonly configPath?: string
+  /** Only containerd 2 reads a file of this version. */
+  readonly isVersion2Only: boolean
 }
+
+const GIVEN = /config_path\s*=\s*(?:"[^"\\]*"|'[^']*')/
+const GIVEN_LINE = new RegExp(`^\\s*${GIVEN.source}\\s*(?:#.*)?$`)
 
 interface ConfigFile {
   readonly path: string
@@ -34,16 +39,24 @@ export function registryConfig(view: HostView): RegistryConfig {
   const files = configFiles(view)
   for (const { path, document } of files) refuseOldMirrors(path, document)
   const set = files.findLast(({ document }) => configPathOf(document) !== undefined)
-  const configPath = set === undefined ? CONFIG_PATH_DEFAULT : configPathOf(set.document)!
-  const folders = configPath.split(':').filter((folder) => folder !== '')
+  const given = set === undefined ? CONFIG_PATH_DEFAULT : configPathOf(set.document)!
   const deciding = files.findLast(({ document }) => at(document, ...pluginKeys(document)) !== undefined)
   const path = deciding?.path ?? set?.path ?? MAIN_CONFIG
-  if (folders[0]?.startsWith('/') !== true)
+  const [first, ...others] = given.split(':').filter((folder) => folder !== '')
+  if (first?.startsWith('/') !== true)
     throw new RuntimeRefusedError(
       path,
-      `has a config_path that is no absolute path: ${JSON.stringify(configPath)}; mend it and run this again`,
+      `has a config_path that is no absolute path: ${JSON.stringify(given)}; mend it and run this again`,
     )
-  return { folders, path, ...(!isCriDisabled(files) && { configPath }) }
+  // containerd 2.1 and later, when they pull by their transfer service, take a list for the name of one folder, and find no
+  // hosts.toml at all: where the others hold nothing, only the first is named.
+  const isSingle = others.every((folder) => view.list(folder).length === 0)
+  return {
+    folders: isSingle ? [first] : [first, ...others],
+    path,
+    isVersion2Only: files.some(({ document }) => versionOf(document) >= 3),
+    ...(!isCriDisabled(files) && { configPath: isSingle ? first : given }),
+  }
 }
 
 /** Adds `config_path` to the text of a file and leaves every other byte as it is. */
@@ -78,11 +91,11 @@ function* candidates(text: string, keys: readonly string[], line: string, isEmpt
     if (indent === undefined) continue
     const head = lines.slice(0, i + 1).join('')
     const rest = lines.slice(i + 1)
-    const empty = rest.findIndex((one) => /^\s*config_path\s*=\s*(""|'')\s*(#.*)?$/.test(one.trimEnd()))
-    // `containerd config default` writes the key with nothing in it.
-    if (empty !== -1) {
-      const mended = rest[empty]!.replace(/config_path\s*=\s*(""|'')/, () => line)
-      yield head + [...rest.slice(0, empty), mended, ...rest.slice(empty + 1)].join('')
+    const given = rest.findIndex((one) => GIVEN_LINE.test(one.trimEnd()))
+    // `containerd config default` writes the key with nothing in it, or with a list.
+    if (given !== -1) {
+      const mended = rest[given]!.replace(GIVEN, () => line)
+      yield head + [...rest.slice(0, given), mended, ...rest.slice(given + 1)].join('')
     }
     yield `${head}${header.endsWith('\n') ? '' : newline}${indent}  ${line}${newline}${rest.join('')}`
   }
@@ -154,11 +167,15 @@ function nameMatcher(pattern: string): RegExp {
   return new RegExp(`^${source}$`, 's')
 }
 
+/** A file without one is of the first. */
+function versionOf({ version }: TomlDocument): number {
+  return typeof version === 'bigint' ? Number(version) : 1
+}
+
 function pluginKeys(document: TomlDocument): readonly string[] {
-  const { version } = document
-  const number = typeof version === 'bigint' ? Number(version) : 1
-  if (number >= 3) return ['plugins', 'io.containerd.cri.v1.images']
-  return number === 2 ? ['plugins', 'io.containerd.grpc.v1.cri'] : ['plugins', 'cri']
+  const version = versionOf(document)
+  if (version >= 3) return ['plugins', 'io.containerd.cri.v1.images']
+  return version === 2 ? ['plugins', 'io.containerd.grpc.v1.cri'] : ['plugins', 'cri']
 }
 
 function configPathOf(document: TomlDocument): string | undefined {
