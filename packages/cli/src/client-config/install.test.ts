@@ -140,6 +140,14 @@ describe('install and uninstall', () => {
       lines(installClient({ ...request, runtimes: ['containerd', 'podman'], registries: 'quay.io' })),
     ).toEqual(['to do       systemctl reload crio'])
     expect(lines(uninstallClient({ ...request, runtimes: ['containerd'] }))).toHaveLength(1)
+    // A reload would not take the last mirror away.
+    const restart = expect.stringMatching(/^to do {7}systemctl restart docker \(until then/)
+    expect(lines(uninstallClient({ ...request, runtimes: ['docker'] }))).toEqual([restart])
+    host.put(DAEMON, '{"registry-mirrors": ["https://mirror.corp"]}')
+    installClient({ ...request, runtimes: ['docker'], registries: 'docker.io' })
+    expect(lines(uninstallClient({ ...request, runtimes: ['docker'] }))).toEqual([
+      'to do       systemctl reload docker',
+    ])
   })
 
   test('use a state folder that was there before, and leave it', () => {

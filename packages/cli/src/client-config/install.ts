@@ -10,7 +10,7 @@ import { filesBelow } from './host-root.ts'
 import { hostView, keptOf } from './host-view.ts'
 import type { HostView, RuntimePlan, WantedFile } from './plan.ts'
 import { emptyRecord, type InstalledFile, type InstallRecord, sha256Of } from './record.ts'
-import type { ClientReport, FileReport } from './report.ts'
+import { type ClientReport, type FileReport, toDoAfter } from './report.ts'
 import { hasState, openState } from './state.ts'
 import { parseWish, type Runtime, registriesText, type Wish } from './wish.ts'
 
@@ -141,7 +141,7 @@ function changeFor(
       write: { content },
       ...(base !== undefined && { backup: base }),
       entry: isBase ? undefined : entryOf({ path, runtimes, before: base, content, marks }),
-      report: { path, runtimes, outcome: 'written' },
+      report: { path, runtimes, outcome: 'written', toDo: toDoAfter(path, runtimes, content.toString()) },
     }
   }
   const { detail } = decision
@@ -161,13 +161,14 @@ export function takeBack(files: HostFiles, entry: InstalledFile, kept: (sha256: 
       return nothing(path, runtimes, entry, { outcome: 'left', detail: decision.reason })
     if (decision.kind === 'forget')
       return nothing(path, runtimes, undefined, { outcome: 'unchanged', detail: decision.detail })
+    const before = keptOf(entry, kept)
     return {
       path,
       runtimes,
       current,
-      write: { content: keptOf(entry, kept) },
+      write: { content: before },
       entry: undefined,
-      report: { path, runtimes, outcome: 'taken back' },
+      report: { path, runtimes, outcome: 'taken back', toDo: toDoAfter(path, runtimes, before?.toString()) },
     }
   } catch (error) {
     if (!(error instanceof HostFileError)) throw error
