@@ -193,7 +193,7 @@ export class HostFiles {
     })
   }
 
-  /** @returns false when something is there already, or nothing is here */
+  /** @returns false when something is there already, nothing is here, or there is on another file system */
   move(from: string, to: string): boolean {
     return this.#do(from, () => {
       const real = { from: this.#resolve(from).real, to: this.#resolve(to).real }
@@ -201,7 +201,11 @@ export class HostFiles {
       try {
         renameSync(real.from, real.to)
       } catch (error) {
-        if (['EEXIST', 'ENOTEMPTY', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? ''))
+        if (
+          ['EEXIST', 'ENOTEMPTY', 'ENOENT', 'EXDEV', 'EBUSY'].includes(
+            (error as NodeJS.ErrnoException).code ?? '',
+          )
+        )
           return false
         throw error
       }

@@ -18,6 +18,7 @@ const BACKUPS = `${STATE_FOLDER}/backup`
 /** What is built or taken down has a name that begins so, beside the folder that it becomes or was. */
 const STAGED = '.shoal-client-'
 const GOING = `${ABOVE}/${STAGED}old`
+/** Backups may hold secrets. The record holds none, and others than root look at it. */
 const PRIVATE_FOLDER = 0o700
 const PRIVATE_FILE = 0o600
 const OPEN_ATTEMPTS_MAX = 10
@@ -73,7 +74,7 @@ export class State {
   /** Written only when it says something new. */
   save(record: InstallRecord): void {
     const content = recordText(record)
-    if (content.toString() !== this.#text) this.files.write(RECORD, content, { mode: PRIVATE_FILE })
+    if (content.toString() !== this.#text) this.files.write(RECORD, content)
     this.#record = record
     this.#text = content.toString()
   }
@@ -100,6 +101,7 @@ export class State {
     const { files, folders, madeParent } = this.#record
     if (files.length === 0 && folders.length === 0) {
       if (madeParent && this.files.move(STATE_FOLDER, GOING)) finishRemoval(this.files)
+      // Also where the parent is mounted, which it was not when it was made.
       else removeInPlace(this.files)
       return
     }
@@ -121,9 +123,9 @@ function makeState(files: HostFiles): boolean {
   const staged = `${hasParent ? PARENT : ABOVE}/${name}`
   const inside = hasParent ? staged : `${staged}/client`
   try {
-    files.makeFolder(staged, hasParent ? PRIVATE_FOLDER : undefined)
-    if (!hasParent) files.makeFolder(inside, PRIVATE_FOLDER)
-    files.write(`${inside}/record.json`, recordText(emptyRecord(!hasParent)), { mode: PRIVATE_FILE })
+    files.makeFolder(staged)
+    if (!hasParent) files.makeFolder(inside)
+    files.write(`${inside}/record.json`, recordText(emptyRecord(!hasParent)))
     if (files.move(staged, hasParent ? STATE_FOLDER : PARENT)) return true
   } catch (error) {
     // Another run took it for what one that was killed has left.
