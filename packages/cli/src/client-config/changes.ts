@@ -59,8 +59,14 @@ export function makeChanges(
   const known = Object.entries({ ...before.runtimes, ...runtimes }).filter(([name]) =>
     used.has(name as Runtime),
   )
-  state.save({ ...before, folders, runtimes: Object.fromEntries(known), files: entries })
-  state.tidy()
+  try {
+    state.save({ ...before, folders, runtimes: Object.fromEntries(known), files: entries })
+    state.tidy()
+  } catch (error) {
+    // What is recorded already is right as well, and the next run goes on from there.
+    if (!(error instanceof HostFileError)) throw error
+    reports.push({ path: error.path, runtimes: [], outcome: 'left', detail: error.reason })
+  }
   const made = changes.flatMap((change): readonly FileReport[] => {
     const failure = failures.get(change)
     const { path, report } = change

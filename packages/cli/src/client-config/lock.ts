@@ -39,7 +39,9 @@ function openDatabase(path: string, waitMs: number): DatabaseSync {
   try {
     return new DatabaseSync(path, { timeout: waitMs })
   } catch (error) {
-    throw new HostFileError(path, `cannot be opened (${(error as Error).message})`, { cause: error })
+    throw new HostFileError(path, `cannot be opened (${(error as Error).message}); run this as root`, {
+      cause: error,
+    })
   }
 }
 
