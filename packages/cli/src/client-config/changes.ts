@@ -5,7 +5,7 @@
 import type { Content } from './decisions.ts'
 import { HostFileError } from './errors.ts'
 import type { HostFiles } from './host-files.ts'
-import { type InstalledFile, type InstallRecord, sha256Of } from './record.ts'
+import { type InstalledFile, sha256Of } from './record.ts'
 import type { FileReport } from './report.ts'
 import type { State } from './state.ts'
 import type { Runtime } from './wish.ts'
@@ -30,7 +30,6 @@ export function makeChanges(
   files: HostFiles,
   state: State,
   changes: readonly Change[],
-  runtimes: InstallRecord['runtimes'],
 ): readonly FileReport[] {
   const before = state.record
   const writes = changes.filter(({ write }) => write !== undefined)
@@ -42,7 +41,6 @@ export function makeChanges(
     state.save({
       ...before,
       folders: [...new Set([...before.folders, ...folders])],
-      runtimes: { ...before.runtimes, ...runtimes },
       files: replaced(before.files, changes, provisional),
     })
   }
@@ -55,12 +53,8 @@ export function makeChanges(
     failures.has(change) ? afterFailure(files, entry, change) : change.entry,
   )
   const { folders, reports } = withoutEmpty(files, state.record.folders, entries)
-  const used = new Set(entries.flatMap((entry) => entry.runtimes))
-  const known = Object.entries({ ...before.runtimes, ...runtimes }).filter(([name]) =>
-    used.has(name as Runtime),
-  )
   try {
-    state.save({ ...before, folders, runtimes: Object.fromEntries(known), files: entries })
+    state.save({ ...before, folders, files: entries })
     state.tidy()
   } catch (error) {
     // What is recorded already is right as well, and the next run goes on from there.
@@ -163,14 +157,16 @@ export function entryOf(init: {
   runtimes: readonly Runtime[]
   before: Content
   content: Buffer
+  agent: string
   marks: readonly string[]
 }): InstalledFile {
-  const { path, runtimes, before, content, marks } = init
+  const { path, runtimes, before, content, agent, marks } = init
   return {
     path,
     runtimes: [...runtimes],
     before: before === undefined ? null : sha256Of(before),
     ours: [sha256Of(content)],
+    agent,
     marks: [...marks],
   }
 }

@@ -18,7 +18,6 @@ export type Standing = 'ours' | 'before' | 'gone' | 'edited' | 'new'
 
 export type InstallDecision =
   | { readonly kind: 'write'; readonly content: Buffer; readonly base: Content }
-  /** `isOurs` when the record goes on to have it. */
   | { readonly kind: 'unchanged'; readonly detail?: string }
   | { readonly kind: 'left'; readonly reason: string }
 
@@ -53,7 +52,7 @@ export function decideInstall(
   if (standing === 'edited') {
     if (merged.kind === 'text' && current!.equals(Buffer.from(merged.text)))
       return { kind: 'unchanged', detail: 'was edited since, and says what it should' }
-    return { kind: 'left', reason: `was edited since Shoal wrote it; ${wayOut(wanted)}` }
+    return { kind: 'left', reason: `was edited since Shoal wrote it; ${wanted.byHand}` }
   }
   if (merged.kind === 'refused') return { kind: 'left', reason: merged.reason }
   const content = Buffer.from(merged.text)
@@ -84,16 +83,10 @@ function mergedFrom(wanted: WantedFile, base: Content): Merged {
   }
 }
 
-function wayOut({ marks }: WantedFile): string {
-  return marks.length === 0
-    ? 'remove it and run this again, or keep it as it is'
-    : `put ${marks.join(' and ')} into it by hand, or run shoal uninstall-client first`
-}
-
 function wayBack({ marks }: InstalledFile): string {
   return marks.length === 0
     ? 'remove it, and run this again'
-    : `take ${marks.join(' and ')} out by hand, and run this again`
+    : `take what has ${marks.join(' and ')} out by hand, and run this again`
 }
 
 function latin1(text: string): string {

@@ -197,8 +197,8 @@ export class HostFiles {
   move(from: string, to: string): boolean {
     return this.#do(from, () => {
       const real = { from: this.#resolve(from).real, to: this.#resolve(to).real }
-      this.onChange(`rename ${real.from}`)
       try {
+        this.onChange(`rename ${real.from}`)
         renameSync(real.from, real.to)
       } catch (error) {
         if (
@@ -249,14 +249,15 @@ export class HostFiles {
     const at: string[] = []
     const pending = namesOf(path).map((name) => ({ name, closes: undefined as string | undefined }))
     const links: { link: string; target: string }[] = []
+    let followed = 0
     for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
       const { name, closes } = next
       if (name === '..') at.pop()
       else if (name !== '.') {
         const here = join(this.root, ...at, name)
         if (lstatSync(here, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
-          if (links.length + pending.length > LINKS_MAX * 10 || links.length >= LINKS_MAX)
-            throw new HostFileError(path, 'leads through too many symbolic links')
+          followed += 1
+          if (followed > LINKS_MAX) throw new HostFileError(path, 'leads through too many symbolic links')
           const target = readlinkSync(here)
           if (target.startsWith('/')) at.length = 0
           const names = namesOf(target).map((one) => ({ name: one, closes: undefined as string | undefined }))

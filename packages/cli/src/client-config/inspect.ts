@@ -37,7 +37,7 @@ export async function inspectClientConfig({ root }: { root: string }): Promise<r
       path: entry.path,
       state,
       detail,
-      agent: record.runtimes[runtime]?.agent ?? '',
+      agent: entry.agent,
     }))
   })
 }

@@ -161,6 +161,20 @@ describe('install and uninstall', () => {
     expect(host.picture()).toEqual(before)
   })
 
+  test('remove the state also where its folder is a mount of its own by then', () => {
+    const before = host.picture()
+    install()
+    let isAsked = false
+    const onChange = (change: string) => {
+      if (change !== `rename ${join(host.root, STATE)}`) return
+      isAsked = true
+      throw Object.assign(new Error('another file system'), { code: 'EXDEV', syscall: 'rename' })
+    }
+    uninstallClient({ root: host.root }, { onChange })
+    expect(isAsked).toBe(true)
+    expect(host.picture()).toEqual(before)
+  })
+
   test('leave a folder that was made, where somebody else put something', () => {
     install()
     host.put('/etc/containerd/certs.d/docker.io/note', 'mine')
@@ -274,18 +288,46 @@ describe('edited files', () => {
     expect(host.has('/etc/containerd/certs.d')).toBe(false)
   })
 
+  test('that are not valid any more are remembered', () => {
+    const before = host.picture()
+    install({ runtimes: ['containerd', 'docker'] })
+    const written: Record<string, string> = { [CONFIG]: host.text(CONFIG), [DAEMON]: host.text(DAEMON) }
+    for (const path of [CONFIG, DAEMON]) host.put(path, `{ "${written[path]}`)
+    for (const run of [install, install])
+      expect(run({ runtimes: ['containerd', 'docker'] })).toEqual([
+        expect.stringContaining(`left ${CONFIG}: is not valid TOML`),
+        expect.stringContaining(`left ${DAEMON}: is not valid JSON`),
+      ])
+    expect(uninstall()).toEqual([
+      `taken back ${HOSTS}`,
+      expect.stringContaining(`left ${CONFIG}: was edited since`),
+      expect.stringContaining(`left ${DAEMON}: was edited since`),
+    ])
+    for (const [path, text] of Object.entries(written)) host.put(path, text)
+    expect(uninstall()).toEqual([`taken back ${CONFIG}`, `taken back ${DAEMON}`])
+    expect(host.picture()).toEqual(before)
+  })
+
+  test('of CRI-O and podman too, though they have entries of these registries', () => {
+    install({ runtimes: ['crio', 'podman'] })
+    host.put(DROP_IN, host.text(DROP_IN).replace('insecure = true', 'insecure = false'))
+    expect(install({ runtimes: ['podman'] })).toEqual([
+      expect.stringContaining(`left ${DROP_IN}: was edited since Shoal wrote it; remove it`),
+    ])
+  })
+
   test('that Shoal is only a part of are never touched, and forgotten when Shoal’s part is gone', () => {
     install({ runtimes: ['docker'] })
     host.put(DAEMON, '{"debug": false, "registry-mirrors": ["http://127.0.0.1:5001"]}')
     expect(install({ runtimes: ['docker'] })).toEqual([`unchanged ${DAEMON}`])
     expect(install({ runtimes: ['docker'], agent: '127.0.0.1:5002' })).toEqual([
       expect.stringContaining(
-        `left ${DAEMON}: was edited since Shoal wrote it; put "http://127.0.0.1:5002" into it`,
+        `left ${DAEMON}: was edited since Shoal wrote it; put "http://127.0.0.1:5002" first into registry-mirrors`,
       ),
     ])
     expect(uninstall()).toEqual([
       expect.stringContaining(
-        `left ${DAEMON}: was edited since Shoal wrote it; take "http://127.0.0.1:5001" out by hand`,
+        `left ${DAEMON}: was edited since Shoal wrote it; take what has http://127.0.0.1:5001 out by hand`,
       ),
     ])
     expect(host.text(DAEMON)).toBe('{"debug": false, "registry-mirrors": ["http://127.0.0.1:5001"]}')

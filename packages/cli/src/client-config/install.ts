@@ -12,7 +12,7 @@ import type { HostView, RuntimePlan, WantedFile } from './plan.ts'
 import { emptyRecord, type InstalledFile, type InstallRecord, sha256Of } from './record.ts'
 import { type ClientReport, type FileReport, toDoAfter } from './report.ts'
 import { hasState, openState } from './state.ts'
-import { parseWish, type Runtime, registriesText, type Wish } from './wish.ts'
+import { parseWish, type Runtime, type Wish } from './wish.ts'
 
 export interface InstallRequest {
   readonly runtimes: readonly Runtime[]
@@ -32,7 +32,6 @@ export interface RunParts {
 interface Prepared {
   readonly changes: readonly Change[]
   readonly notes: readonly string[]
-  readonly runtimes: InstallRecord['runtimes']
 }
 
 /** Runtimes that share files. */
@@ -50,8 +49,8 @@ export function installClient(request: InstallRequest, { onChange }: RunParts = 
   const state = openState(files)
   try {
     const kept = (sha256: string) => state.kept(sha256)
-    const { changes, notes, runtimes } = prepare(files, state.record, kept, wish, request.runtimes)
-    return { files: makeChanges(files, state, changes, runtimes), notes }
+    const { changes, notes } = prepare(files, state.record, kept, wish, request.runtimes)
+    return { files: makeChanges(files, state, changes), notes }
   } finally {
     state.release()
   }
@@ -67,7 +66,6 @@ function prepare(
   const view = hostView(files, record, kept)
   const changes: Change[] = []
   const notes: string[] = []
-  const runtimes: InstallRecord['runtimes'] = {}
   for (const group of GROUPS) {
     if (!group.some((runtime) => asked.includes(runtime))) continue
     const owners = group.filter(
@@ -75,16 +73,15 @@ function prepare(
     )
     try {
       const plan = planOf(view, wish, owners)
-      changes.push(...changesOf(files, record, kept, plan, owners))
+      changes.push(...changesOf(files, record, kept, plan, { owners, agent: wish.agent }))
       notes.push(...plan.notes)
-      for (const runtime of owners)
-        runtimes[runtime] = { agent: wish.agent, registries: registriesText(wish) }
     } catch (error) {
       if (!(error instanceof RuntimeRefusedError || error instanceof HostFileError)) throw error
-      changes.push(nothing(error.path, owners, undefined, { outcome: 'left', detail: error.reason }))
+      const entry = record.files.find(({ path }) => path === error.path)
+      changes.push(nothing(error.path, owners, entry, { outcome: 'left', detail: error.reason }))
     }
   }
-  return { changes, notes, runtimes }
+  return { changes, notes }
 }
 
 function planOf(view: HostView, wish: Wish, owners: readonly Runtime[]): RuntimePlan {
@@ -98,13 +95,13 @@ function changesOf(
   record: InstallRecord,
   kept: (sha256: string) => Buffer,
   plan: RuntimePlan,
-  owners: readonly Runtime[],
+  { owners, agent }: { owners: readonly Runtime[]; agent: string },
 ): readonly Change[] {
   const entryAt = (path: string) => record.files.find((entry) => entry.path === path)
   const wanted = plan.files.map((file) => {
     const entry = entryAt(file.path)
     try {
-      return changeFor(file, entry, files.read(file.path), () => keptOf(entry, kept))
+      return changeFor(file, agent, entry, files.read(file.path), () => keptOf(entry, kept))
     } catch (error) {
       if (!(error instanceof HostFileError)) throw error
       return nothing(file.path, owners, entry, { outcome: 'left', detail: error.reason })
@@ -122,6 +119,7 @@ function changesOf(
 
 function changeFor(
   wanted: WantedFile,
+  agent: string,
   entry: InstalledFile | undefined,
   current: Content,
   kept: () => Content,
@@ -140,15 +138,21 @@ function changeFor(
       current,
       write: { content },
       ...(base !== undefined && { backup: base }),
-      entry: isBase ? undefined : entryOf({ path, runtimes, before: base, content, marks }),
+      entry: isBase ? undefined : entryOf({ path, runtimes, before: base, content, agent, marks }),
       report: { path, runtimes, outcome: 'written', toDo: toDoAfter(path, runtimes, content.toString()) },
     }
   }
   const { detail } = decision
   // A file of Shoal's own that says what it should is Shoal's, whoever wrote it last.
   const ours = marks.length === 0 && current !== undefined ? [sha256Of(current)] : entry?.ours
-  const kept_ = entry && { ...entry, runtimes: [...runtimes], marks: [...marks], ours: ours ?? entry.ours }
-  return nothing(path, runtimes, kept_, { outcome: 'unchanged', ...(detail !== undefined && { detail }) })
+  const known = entry && {
+    ...entry,
+    runtimes: [...runtimes],
+    agent,
+    marks: [...marks],
+    ours: ours ?? entry.ours,
+  }
+  return nothing(path, runtimes, known, { outcome: 'unchanged', ...(detail !== undefined && { detail }) })
 }
 
 /** What becomes of a file that Shoal wrote and nobody wants any more. */

@@ -20,8 +20,10 @@ export interface WantedFile {
   readonly runtimes: readonly Runtime[]
   /** What it should hold, given what was there before Shoal; the same text when nothing has to change. */
   readonly merge: (before: string | undefined) => Merged
-  /** How a person finds Shoal's part in a file that is otherwise somebody else's; none: the whole file is Shoal's. */
+  /** What tells that something of Shoal is in a file that is otherwise somebody else's; none: the whole file is Shoal's. */
   readonly marks: readonly string[]
+  /** What a person would do who edited it. */
+  readonly byHand: string
 }
 
 export interface RuntimePlan {
@@ -44,6 +46,7 @@ export function ownFile(init: {
     path,
     runtimes,
     marks: [],
+    byHand: 'remove it and run this again, or keep it as it is',
     merge: (before) =>
       before === undefined || before === text
         ? { kind: 'text', text }

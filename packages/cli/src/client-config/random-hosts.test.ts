@@ -8,6 +8,8 @@ import { expect, test } from 'vitest'
 import { hostTree } from '../testing/host-tree.ts'
 import { type ClientReport, installClient, RUNTIMES, uninstallClient } from './index.ts'
 
+class Killed extends Error {}
+
 const HOSTS = '/etc/containerd/certs.d'
 const table = '[plugins."io.containerd.grpc.v1.cri".registry]\n'
 const texts: Record<string, readonly string[]> = {
@@ -55,6 +57,8 @@ const run = fc.oneof(
       kind: fc.constant('install' as const),
       runtimes,
       agent: fc.constantFrom('127.0.0.1:5001', '127.0.0.1:5002'),
+      /** Before which of its changes it is killed. */
+      killedAt: fc.option(fc.nat(40), { freq: 3 }),
       registries: fc
         .subarray(['docker.io', 'quay.io', 'r.corp:5000', '*'], { minLength: 1 })
         .map((list) => list.join(',')),
@@ -90,12 +94,26 @@ test('random hosts, random runs', () => {
       const hear = ({ files: reports }: ClientReport) => {
         for (const { path, detail = '' } of reports) {
           if (!edited.has(path) || !detail.includes('nothing of Shoal is left')) continue
-          before[path] = host.picture()[path]!
+          const now = host.picture({ except })
+          // With the folders that it is in.
+          for (const one of Object.keys(now))
+            if (path === one || path.startsWith(`${one}/`)) before[one] = now[one]!
           edited.delete(path)
         }
       }
       for (const one of runs) {
-        if (one.kind === 'install') {
+        if (one.kind === 'install' && one.killedAt !== null && edited.size === 0) {
+          let left = one.killedAt
+          const onChange = () => {
+            if (left === 0) throw new Killed()
+            left -= 1
+          }
+          try {
+            installClient({ ...one, root }, { onChange })
+          } catch (error) {
+            if (!(error instanceof Killed)) throw error
+          }
+        } else if (one.kind === 'install') {
           hear(installClient({ ...one, root }))
           // Once more: nothing changes, whatever was left.
           const installed = host.picture({ times: true, except: ['/var/lib'] })
@@ -105,7 +123,11 @@ test('random hosts, random runs', () => {
         else {
           const now = host.picture({ except })
           const changed = Object.keys(now).filter(
-            (path) => now[path] !== before[path] && !now[path]!.endsWith('folder'),
+            (path) =>
+              now[path] !== before[path] &&
+              path.startsWith('/etc/') &&
+              !path.endsWith('.shoal-new') &&
+              !now[path]!.endsWith('folder'),
           )
           const path = changed[one.which % changed.length]
           if (path === undefined) continue
@@ -114,7 +136,11 @@ test('random hosts, random runs', () => {
           if (one.text === (files as Record<string, string>)[path]) edited.delete(path)
           else edited.set(path, one.text)
         }
-        for (const [path, text] of edited) expect(host.text(path)).toBe(text)
+        for (const [path, text] of edited) {
+          expect(host.text(path)).toBe(text)
+          // Nor is it forgotten that something of Shoal may be in it.
+          expect(host.text('/var/lib/shoal/client/record.json')).toContain(`"${path}"`)
+        }
       }
       hear(uninstallClient({ root }))
       for (const [path, text] of edited) expect(host.text(path)).toBe(text)

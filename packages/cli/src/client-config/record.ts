@@ -20,11 +20,11 @@ const InstalledFile = Type.Object({
   before: Type.Union([Sha256, Type.Null()]),
   /** Of what Shoal wrote: more than one only while a run is under way, or when one was killed. */
   ours: Type.Array(Sha256, { minItems: 1, maxItems: 8 }),
-  /** How a person finds Shoal's part; none: the whole file is Shoal's. */
+  /** Which agent the client was told to ask. */
+  agent: Type.String({ minLength: 1, maxLength: 300 }),
+  /** What tells that something of Shoal is in it still; none: the whole file is Shoal's. */
   marks: Type.Array(Type.String({ minLength: 1, maxLength: 1_000 }), { maxItems: 4 }),
 })
-
-const Settings = Type.Optional(Type.Object({ agent: Type.String(), registries: Type.String() }))
 
 const InstallRecord = Type.Object({
   version: Type.Literal(1),
@@ -32,7 +32,6 @@ const InstallRecord = Type.Object({
   madeParent: Type.Boolean(),
   /** Folders that were made for the files, outermost first. */
   folders: Type.Array(HostPath, { maxItems: 2_000 }),
-  runtimes: Type.Object({ containerd: Settings, crio: Settings, podman: Settings, docker: Settings }),
   files: Type.Array(InstalledFile, { maxItems: 2_000 }),
 })
 
@@ -42,7 +41,7 @@ export type InstallRecord = Static<typeof InstallRecord>
 const recordSchema = Compile(InstallRecord)
 
 export function emptyRecord(madeParent: boolean): InstallRecord {
-  return { version: 1, madeParent, folders: [], runtimes: {}, files: [] }
+  return { version: 1, madeParent, folders: [], files: [] }
 }
 
 export function recordText(record: InstallRecord): Buffer {

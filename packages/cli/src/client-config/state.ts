@@ -102,7 +102,7 @@ export class State {
     if (files.length === 0 && folders.length === 0) {
       if (madeParent && this.files.move(STATE_FOLDER, GOING)) finishRemoval(this.files)
       // Also where the parent is mounted, which it was not when it was made.
-      else removeInPlace(this.files)
+      else removeInPlace(this.files, madeParent)
       return
     }
     const needed = new Set(files.map(({ before }) => before))
@@ -153,11 +153,12 @@ function finishRemoval(files: HostFiles): void {
   files.removeTree(GOING)
 }
 
-function removeInPlace(files: HostFiles): void {
+function removeInPlace(files: HostFiles, madeParent: boolean): void {
   files.removeTree(BACKUPS)
   files.removeTree(RECORD)
   files.removeTree(LOCK)
   files.removeFolderIfEmpty(STATE_FOLDER)
+  if (madeParent) files.removeFolderIfEmpty(PARENT)
 }
 
 function lockIn(files: HostFiles): Lock | undefined {

@@ -32,7 +32,7 @@ export function uninstallClient(request: UninstallRequest, { onChange }: RunPart
       })
     const missing = (request.runtimes ?? []).filter((runtime) => !used.has(runtime))
     const notes = missing.length === 0 ? [] : absent(missing)
-    return { files: makeChanges(files, state, changes, {}), notes }
+    return { files: makeChanges(files, state, changes), notes }
   } finally {
     state.release()
   }

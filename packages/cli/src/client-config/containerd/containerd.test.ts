@@ -143,6 +143,14 @@ describe('config.toml', () => {
     expect(() => plan({ [CONFIG]: text })).toThrow('/opt/a is not there')
   })
 
+  test('that says it with more slashes than are needed is believed and not mended', () => {
+    const text =
+      'version = 3\n[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/etc//containerd/x/../hosts/"\n'
+    const written = texts({ [CONFIG]: text })
+    expect(Object.keys(written)).toEqual(['/etc/containerd/hosts/docker.io/hosts.toml', CONFIG])
+    expect(written[CONFIG]).toBe(text)
+  })
+
   test('that names several folders keeps the first, where nothing is in the others: 2.1 and later read no list', () => {
     expect(texts({ [CONFIG]: LIST })[CONFIG]).toBe(LIST.replace(':/etc/docker/certs.d', ''))
     const docker = { '/etc/docker/certs.d/quay.io/ca.crt': 'x' }
@@ -160,11 +168,11 @@ describe('config.toml', () => {
   test('that imports: the last file that has the plugin decides, and gets the line', () => {
     const main =
       'version = 2\nimports = ["conf.d/*.toml"]\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/etc/containerd/hosts"\n'
-    const dropIn = 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nsandbox_image = "x"\n'
+    const dropIn = '[plugins."io.containerd.grpc.v1.cri"]\nsandbox_image = "x"\n'
     const files = {
       [CONFIG]: main,
       '/etc/containerd/conf.d/1.toml': dropIn,
-      '/etc/containerd/conf.d/2.toml': '',
+      '/etc/containerd/conf.d/2.toml': '[debug]\n',
     }
     const written = texts(files)
     expect(Object.keys(written)).toEqual([
@@ -244,8 +252,10 @@ describe('config.toml', () => {
         const before = stringify(given)
         const merged = withConfigPath(CONFIG, '/certs', before)
         if (merged.kind === 'refused') return
-        const keys = [V1, V1, V2, V3][Number(given.version ?? 1n)]!
         const was = parse(before, { integersAsBigInt: true })
+        const hasFullName = at(was, ...V2.slice(0, 2)) !== undefined
+        const first = hasFullName ? V2 : V1
+        const keys = [first, first, V2, V3][Number(given.version ?? 1n)]!
         const isEmpty = Object.keys(was).length === 0
         const wanted = withValue(isEmpty ? { version: 2n } : was, isEmpty ? V2 : keys, '/certs')
         expect(isSameDocument(parse(merged.text, { integersAsBigInt: true }), wanted)).toBe(true)

@@ -62,7 +62,8 @@ function mainConfig(path: string, configPath: string): WantedFile {
   return {
     path,
     runtimes: ['containerd'],
-    marks: [`config_path = ${JSON.stringify(configPath)}`],
+    marks: [configPath],
+    byHand: `put config_path = ${JSON.stringify(configPath)} into it by hand, or run shoal uninstall-client before this`,
     merge: (before) => withConfigPath(path, configPath, before),
   }
 }

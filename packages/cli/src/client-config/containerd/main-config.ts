@@ -5,6 +5,7 @@
  * file that names them. In 1.x a plugin's section in a later file replaces the one of an earlier file as a whole, in 2.x
  * both are merged: what stands in the last file that has the section is right for either.
  */
+import { posix } from 'node:path'
 import { at, isSameDocument, parseToml, type TomlDocument, withValue } from '../documents.ts'
 import { RuntimeRefusedError } from '../errors.ts'
 import type { HostView, Merged } from '../plan.ts'
@@ -13,6 +14,7 @@ export const MAIN_CONFIG = '/etc/containerd/config.toml'
 /** Where `hosts.toml` files are put when no configuration says where they are read. */
 export const CONFIG_PATH_DEFAULT = '/etc/containerd/certs.d'
 const FILES_MAX = 64
+const MATCHES_MAX = 1_000
 const CRI_PLUGINS = ['cri', 'io.containerd.grpc.v1.cri', 'io.containerd.cri.v1.images']
 
 export interface RegistryConfig {
@@ -52,7 +54,7 @@ export function registryConfig(view: HostView): RegistryConfig {
   // hosts.toml at all: where the others hold nothing, only the first is named.
   const isSingle = others.every((folder) => view.list(folder).length === 0)
   return {
-    folders: isSingle ? [first] : [first, ...others],
+    folders: isSingle ? [clean(first)] : [clean(first), ...others.map(clean)],
     path,
     isVersion2Only: files.some(({ document }) => versionOf(document) >= 3),
     ...(!isCriDisabled(files) && { configPath: isSingle ? first : given }),
@@ -154,6 +156,8 @@ function matching(view: HostView, from: string, pattern: string): readonly strin
           .filter((one) => name.test(one))
           .map((one) => `${path}/${one}`),
       )
+      if (paths.length > MATCHES_MAX)
+        throw new RuntimeRefusedError(from, `imports more than ${MATCHES_MAX} files; import fewer`)
     }
   }
   return paths
@@ -167,6 +171,11 @@ function nameMatcher(pattern: string): RegExp {
   return new RegExp(`^${source}$`, 's')
 }
 
+/** Without repeated or closing slashes, and steps back. */
+function clean(folder: string): string {
+  return posix.normalize(`${folder}/`).slice(0, -1)
+}
+
 /** A file without one is of the first. */
 function versionOf({ version }: TomlDocument): number {
   return typeof version === 'bigint' ? Number(version) : 1
@@ -175,7 +184,9 @@ function versionOf({ version }: TomlDocument): number {
 function pluginKeys(document: TomlDocument): readonly string[] {
   const version = versionOf(document)
   if (version >= 3) return ['plugins', 'io.containerd.cri.v1.images']
-  return version === 2 ? ['plugins', 'io.containerd.grpc.v1.cri'] : ['plugins', 'cri']
+  const keys = ['plugins', 'io.containerd.grpc.v1.cri']
+  // An imported file often has no version; a full name in it means the same in every release.
+  return version === 2 || at(document, ...keys) !== undefined ? keys : ['plugins', 'cri']
 }
 
 function configPathOf(document: TomlDocument): string | undefined {

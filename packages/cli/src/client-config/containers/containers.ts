@@ -2,9 +2,16 @@
 import { parseToml } from '../documents.ts'
 import { type HostView, ownFile, type RuntimePlan } from '../plan.ts'
 import type { Registry, Runtime, Wish } from '../wish.ts'
-import { DROP_INS, existingEntries, fallbackLocation, governs, registriesText } from './registries-file.ts'
+import {
+  DROP_INS,
+  existingEntries,
+  fallbackLocation,
+  governs,
+  OWN_DROP_IN,
+  registriesText,
+} from './registries-file.ts'
 
-const FILE = `${DROP_INS}/50-shoal.conf`
+const FILE = `${DROP_INS}/${OWN_DROP_IN}`
 
 /** @param runtimes which of the two it is written for */
 export function planContainers(view: HostView, wish: Wish, runtimes: readonly Runtime[]): RuntimePlan {

@@ -10,6 +10,8 @@ import { mirrorPath, type Registry } from '../wish.ts'
 
 export const MAIN_CONFIG = '/etc/containers/registries.conf'
 export const DROP_INS = '/etc/containers/registries.conf.d'
+/** After those of distributions, which begin with 000. */
+export const OWN_DROP_IN = '50-shoal.conf'
 const DROP_INS_MAX = 200
 
 export interface ExistingEntry {
@@ -18,9 +20,9 @@ export interface ExistingEntry {
   readonly prefix: string
 }
 
-/** @throws RuntimeRefusedError when a file is not valid */
+/** Of all files but Shoal's own. @throws RuntimeRefusedError when one is not valid */
 export function existingEntries(view: HostView): readonly ExistingEntry[] {
-  const dropIns = view.list(DROP_INS).filter((name) => name.endsWith('.conf'))
+  const dropIns = view.list(DROP_INS).filter((name) => name.endsWith('.conf') && name !== OWN_DROP_IN)
   if (dropIns.length > DROP_INS_MAX)
     throw new RuntimeRefusedError(DROP_INS, `has more than ${DROP_INS_MAX} files; remove some`)
   return [MAIN_CONFIG, ...dropIns.map((name) => `${DROP_INS}/${name}`)].flatMap((path) => {

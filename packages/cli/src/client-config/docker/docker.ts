@@ -17,7 +17,8 @@ export function planDocker({ agent, registries, everyRegistry }: Wish): RuntimeP
   const file = {
     path: DAEMON_CONFIG,
     runtimes: ['docker' as const],
-    marks: [JSON.stringify(url)],
+    marks: [url],
+    byHand: `put ${JSON.stringify(url)} first into registry-mirrors by hand, or run shoal uninstall-client before this`,
     merge: (before: string | undefined) => withMirror(url, before),
   }
   return { files: isHubWanted ? [file] : [], blocked: [], notes }
