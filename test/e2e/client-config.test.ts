@@ -4,7 +4,7 @@
  * Method: the command itself on a host's files in a temporary folder, and the clients told to read these. Docker Hub is a
  * registry of the test's own behind a proxy that counts; the way to the real one is closed and watched.
  */
-import { mkdir, readFile, symlink } from 'node:fs/promises'
+import { mkdir, readFile, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { type HostTree, hostTree } from '../../packages/cli/src/testing/host-tree.ts'
@@ -203,5 +203,39 @@ describeWith(['dockerd', 'ldd'], 'Docker Engine with registry-mirrors', () => {
     expect(host.picture()).toEqual(before)
     process.kill(engine.pid, 'SIGHUP')
     await expect.poll(mirrors, { timeout: 10_000, interval: 50 }).toBe('["https://mirror.invalid/"]')
+  })
+})
+
+describeWith(['network-namespaces'], 'in a container that sees some folders of the host', () => {
+  /** A root of its own, which cannot be written, with these folders of the host below /mnt. */
+  const inContainer = async (folders: readonly string[], ...args: string[]) => {
+    const script = [
+      'mount -t tmpfs tmpfs /mnt && mkdir -p /mnt/etc /mnt/var/lib',
+      ...folders.map(
+        (folder) => `mkdir -p /mnt/${folder} && mount --bind ${host.root}/${folder} /mnt/${folder}`,
+      ),
+      `exec ${process.execPath} ${BIN} "$@" --root /mnt`,
+    ].join('\n')
+    const run = runProcess('unshare', ['--mount', 'sh', '-euc', script, 'sh', ...args])
+    const { stdout } = await run.catch((error: Error) => ({ stdout: error.message }))
+    return stdout
+  }
+
+  it('writes to these and nowhere else, and takes back what was installed without it', async () => {
+    await mkdir(join(host.root, 'var/lib/shoal'))
+    const before = host.picture()
+    const folders = ['etc/docker', 'var/lib/shoal']
+    const done = await inContainer(folders, 'install-client', '--runtime', 'docker')
+    expect(done).toMatch(/^written +\/etc\/docker\/daemon\.json$/m)
+    expect(host.text('/etc/docker/daemon.json')).toContain('127.0.0.1:5001')
+    await shoal(host.root, 'uninstall-client')
+    expect(host.picture()).toEqual(before)
+
+    await rm(join(host.root, 'var/lib/shoal'), { recursive: true })
+    await shoal(host.root, 'install-client', '--runtime', 'docker')
+    expect(await inContainer(folders, 'uninstall-client')).toMatch(
+      /^taken back +\/etc\/docker\/daemon\.json$/m,
+    )
+    expect(host.picture()).toEqual(before)
   })
 })

@@ -214,6 +214,16 @@ export class HostFiles {
     })
   }
 
+  /** Which file system this file is on, or would be. */
+  deviceOf(path: string): number {
+    return this.#do(path, () => {
+      for (let at = this.#resolve(path).real; ; at = dirname(at)) {
+        const stats = lstatSync(at, { throwIfNoEntry: false })
+        if (stats !== undefined) return stats.dev
+      }
+    })
+  }
+
   /** For what has to be opened by name: the path in this process's own file system. */
   realPath(path: string): string {
     return this.#do(path, () => this.#resolve(path).real)

@@ -6,12 +6,12 @@ import { type Content, decideInstall, decideTakeBack } from './decisions.ts'
 import { planDocker } from './docker/docker.ts'
 import { HostFileError, RuntimeRefusedError } from './errors.ts'
 import type { HostFiles } from './host-files.ts'
-import { filesBelow } from './host-root.ts'
+import { filesBelow, notMounted } from './host-root.ts'
 import { hostView, keptOf } from './host-view.ts'
 import type { HostView, RuntimePlan, WantedFile } from './plan.ts'
 import { emptyRecord, type InstalledFile, type InstallRecord, sha256Of } from './record.ts'
 import { type ClientReport, type FileReport, toDoAfter } from './report.ts'
-import { hasState, openState } from './state.ts'
+import { hasState, openState, PARENT } from './state.ts'
 import { parseWish, type Runtime, type Wish } from './wish.ts'
 
 export interface InstallRequest {
@@ -101,6 +101,9 @@ function changesOf(
   const wanted = plan.files.map((file) => {
     const entry = entryAt(file.path)
     try {
+      const obstacle = notMounted(files, file.path, PARENT)
+      if (obstacle !== undefined)
+        return nothing(file.path, owners, entry, { outcome: 'left', detail: obstacle })
       return changeFor(file, agent, entry, files.read(file.path), () => keptOf(entry, kept))
     } catch (error) {
       if (!(error instanceof HostFileError)) throw error

@@ -10,7 +10,7 @@ import { type Lock, takeLock } from './lock.ts'
 import { emptyRecord, type InstallRecord, parseRecord, recordText, sha256Of } from './record.ts'
 
 const ABOVE = '/var/lib'
-const PARENT = `${ABOVE}/shoal`
+export const PARENT = `${ABOVE}/shoal`
 export const STATE_FOLDER = `${PARENT}/client`
 const RECORD = `${STATE_FOLDER}/record.json`
 const LOCK = `${STATE_FOLDER}/lock`
@@ -158,7 +158,13 @@ function removeInPlace(files: HostFiles, madeParent: boolean): void {
   files.removeTree(RECORD)
   files.removeTree(LOCK)
   files.removeFolderIfEmpty(STATE_FOLDER)
-  if (madeParent) files.removeFolderIfEmpty(PARENT)
+  if (!madeParent) return
+  try {
+    files.removeFolderIfEmpty(PARENT)
+  } catch (error) {
+    // A mount of its own, on a root that cannot be written.
+    if (!(error instanceof HostFileError)) throw error
+  }
 }
 
 function lockIn(files: HostFiles): Lock | undefined {
