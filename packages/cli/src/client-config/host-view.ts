@@ -2,8 +2,10 @@
 import { baseOf, type Content, standingOf } from './decisions.ts'
 import { HostFileError } from './errors.ts'
 import type { HostFiles } from './host-files.ts'
+import { notMounted } from './host-root.ts'
 import type { HostView } from './plan.ts'
 import type { InstalledFile, InstallRecord } from './record.ts'
+import { PARENT } from './state.ts'
 
 /** @param kept what was there before Shoal, by its SHA-256 */
 export function hostView(
@@ -26,6 +28,7 @@ export function hostView(
     },
     list: (path) => files.list(path).filter((name) => !isOnlyOurs(`${path}/${name}`)),
     hasFolder: (path) => files.hasFolder(path),
+    isOfHost: (path) => notMounted(files, path, PARENT) === undefined,
   }
 }
 

@@ -8,6 +8,8 @@ export interface HostView {
   /** Names in a folder, sorted; empty when there is none. */
   list(path: string): readonly string[]
   hasFolder(path: string): boolean
+  /** Whether what is there, or is not, is the host's: a container may see some of its folders only. */
+  isOfHost(path: string): boolean
 }
 
 export type Merged =

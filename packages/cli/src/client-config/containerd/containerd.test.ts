@@ -77,7 +77,9 @@ describe('hosts.toml', () => {
     const { blocked } = plan(files, registries)
     expect(blocked).toHaveLength(1)
     expect(blocked[0]!.reason).toContain(reason)
-    expect(blocked[0]!.reason).toContain('[host."http://127.0.0.1:5001"]')
+    expect(blocked[0]!.reason).toMatch(
+      /; (add \[host\."http:\/\/127\.0\.0\.1:5001"\]|write one there) .*by hand/,
+    )
   })
 
   test('that is somebody else’s is left', () => {
@@ -182,6 +184,22 @@ describe('config.toml', () => {
     expect(written['/etc/containerd/conf.d/1.toml']).toBe(
       `${dropIn}\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/etc/containerd/hosts"\n`,
     )
+  })
+
+  test('that depends on what is not to be seen from a container is left, with what to mount', () => {
+    const wish = parseWish('127.0.0.1:5001', 'docker.io,*')
+    const { blocked, notes } = planContainerd(viewOf({ [CONFIG]: LIST }, ['/etc/docker']), wish)
+    expect(blocked.map(({ reason }) => reason)).toEqual([
+      expect.stringContaining('might hide what is in /etc/docker/certs.d, which is not to be seen from here'),
+    ])
+    expect(notes.join()).toContain('mount /etc/docker/certs.d below --root')
+    expect(() => planContainerd(viewOf({}, ['/etc/containerd']), wish)).toThrow(
+      `${CONFIG}: is not to be seen`,
+    )
+    for (const pattern of ['/opt/x.toml', '/opt/*.toml']) {
+      const files = { [CONFIG]: `version = 2\nimports = ["${pattern}"]\n` }
+      expect(() => planContainerd(viewOf(files, ['/opt']), wish)).toThrow('imports /opt')
+    }
   })
 
   test('that imports itself, or files that are not there, is read once', () => {

@@ -31,14 +31,14 @@ export function planContainerd(view: HostView, wish: Wish): RuntimePlan {
   const want = (folders: readonly [string, ...string[]], text: string, obstacle: string | undefined) => {
     const path = `${root}/${folders[0]}/hosts.toml`
     parseToml(path, text)
-    if (obstacle !== undefined) blocked.push({ path, reason: `${obstacle}; ${byHand(wish)}` })
+    if (obstacle !== undefined) blocked.push({ path, reason: obstacle })
     else files.push(ownFile({ path, runtimes: ['containerd'], text, byHand: byHand(wish) }))
   }
   if (wish.everyRegistry)
-    want([DEFAULT_FOLDER], hostsText(wish.agent), obstacleToDefault(view, config.folders))
+    want([DEFAULT_FOLDER], hostsText(wish.agent), obstacleToDefault(view, config.folders, wish))
   for (const registry of wish.registries) {
     const folders = hostFolders(registry.host)
-    want(folders, hostsText(wish.agent, registry), obstacle(view, config.folders, folders))
+    want(folders, hostsText(wish.agent, registry), obstacle(view, config.folders, folders, wish))
   }
   const general = `${root}/${DEFAULT_FOLDER}/hosts.toml`
   if (view.read(general) !== undefined && wish.registries.length > 0)
@@ -51,7 +51,12 @@ export function planContainerd(view: HostView, wish: Wish): RuntimePlan {
     )
   else if (others.length === 0) files.push(mainConfig(config.path, config.configPath))
   else {
-    const reason = `names several folders for hosts.toml, and containerd 2.1 and later may read none of them; move what is in ${others.join(' and ')} to ${root}, and leave only that in config_path`
+    const unseen = others.filter((folder) => !view.isOfHost(folder))
+    const remedy =
+      unseen.length > 0
+        ? `mount ${unseen.join(' and ')} below --root, and run this again`
+        : `move what is in ${others.join(' and ')} to ${root}, and leave only that in config_path`
+    const reason = `names several folders for hosts.toml, and containerd 2.1 and later may read none of them; ${remedy}`
     if (config.isVersion2Only) blocked.push({ path: config.path, reason })
     else notes.push(`${config.path} ${reason}`)
   }
@@ -73,6 +78,7 @@ function obstacle(
   view: HostView,
   [root, ...laterRoots]: readonly string[],
   [chosen, ...others]: readonly [string, ...string[]],
+  wish: Wish,
 ): string | undefined {
   const hidden = [
     ...others.map((folder) => `${root}/${folder}`),
@@ -80,26 +86,34 @@ function obstacle(
   ]
   for (const folder of hidden) {
     const found = view.list(folder).find((name) => name === 'hosts.toml' || IS_CERTIFICATE.test(name))
-    if (found !== undefined) return `would hide ${folder}/${found}, which containerd reads now`
+    if (found !== undefined) return hiding(`${folder}/${found}`, wish)
   }
   const names = view.list(`${root}/${chosen}`)
   const certificate = names.find((name) => IS_CERTIFICATE.test(name))
   if (names.includes('hosts.toml') || certificate === undefined) return undefined
-  return `would hide ${root}/${chosen}/${certificate}, which containerd reads only where there is no hosts.toml`
+  return hiding(`${root}/${chosen}/${certificate}`, wish)
 }
 
 /** `_default` in the first folder answers for every registry that has none there: later folders are never looked into. */
-function obstacleToDefault(view: HostView, folders: readonly string[]): string | undefined {
+function obstacleToDefault(view: HostView, folders: readonly string[], wish: Wish): string | undefined {
   const [, ...laterRoots] = folders
   for (const later of laterRoots) {
+    if (!view.isOfHost(later))
+      return `might hide what is in ${later}, which is not to be seen from here; mount it below --root, and run this again`
     for (const name of view.list(later)) {
       const found = view
         .list(`${later}/${name}`)
         .find((file) => file === 'hosts.toml' || IS_CERTIFICATE.test(file))
-      if (found !== undefined) return `would hide ${later}/${name}/${found}, which containerd reads now`
+      if (found !== undefined) return hiding(`${later}/${name}/${found}`, wish)
     }
   }
-  return obstacle(view, folders, [DEFAULT_FOLDER])
+  return obstacle(view, folders, [DEFAULT_FOLDER], wish)
+}
+
+function hiding(path: string, wish: Wish): string {
+  return path.endsWith('/hosts.toml')
+    ? `would hide ${path}, which containerd reads now; ${byHand(wish)}`
+    : `would hide ${path}, which containerd reads only where there is no hosts.toml; write one there by hand that names it as ca, or move it away and run this again`
 }
 
 function refuseGenerated(name: string, { agent }: Wish): never {

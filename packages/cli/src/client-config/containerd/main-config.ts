@@ -52,7 +52,7 @@ export function registryConfig(view: HostView): RegistryConfig {
     )
   // containerd 2.1 and later, when they pull by their transfer service, take a list for the name of one folder, and find no
   // hosts.toml at all: where the others hold nothing, only the first is named.
-  const isSingle = others.every((folder) => view.list(folder).length === 0)
+  const isSingle = others.every((folder) => view.isOfHost(folder) && view.list(folder).length === 0)
   return {
     folders: isSingle ? [clean(first)] : [clean(first), ...others.map(clean)],
     path,
@@ -128,6 +128,11 @@ function configFiles(view: HostView): readonly ConfigFile[] {
     if (seen.size >= FILES_MAX)
       throw new RuntimeRefusedError(MAIN_CONFIG, `imports more than ${FILES_MAX} files; import fewer`)
     seen.add(path)
+    if (!view.isOfHost(path))
+      throw new RuntimeRefusedError(
+        MAIN_CONFIG,
+        `${path === MAIN_CONFIG ? 'is' : `imports ${path}, which is`} not to be seen from here; mount its folder below --root, and run this again`,
+      )
     const text = view.read(path)
     if (text === undefined) continue
     const document = parseToml(path, text)
@@ -146,6 +151,7 @@ function matching(view: HostView, from: string, pattern: string): readonly strin
   let paths = ['']
   for (const part of absolute.split('/').slice(1)) {
     if (part === '' || part === '.') continue
+    if (/[*?]/.test(part) && paths.some((path) => !view.isOfHost(path || '/'))) return paths
     if (part === '..') paths = paths.map((path) => path.slice(0, Math.max(0, path.lastIndexOf('/'))))
     else if (!/[*?]/.test(part)) paths = paths.map((path) => `${path}/${part}`)
     else {
