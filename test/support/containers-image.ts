@@ -10,6 +10,9 @@ import { type TemporaryFolder, temporaryFolder } from './temporary-folder.ts'
 export interface ContainersTool extends AsyncDisposable {
   /** A folder that goes away with the tool, for `oci:` and `dir:` images. */
   readonly folder: string
+  /** The program with the flags that keep it in its folder, and the environment that does the rest: for scripts. */
+  readonly command: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
   /**
    * Runs the tool; registries are spoken to without TLS only where a command says so (`--tls-verify=false`,
    * `--src-tls-verify=false`) or `registries` says `insecure = true`.
@@ -83,6 +86,8 @@ function tool(parts: {
   const { folder, env, program, global } = parts
   return {
     folder: folder.path,
+    command: [program, ...global],
+    environment: env,
     run: (args, options = {}) =>
       runProcess(program, [...global, ...args], { ...options, env: { ...env, ...options.env } }),
     stop: folder.remove,

@@ -2,6 +2,8 @@
 import { createAgent } from '@shoal/agent'
 import { createSeeder } from '@shoal/seeder'
 import { Command } from 'commander'
+import { inspectClientConfig } from './client-config/index.ts'
+import { installClientCommand, uninstallClientCommand } from './commands/client-config.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { fanoutCommand } from './commands/fanout.ts'
@@ -28,11 +30,12 @@ export function shoalProgram(): Command {
     .showHelpAfterError('See --help.')
   program.addCommand(serviceCommand({ ...seederReference, create: createSeeder, knownVariables }))
   program.addCommand(serviceCommand({ ...agentReference, create: createAgent, knownVariables }))
-  // Nothing is known to be installed yet: `inspectClientConfig` of ./client-config/index.ts belongs here.
-  program.addCommand(doctorCommand({ knownVariables, inspectClientConfig: async () => [] }))
+  program.addCommand(doctorCommand({ knownVariables, inspectClientConfig }))
   program.addCommand(pushCommand())
   program.addCommand(publishCommand())
   program.addCommand(gcCommand())
+  program.addCommand(installClientCommand())
+  program.addCommand(uninstallClientCommand())
   program.addCommand(healthCommand())
   program.addCommand(kubernetesCommand())
   program.addCommand(demoCommand())
