@@ -57,6 +57,10 @@ export function dockerPageSuite(use: () => ImageEngine): void {
     // Blocks write their own files into the folder that they are typed in, and build from the repository.
     const cwd = join(folder.path, 'docker-page')
     await mkdir(cwd)
+    const host = join(folder.path, 'docker-page-host')
+    await mkdir(join(host, 'docker'), { recursive: true })
+    const daemonJson = join(host, 'docker/daemon.json')
+    await writeFile(daemonJson, '{"log-driver":   "json-file"}')
     const env = {
       ...environment,
       ...{ SHOAL_IMAGE: here, SEEDER_PORT: laptop },
@@ -72,6 +76,8 @@ export function dockerPageSuite(use: () => ImageEngine): void {
       ' .\n': ` ${REPOSITORY}\n`,
       'deploy/Dockerfile': join(REPOSITORY, 'deploy/Dockerfile'),
       '/etc/ssl/corp.pem': certificate,
+      '/etc/docker:/host': `${host}/docker:/host`,
+      '/var/lib/shoal:/host': `${host}/shoal:/host`,
       // What the page pushes to Shoal need not be large.
       'docker tag registry.example.com/shoal:0.1.0': `docker tag ${smallImage}`,
       'registry.example.com': registry.host,
@@ -88,7 +94,16 @@ export function dockerPageSuite(use: () => ImageEngine): void {
       'region=eu-central-1': `region=${ceph.region}&forcePathStyle=true&endpoint=http://${bucket}`,
     }
     try {
-      const outputs = await runPage({ page, cwd, env, substitutions })
+      const mirrors: unknown[] = []
+      // In the place of the reload: what Docker would read then.
+      const instead = async () => {
+        mirrors.push(JSON.parse(await readFile(daemonJson, 'utf8')))
+      }
+      const outputs = await runPage({ page, cwd, env, substitutions, instead })
+      expect(mirrors).toEqual([{ 'log-driver': 'json-file', 'registry-mirrors': ['http://127.0.0.1:5001'] }])
+      expect(await readFile(daemonJson, 'utf8')).toBe('{"log-driver":   "json-file"}')
+      const said = outputs.map(({ stdout }) => stdout).join('')
+      expect(said).toMatch(/^ok +test-pull/m)
       const pulls = outputs.flatMap(({ stdout }) => stdout.match(/^Status: .*$/gm) ?? [])
       expect(pulls).toHaveLength(4)
     } finally {

@@ -49,6 +49,8 @@ export function hostsPageSuite(use: () => ImageEngine): void {
       '/etc/systemd': at('etc/systemd'),
       '/opt': at('opt'),
       'registry.example.com/shoal:0.1.0': image,
+      'shoal install-client': `shoal install-client --root ${root.path}`,
+      'shoal uninstall-client': `shoal uninstall-client --root ${root.path}`,
       'up agent ': `up agent --listen ${agent} `,
       '10.0.0.10:7000': seeder,
       '10.0.0.10:7001': seederPeers,
@@ -67,6 +69,7 @@ export function hostsPageSuite(use: () => ImageEngine): void {
     expect([...units.keys()]).toEqual(['shoal-seeder', 'shoal-agent'])
     const said = outputs.map(({ stdout }) => stdout).join('')
     expect(said).toContain('shoal-agent is ready')
+    expect(said).toMatch(/^ok +test-pull/m)
     expect(said).toContain(`ready: ${seeder}\nready: ${agent}\n`)
 
     const pushed = buildImage({

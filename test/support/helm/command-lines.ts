@@ -1,14 +1,10 @@
 /** Command lines in manifests, read by the program's own parser, which does nothing then. */
 import type { Command } from 'commander'
 import { shoalProgram } from '../../../packages/cli/src/program.ts'
-import { clientCommands } from './client-commands.ts'
 
 /** @returns the name of the command, with those above it @throws CommanderError when the words are not understood */
 export function understoodCommand(words: readonly string[]): string {
   const program = shoalProgram()
-  for (const command of clientCommands()) {
-    if (!program.commands.some((one) => one.name() === command.name())) program.addCommand(command)
-  }
   let ran: string[] | undefined
   const prepare = (command: Command, above: readonly string[]): void => {
     command.exitOverride().configureOutput({ writeErr() {}, writeOut() {} })
