@@ -1,4 +1,5 @@
 /** Which zone this node is in: as it is set, or as a file says that somebody writes who knows it. */
+import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { ZoneFileError } from './errors.ts'
 import type { AgentSettings } from './settings.ts'
@@ -25,7 +26,8 @@ export async function zoneOf({ zone, zoneFile }: Pick<AgentSettings, 'zone' | 'z
 /** Not more than a zone may have: somebody may have named an image. */
 async function beginningOf(path: string): Promise<Uint8Array> {
   try {
-    await using file = await open(path)
+    // A pipe that nobody writes to is an empty file, not an agent that never starts.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const { buffer, bytesRead } = await file.read(Buffer.alloc(READ_BYTES_MAX), 0, READ_BYTES_MAX, 0)
     return buffer.subarray(0, bytesRead)
   } catch (cause) {

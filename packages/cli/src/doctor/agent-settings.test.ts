@@ -47,6 +47,19 @@ describe('settings', () => {
     )
   })
 
+  test('name a file with the zone, which must be there', async () => {
+    const zoneFile = join(folder, 'zone')
+    await rm(zoneFile, { force: true })
+    const { finding, unusable } = await examine({ file: `zoneFile: ${zoneFile}\n` })
+    expect(finding).toMatchObject({
+      outcome: 'failure',
+      message: expect.stringContaining(`the zone cannot be read from ${zoneFile}`),
+    })
+    expect([...unusable]).toEqual(['zoneFile'])
+    await writeFile(zoneFile, 'rack-7\n')
+    expect((await examine({ file: `zoneFile: ${zoneFile}\n` })).finding.outcome).toBe('ok')
+  })
+
   test('come from the file that is named, by flag or by variable, and no other', async () => {
     expect((await examine({ file: 'zone: b\n', hostFile: 'zone: a\nname: n\n' })).settings).toMatchObject({
       zone: 'b',

@@ -2,9 +2,8 @@
  * The agent's settings as the agent itself loads them: its flags, `SHOAL_*` variables, the file. What cannot be used is told,
  * all of it, and the rest can be checked all the same.
  */
-
 import { existsSync } from 'node:fs'
-import { AgentSettings } from '@shoal/agent'
+import { AgentSettings, ZoneFileError, zoneOf } from '@shoal/agent'
 import { configEntriesOf } from '../settings/config-entries.ts'
 import type { ConfigEntry } from '../settings/config-file.ts'
 import { CliError, SettingsInvalidError } from '../settings/errors.ts'
@@ -63,6 +62,11 @@ export async function examineSettings(init: SettingsInit): Promise<ExaminedSetti
     for (const { key } of error.problems) unusable.add(key)
   }
   const { settings, warnings } = load(unusable)
+  await zoneOf(settings).catch((error: unknown) => {
+    if (!(error instanceof ZoneFileError)) throw error
+    problems.push(error.message)
+    unusable.add('zoneFile')
+  })
   const measured = {
     ...(path !== undefined && { file: path }),
     problems,
