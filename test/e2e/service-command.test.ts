@@ -117,7 +117,7 @@ describe('what was typed wrong ends with 2 before anything is touched', () => {
     })
     expect(status).toBe(2)
     expect(lines).toEqual([
-      'shoal agent: zon (shoal.yaml:3): there is no such key; did you mean zone?; the keys are listen, peerListen, seeder, cache, cacheMaxBytes, zone, name, tagTtlMs, forwardPushes, engine, connectionsMax, connectionsPerSwarmMax, unfinishedHandshakesMax, blockMaxBytes, queuedRequestsMax, uploadSlots, bufferBytes, uploadBytesPerSecond, downloadBytesPerSecond, logLevel',
+      'shoal agent: zon (shoal.yaml:3): there is no such key; did you mean zone?; the keys are listen, peerListen, seeder, cache, cacheMaxBytes, zone, zoneFile, name, tagTtlMs, forwardPushes, engine, connectionsMax, connectionsPerSwarmMax, unfinishedHandshakesMax, blockMaxBytes, queuedRequestsMax, uploadSlots, bufferBytes, uploadBytesPerSecond, downloadBytesPerSecond, logLevel',
       'listen (--listen): ":5001" was given; allowed: host:port, such as 127.0.0.1:5001, [::1]:5001 or 0.0.0.0:5001',
       'seeder (SHOAL_SEEDER): "seeder:7000" was given; allowed: an http or https URL, such as http://seeder:7000',
       'cacheMaxBytes (shoal.yaml:2): "tiny" was given; allowed: a number of bytes, such as 500MB or 64GiB, from 1MiB',
