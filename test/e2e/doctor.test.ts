@@ -28,7 +28,9 @@ let cluster: Cluster
 let well: Node
 beforeAll(async () => {
   folder = await temporaryFolder('doctor')
-  cluster = await startCluster({ agents: 3 })
+  const zoneFile = join(folder.path, 'zone')
+  await writeFile(zoneFile, 'rack-7\n')
+  cluster = await startCluster({ agents: 3, agentArgs: ['--zone-file', zoneFile] })
   well = cluster.agents[0]!
   const connected = jsonEvent('announce-stream-open')
   await Promise.all(cluster.agents.map((agent) => agent.process.waitForLine(connected, 10_000)))
@@ -104,6 +106,15 @@ describe('a node that is well', () => {
     expect(first.message('peers')).toMatch(/^2 agents and the seeder reached both ways/)
     expect(first.measured('test-pull')).toMatchObject({ received: { peer: 0, seeder: expect.any(Number) } })
     expect(first.message('test-pull')).toMatch(/every digest right; .* from the seeder$/)
+
+    const status = (await (await fetch(`${well.url}/api/v1/status`)).json()) as { zone: string }
+    const others = first.measured('peers').peers as { role: string; zone: string }[]
+    expect(status.zone).toBe('rack-7')
+    expect(others.map(({ role, zone }) => `${role} ${zone}`).toSorted()).toEqual([
+      'agent rack-7',
+      'agent rack-7',
+      'seeder ',
+    ])
 
     const second = await examine(settingsOf(cluster.agents[1]!))
     expect(second.outcomes).toEqual(ALL_WELL)

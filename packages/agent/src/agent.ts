@@ -231,7 +231,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
           service: 'agent',
           version,
           name,
-          zone: settings.zone,
+          zone,
           listen: formatHostPort({ host: listen.host, port: addressOf(server).port }),
           peerListen: formatHostPort(engine.address),
           seeder: seederUrl,
