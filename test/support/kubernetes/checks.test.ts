@@ -198,6 +198,14 @@ describe('what may do too much', () => {
       'sees /etc',
     ],
     [
+      'one that may write what it is only to read',
+      ({ pod, main }) => {
+        pod.volumes[0] = { name: 'client-config', hostPath: { path: '/etc/containerd' } }
+        main.volumeMounts[0] = { name: 'client-config', mountPath: '/host/etc/containerd' }
+      },
+      'sees /etc/containerd',
+    ],
+    [
       'one that sees a token',
       ({ pod }) => (pod.volumes[0] = { name: 'config', projected: { sources: [] } }),
       'token',

@@ -12,8 +12,10 @@ const ROOT_CONTAINERS: Readonly<Record<string, readonly string[]>> = {
 }
 /** The only ones that see a token for the API server. */
 const TOKEN_CONTAINERS = ['node-zone', 'wait']
-/** The agent's own folder on the node, its only one. */
+/** The agent's own folder on the node, the only one that it may write to. */
 const NODE_VOLUME_OF_AGENT = 'cache'
+/** What `shoal doctor` looks at in the agent's container, as a user who may read little of it. */
+const NODE_VOLUMES_READ = ['client-config', 'client-state']
 const VOLUME_KINDS = ['configMap', 'emptyDir', 'hostPath', 'projected', 'secret']
 
 export function securityProblems(objects: readonly KubernetesObject[]): string[] {
@@ -54,9 +56,10 @@ function* containerProblems({ container, pod, isInit }: Container): Generator<st
   if (added.join() !== (allowed ?? []).join()) yield `it is given ${added.join(', ')}`
   if (pod.securityContext?.seccompProfile?.type !== 'RuntimeDefault') yield 'it has no seccomp profile'
   if (container.resources?.limits?.memory === undefined) yield 'its memory has no limit'
-  for (const { name } of container.volumeMounts ?? []) {
+  for (const { name, readOnly } of container.volumeMounts ?? []) {
     const volume = (pod.volumes ?? []).find((one: Content) => one.name === name)
-    if (volume?.hostPath && allowed === undefined && name !== NODE_VOLUME_OF_AGENT)
+    const isRead = readOnly === true && NODE_VOLUMES_READ.includes(name)
+    if (volume?.hostPath && allowed === undefined && name !== NODE_VOLUME_OF_AGENT && !isRead)
       yield `it sees ${volume.hostPath.path} of the node`
     if (volume?.projected && !TOKEN_CONTAINERS.includes(container.name)) yield 'it sees a token'
   }

@@ -429,6 +429,19 @@ describe('what was installed', () => {
     ])
   })
 
+  test('is told file by file where one of them cannot be read', async () => {
+    install({ runtimes: ['containerd', 'docker'] })
+    rmSync(join(host.root, HOSTS))
+    mkdirSync(join(host.root, HOSTS))
+    const found = await inspectClientConfig({ root: host.root })
+    expect(found.map(({ path, state }) => [path, state])).toEqual([
+      [HOSTS, 'unreadable'],
+      [CONFIG, 'installed'],
+      [DAEMON, 'installed'],
+    ])
+    expect(found[0]!.detail).not.toBe('')
+  })
+
   test('is not guessed when the record or a backup is damaged', async () => {
     install()
     const [backup] = Object.keys(host.picture()).filter((path) => path.startsWith(`${STATE}/backup/`))

@@ -4,8 +4,8 @@ export interface InstalledClient {
   readonly runtime: 'containerd' | 'crio' | 'podman' | 'docker'
   /** The file that was installed or changed. */
   readonly path: string
-  /** `edited`: somebody changed it since; `missing`: it is gone. */
-  readonly state: 'installed' | 'edited' | 'missing'
+  /** `edited`: somebody changed it since; `missing`: it is gone; `unreadable`: not for who looks. */
+  readonly state: 'installed' | 'edited' | 'missing' | 'unreadable'
   readonly detail: string
   /** Where it sends clients, `host:port`. */
   readonly agent: string

@@ -424,6 +424,7 @@ describe('clients', () => {
     ['for what is no address', { agent: '' }, '127.0.0.1', 'failure'],
     ['edited', { state: 'edited' }, '127.0.0.1', 'warning'],
     ['gone', { state: 'missing' }, '127.0.0.1', 'warning'],
+    ['not to be read', { state: 'unreadable', detail: 'EACCES' }, '127.0.0.1', 'warning'],
   ])('%s', (_what, more, host, outcome) => {
     expect(outcomeOf(judge([client(), client(more)].slice(more.agent === undefined ? 0 : 1), host))).toBe(
       outcome,

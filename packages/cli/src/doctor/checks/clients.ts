@@ -36,6 +36,11 @@ function judgeClient(
       `${runtime}: ${path} sends clients to ${told}, where this agent is not`,
       `${again}, or set the agent’s \`listen\`.`,
     )
+  if (state === 'unreadable')
+    return warning(
+      `${runtime}: whether ${path} is as it was installed could not be found out: ${detail}`,
+      'Run `shoal doctor` on the node as root.',
+    )
   if (state === 'edited')
     return warning(
       `${runtime}: ${path} was changed since it was installed${more}`,
