@@ -23,6 +23,7 @@ import { understoodCommand } from '../support/helm/command-lines.ts'
 import { missingObjects, objectsMeantBy } from '../support/kubernetes/kubectl-words.ts'
 import { type KubernetesObject, objectsIn } from '../support/kubernetes/objects.ts'
 import { referenceProblems, secretsIn } from '../support/kubernetes/references.ts'
+import { schemaProblems } from '../support/kubernetes/strict-schema.ts'
 import { pageCommands } from '../support/page-commands.ts'
 import { runProcess } from '../support/process.ts'
 import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts'
@@ -52,6 +53,26 @@ describeWith(['chart-templates'], 'docs/install/kubernetes.md', () => {
     const { files } = await renderer.render(values)
     return [...files].flatMap(([path, text]) => (path.endsWith('.yaml') ? objectsIn(text) : []))
   }
+
+  test('and the Job of docs/ci.md fits the cluster that the page makes', async () => {
+    const ciPage = readFileSync(join(root, 'docs/ci.md'), 'utf8')
+    const [job] = codeBlocksOf(ciPage)
+      .filter(({ language, text }) => language === 'yaml' && text.startsWith('apiVersion'))
+      .map(({ text }) => parse(text))
+    // A server makes the name.
+    expect(schemaProblems({ ...job, metadata: { ...job.metadata, name: 'shoal-publish-1' } })).toEqual([])
+    expect(job.metadata.namespace).toBe(NAMESPACE)
+    const { args, image } = job.spec.template.spec.containers[0]
+    expect(understoodCommand(args)).toBe('publish')
+    const objects = await objectsWith(await written('values.yaml'))
+    const service = objects.find(
+      ({ kind, metadata }) => kind === 'Service' && metadata.name === 'shoal-seeder',
+    )
+    expect(args).toContain(`http://shoal-seeder:${service!.spec.ports[0].port}`)
+    expect(secretsIn(objects)).toContain(job.spec.template.spec.volumes[0].secret.secretName)
+    const seeder = objects.find(({ kind }) => kind === 'StatefulSet')!
+    expect(image).toBe(seeder.spec.template.spec.containers[0].image)
+  })
 
   test('makes a token that nobody else can read', async () => {
     const path = join(folder.path, 'api-token')

@@ -83,11 +83,21 @@ describe('the examples', () => {
       for (const job of Object.values<{ steps: object[] }>(jobs))
         for (const step of job.steps) expect('run' in step || 'uses' in step).toBe(true)
     const jobs = documents
-      .filter((document) => !('jobs' in document || 'notifications' in document))
+      .filter((document) => !('jobs' in document || 'notifications' in document || 'kind' in document))
       .flatMap((document) => Object.entries<{ script?: unknown; stage?: string }>(document))
       .filter(([name]) => !['stages', 'variables'].includes(name))
     expect(jobs.map(([name]) => name)).toEqual(['build-image', 'publish', 'build-image'])
     for (const [, job] of jobs) expect(job.script).toBeInstanceOf(Array)
+  })
+
+  test('have a Job whose arguments are the command’s', () => {
+    const [job] = blocks
+      .filter(({ language }) => language === 'yaml')
+      .map(({ text }) => parse(text))
+      .filter((document) => document.kind === 'Job')
+    const [{ args, volumeMounts }] = job.spec.template.spec.containers
+    expect(understood(args).name()).toBe('publish')
+    expect(args.at(-1)).toBe(`${volumeMounts[0].mountPath}/token`)
   })
 
   test('call shoal in every kind of pipeline', () => {
