@@ -84,7 +84,7 @@ describeWith(['docker-compose'], 'the Compose file', () => {
 
   test('has an S3 server with its bucket, a seeder and three agents', () => {
     expect(Object.keys(services).toSorted()).toEqual([...AGENTS, 'bucket', 's3', 'seeder'])
-    expect(services.s3!.image).toMatch(/^[a-z]+\/[a-z]+:\d+\.\d+$/)
+    expect(services.s3!.image).toMatch(/^[a-z.]+\/[a-z]+\/[a-z]+:v\d+\.\d+\.\d+$/)
     for (const [name, { image }] of Object.entries(services)) {
       if (name !== 's3') expect(image).toBe('registry.example.com/shoal:0.1.0')
     }
@@ -108,7 +108,7 @@ describeWith(['docker-compose'], 'the Compose file', () => {
   })
 
   test('a bucket, a key and an address that agree', () => {
-    const { AWS_ACCESS_KEY_ID: key, AWS_SECRET_ACCESS_KEY: secret } = services.s3!.environment
+    const { ROOT_ACCESS_KEY_ID: key, ROOT_SECRET_ACCESS_KEY: secret } = services.s3!.environment
     expect(services.seeder!.environment).toMatchObject({
       AWS_ACCESS_KEY_ID: key,
       AWS_SECRET_ACCESS_KEY: secret,
@@ -116,6 +116,7 @@ describeWith(['docker-compose'], 'the Compose file', () => {
     const origin = new URL(services.seeder!.environment.SHOAL_ORIGIN!)
     expect([origin.hostname]).toEqual(services.bucket!.command)
     expect(origin.searchParams.get('endpoint')).toBe(services.bucket!.environment.S3_ENDPOINT)
+    expect(origin.searchParams.get('endpoint')).toBe(`http://s3${services.s3!.command![1]}`)
   })
 
   test('another file than it understands is refused', async () => {
