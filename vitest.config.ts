@@ -31,8 +31,9 @@ export default defineConfig({
           name: 'e2e',
           include: ['test/**/*.test.ts'],
           exclude: alone,
-          // What is right does not depend on how fast it is: two files at a time, each with daemons of its own.
-          maxWorkers: 2,
+          // What is right does not depend on how fast it is: three files at a time, each with daemons of its own. They wait for
+          // them half of the time; with two files at a time, two cores are a third idle.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           testTimeout: 120_000,
           hookTimeout: 180_000,

@@ -9,6 +9,7 @@ import { type CephRgw, startCephRgw } from '../../support/ceph-rgw.ts'
 import { type DockerRegistry, startDockerRegistry } from '../../support/docker-registry.ts'
 import { freePort } from '../../support/free-port.ts'
 import { type ImageEngine, REPOSITORY } from '../../support/image-engine.ts'
+import type { PageCommands } from '../../support/page-commands.ts'
 import { runPage } from '../../support/page-runner.ts'
 import { runProcess } from '../../support/process.ts'
 
@@ -96,7 +97,8 @@ export function dockerPageSuite(use: () => ImageEngine): void {
     try {
       const mirrors: unknown[] = []
       // In the place of the reload: what Docker would read then.
-      const instead = async () => {
+      const instead = async ({ script }: PageCommands) => {
+        if (script !== 'systemctl reload docker\n') return
         mirrors.push(JSON.parse(await readFile(daemonJson, 'utf8')))
       }
       const outputs = await runPage({ page, cwd, env, substitutions, instead })
