@@ -22,8 +22,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-async function open(): Promise<ImageStore> {
-  const objects = new FilesystemObjectStore({ folder })
+async function open(objects = new FilesystemObjectStore({ folder })): Promise<ImageStore> {
   await objects.start()
   return new ImageStore({
     objects,
@@ -108,6 +107,43 @@ test('an upload that is cancelled while what was received is being kept leaves n
     await new Promise((resolve) => setImmediate(resolve))
   await images.cancelUpload('app', id)
   await appended
+  expect(await files()).toEqual([])
+})
+
+test('a writer is asked one thing at a time, also by who cancels its upload', async () => {
+  const asked: string[] = []
+  let begun = () => {}
+  const isKept = new Promise<void>((resolve) => {
+    begun = resolve
+  })
+  class WatchedStore extends FilesystemObjectStore {
+    override async createWriter(key: string) {
+      const writer = await super.createWriter(key)
+      const { checkpoint, abort } = writer
+      writer.checkpoint = async () => {
+        asked.push('checkpoint')
+        begun()
+        const kept = await checkpoint.call(writer)
+        asked.push('kept')
+        return kept
+      }
+      writer.abort = () => {
+        asked.push('abort')
+        return abort.call(writer)
+      }
+      return writer
+    }
+  }
+  const images = await open(new WatchedStore({ folder }))
+  const { id } = await images.startUpload('app', {})
+  async function* some() {
+    yield content
+  }
+  const appended = images.appendUpload('app', id, some()).catch(() => {})
+  await isKept
+  await images.cancelUpload('app', id)
+  await appended
+  expect(asked).toEqual(['checkpoint', 'kept', 'abort'])
   expect(await files()).toEqual([])
 })
 
