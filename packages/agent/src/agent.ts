@@ -12,7 +12,7 @@ import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
-import { createHttpServer, registryPlugin } from '@shoal/registry'
+import { createHttpServer, registryPlugin, version } from '@shoal/registry'
 import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
 import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
 import type { FastifyInstance } from 'fastify'
@@ -34,7 +34,6 @@ import { Reachability } from './reachability.ts'
 import { ReferrerLists } from './referrer-lists.ts'
 import type { AgentSettings } from './settings.ts'
 import { TagLists } from './tag-lists.ts'
-import { version } from './version.ts'
 import { zoneOf } from './zone.ts'
 
 const nowMs = () => Date.now()
@@ -208,7 +207,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
 
     const tagLists = new TagLists({ http, objects }, { seederUrl })
     const referrerLists = new ReferrerLists({ http, records }, { seederUrl })
-    const server = createHttpServer(log.child({ component: 'http' }), { service: 'agent', version })
+    const server = createHttpServer(log.child({ component: 'http' }), 'agent')
     if (settings.forwardPushes) {
       const pushes = new PushForwarding({ log: log.child({ component: 'pushes' }) }, { seederUrl })
       undo.push(() => pushes.stop())

@@ -2,7 +2,6 @@
 import { createAgent } from '@shoal/agent'
 import { createSeeder } from '@shoal/seeder'
 import { Command } from 'commander'
-import { inspectClientConfig } from './client-config/index.ts'
 import { installClientCommand, uninstallClientCommand } from './commands/client-config.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -30,7 +29,7 @@ export function shoalProgram(): Command {
     .showHelpAfterError('See --help.')
   program.addCommand(serviceCommand({ ...seederReference, create: createSeeder, knownVariables }))
   program.addCommand(serviceCommand({ ...agentReference, create: createAgent, knownVariables }))
-  program.addCommand(doctorCommand({ knownVariables, inspectClientConfig }))
+  program.addCommand(doctorCommand({ knownVariables }))
   program.addCommand(pushCommand())
   program.addCommand(publishCommand())
   program.addCommand(gcCommand())

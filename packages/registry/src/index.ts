@@ -12,3 +12,4 @@ export { type RegistryPluginOptions, registryFrameworkErrors, registryPlugin } f
 export { hasBody } from './request-body.ts'
 export * from './schema-compilers.ts'
 export { createHttpServer, type HttpServerLimits } from './server.ts'
+export { version } from './version.ts'

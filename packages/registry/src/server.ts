@@ -1,4 +1,5 @@
 /** The HTTP server that a service of Shoal shows: requests in the log, alive and ready, OCI bodies for what fastify refuses. */
+import type { ServiceName } from '@shoal/core'
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -10,6 +11,7 @@ import { loggableUrl } from './loggable-url.ts'
 import { rewriteMirrorUrl } from './namespace.ts'
 import { registryFrameworkErrors } from './plugin.ts'
 import { schemaController } from './schema-compilers.ts'
+import { version } from './version.ts'
 
 export interface HttpServerLimits {
   /** From a connection's or a request's first byte to the end of its headers. */
@@ -26,19 +28,15 @@ const LIMITS: HttpServerLimits = { headersTimeoutMs: 10_000, bodyTimeoutMs: 10_0
  */
 const HEAD_BYTES_MAX = 64 * 1024
 
-/** What whoever asks `/readyz` is told of the service: which it is, so that nobody takes one for another. */
-export interface ServiceIdentity {
-  readonly service: 'agent' | 'seeder'
-  readonly version: string
-}
-
 /**
  * Listens when its owner says so; by then everything behind it runs, so whoever gets an answer from `/readyz` gets a ready
  * service. Closing it cuts the bodies that are under way: clients ask again.
+ *
+ * @param service what `/readyz` says that this is, with its version, so that nobody takes one for another
  */
 export function createHttpServer(
   log: Logger,
-  about?: ServiceIdentity,
+  service?: ServiceName,
   limits: HttpServerLimits = LIMITS,
 ): FastifyInstance {
   const server = fastify({
@@ -89,6 +87,6 @@ export function createHttpServer(
     )
   })
   server.get('/healthz', async () => ({ status: 'alive' }))
-  server.get('/readyz', async () => ({ status: 'ready', ...about }))
+  server.get('/readyz', async () => ({ status: 'ready', ...(service && { service, version }) }))
   return server
 }

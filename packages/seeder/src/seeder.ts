@@ -40,7 +40,6 @@ import { type Question, Resolver } from './resolver.ts'
 import { Seeding } from './seeding.ts'
 import type { SeederSettings } from './settings.ts'
 import { TagSigner } from './tag-signer.ts'
-import { version } from './version.ts'
 
 const nowMs = () => Date.now()
 
@@ -233,7 +232,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     garbage.start()
     undo.push(() => garbage.stop())
 
-    const server = createHttpServer(log.child({ component: 'http' }), { service: 'seeder', version })
+    const server = createHttpServer(log.child({ component: 'http' }), 'seeder')
     await server.register(registryPlugin, { backend: mirror, allowDelete: settings.allowDelete })
     tracker.register(server)
     serveResolutions(

@@ -1,7 +1,6 @@
 /** `shoal doctor`: what is wrong with this node, and what to do. Exit status 0 where nothing fails, 1 where something does. */
 import { Command } from 'commander'
 import { HOST_CONFIG_FILE } from '../doctor/agent-settings.ts'
-import type { InspectClientConfig } from '../doctor/client-configuration.ts'
 import { agentReference } from '../services.ts'
 import { version } from '../version.ts'
 import { addSettingOptions } from './service.ts'
@@ -11,10 +10,7 @@ The settings are the agent's own: give the flags and variables that it has, or i
 ${HOST_CONFIG_FILE} is read if it is there. Exit status: 0 where nothing fails (warnings are no failures), 1 where
 something does, 2 for what was typed wrong. Everything that is looked at is described in docs/doctor.md.`
 
-export function doctorCommand(init: {
-  readonly knownVariables: ReadonlySet<string>
-  readonly inspectClientConfig: InspectClientConfig
-}): Command {
+export function doctorCommand(init: { readonly knownVariables: ReadonlySet<string> }): Command {
   const command = new Command('doctor')
     .description('Looks at this node, its agent and what that needs, and says what is wrong and what to do.')
     .showHelpAfterError('See shoal doctor --help.')

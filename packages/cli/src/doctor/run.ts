@@ -7,6 +7,7 @@ import type { AgentSettings } from '@shoal/agent'
 import { assert, formatHostPort, type HostPort, isLoopback, parseHostPort } from '@shoal/core'
 import { type AgentStatus, decodeReachabilityReport, REACHABILITY_PATH } from '@shoal/wire'
 import type { Agent } from 'undici'
+import { inspectClientConfig } from '../client-config/index.ts'
 import { type ExaminedSettings, examineSettings, type SettingsInit } from './agent-settings.ts'
 import { folderStateApart } from './apart.ts'
 import { ask, connectionsTo } from './ask.ts'
@@ -20,7 +21,6 @@ import { judgeRegistryPort } from './checks/registry-port.ts'
 import { judgeSeeder } from './checks/seeder.ts'
 import { testPull } from './checks/test-pull.ts'
 import { judgeTracker } from './checks/tracker.ts'
-import type { InspectClientConfig } from './client-configuration.ts'
 import { type AgentSight, lookAtAgent } from './look-at-agent.ts'
 import { lookAtSeeder, type SeederSight } from './look-at-seeder.ts'
 import { type CheckName, type DoctorReport, reportOf } from './report.ts'
@@ -33,7 +33,6 @@ const FOLDER_TIMEOUT_MS = 3_000
 
 export interface DoctorInit extends SettingsInit {
   readonly version: string
-  readonly inspectClientConfig: InspectClientConfig
 }
 
 export async function runDoctor(init: DoctorInit): Promise<DoctorReport> {
@@ -151,7 +150,7 @@ class Examination {
     const text = status?.listen
     const listen = text === undefined ? this.#address('listen') : parseHostPort(text)
     if (listen === undefined) return this.#without('listen')
-    const clients = await this.#init.inspectClientConfig({ root: this.#around.hostRoot })
+    const clients = await inspectClientConfig({ root: this.#around.hostRoot })
     return judgeClients(clients, listen, this.#around)
   }
 

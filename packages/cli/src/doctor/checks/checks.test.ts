@@ -5,8 +5,8 @@
 import { formatHostPort } from '@shoal/core'
 import type { AgentStatus, FolderState, ReachabilityReport } from '@shoal/wire'
 import { describe, expect, test } from 'vitest'
+import type { InspectedFile } from '../../client-config/index.ts'
 import type { Finding, Outcome } from '../check-result.ts'
-import type { InstalledClient } from '../client-configuration.ts'
 import type { AgentSight } from '../look-at-agent.ts'
 import type { SeederSight } from '../look-at-seeder.ts'
 import { judgeCache } from './cache.ts'
@@ -397,7 +397,7 @@ describe('peers', () => {
 
 describe('clients', () => {
   const onHost = { isInContainer: false, isHostVisible: true }
-  const client = (more: Partial<InstalledClient> = {}): InstalledClient => ({
+  const client = (more: Partial<InspectedFile> = {}): InspectedFile => ({
     runtime: 'containerd',
     path: '/etc/containerd/certs.d/docker.io/hosts.toml',
     state: 'installed',
@@ -405,7 +405,7 @@ describe('clients', () => {
     agent: '127.0.0.1:5001',
     ...more,
   })
-  const judge = (clients: readonly InstalledClient[], host = '127.0.0.1', about = onHost) =>
+  const judge = (clients: readonly InspectedFile[], host = '127.0.0.1', about = onHost) =>
     judgeClients(clients, { host, port: 5001 }, about)
 
   test('none is well on a host, and not to be told in a container that does not see it', () => {
@@ -415,7 +415,7 @@ describe('clients', () => {
     expect(outcomeOf(judge([], '127.0.0.1', { isInContainer: true, isHostVisible: true }))).toBe('ok')
   })
 
-  test.each<[string, Partial<InstalledClient>, string, Outcome]>([
+  test.each<[string, Partial<InspectedFile>, string, Outcome]>([
     ['installed for this agent', {}, '127.0.0.1', 'ok'],
     ['by another name of loopback', { agent: 'localhost:5001' }, '127.0.0.1', 'ok'],
     ['for an agent that listens everywhere', { agent: '10.0.0.21:5001' }, '0.0.0.0', 'ok'],

@@ -1,11 +1,11 @@
 /** Whether the clients that `shoal install-client` has set up are still set up, for this agent. Pure. */
 import { formatHostPort, type HostPort, isLoopback, parseHostPort } from '@shoal/core'
+import type { InspectedFile } from '../../client-config/index.ts'
 import { type Finding, failure, ok, skipped, together, warning } from '../check-result.ts'
-import type { InstalledClient } from '../client-configuration.ts'
 import { localAddress } from '../look-at-agent.ts'
 
 export function judgeClients(
-  clients: readonly InstalledClient[],
+  clients: readonly InspectedFile[],
   agent: HostPort,
   about: { readonly isInContainer: boolean; readonly isHostVisible: boolean },
 ): Finding {
@@ -20,10 +20,7 @@ export function judgeClients(
   return together(findings, { clients })
 }
 
-function judgeClient(
-  { runtime, path, state, detail, agent: told }: InstalledClient,
-  agent: HostPort,
-): Finding {
+function judgeClient({ runtime, path, state, detail, agent: told }: InspectedFile, agent: HostPort): Finding {
   const more = detail === '' ? '' : ` (${detail})`
   const again = `Run \`shoal install-client --runtime ${runtime} --agent ${formatHostPort(localAddress(agent))}\``
   if (state === 'missing')
