@@ -39,6 +39,7 @@ const BANNED_IN_PURE = [
 ]
 /** What a pure package may import beside Shoal's own. */
 const LIBRARIES_OF_PURE: Readonly<Record<string, readonly string[]>> = {
+  core: ['ipaddr.js'],
   wire: ['msgpackr', 'typebox', 'typebox/compile'],
 }
 

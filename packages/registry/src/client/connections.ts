@@ -9,9 +9,9 @@ import { type LookupAddress, lookup } from 'node:dns'
 import { createRequire } from 'node:module'
 import type { LookupFunction } from 'node:net'
 import { createSecureContext, getCACertificates } from 'node:tls'
+import { type AddressClass, addressClass } from '@shoal/core'
 import type { Agent, Dispatcher } from 'undici'
 import type { UpstreamAddress } from './address.ts'
-import { type AddressClass, addressClass, addressInUrl, mayLead } from './address-class.ts'
 import {
   UpstreamClosedError,
   UpstreamError,
@@ -20,6 +20,7 @@ import {
   UpstreamUnavailableError,
 } from './errors.ts'
 import type { UpstreamLimits } from './limits.ts'
+import { addressInUrl, mayLead } from './may-lead.ts'
 import type { HeaderReader } from './rate-limit.ts'
 
 const requireFile = createRequire(import.meta.url)

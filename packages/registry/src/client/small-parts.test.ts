@@ -1,9 +1,9 @@
 /** Goal: the small deciding parts, on their edges. Method: tables. */
 import { describe, expect, test } from 'vitest'
 import { repositoryAt, upstreamAddress } from './address.ts'
-import { type AddressClass, addressClass, mayLead } from './address-class.ts'
 import { ecrRegistryOf } from './ecr.ts'
 import { UpstreamAddressInvalidError } from './errors.ts'
+import { mayLead } from './may-lead.ts'
 import { readRateLimit, readRetryAtMs } from './rate-limit.ts'
 
 describe('an address', () => {
@@ -53,33 +53,6 @@ describe('an address', () => {
   ])('%s is of ECR: %o', (host, registry) => {
     expect(ecrRegistryOf(host)).toEqual(registry)
   })
-})
-
-test.each<[string, AddressClass]>([
-  ['8.8.8.8', 'public'],
-  ['172.32.0.1', 'public'],
-  ['2606:4700::1111', 'public'],
-  ['::ffff:8.8.8.8', 'public'],
-  ['64:ff9b::808:808', 'public'],
-  ['127.1.2.3', 'loopback'],
-  ['0.0.0.0', 'loopback'],
-  ['::1', 'loopback'],
-  ['::ffff:127.0.0.1', 'loopback'],
-  ['::ffff:7f00:1', 'loopback'],
-  ['169.254.169.254', 'link-local'],
-  ['fe80::1%eth0', 'link-local'],
-  ['64:ff9b::a9fe:a9fe', 'link-local'],
-  ['10.1.2.3', 'private'],
-  ['172.31.255.255', 'private'],
-  ['192.168.1.1', 'private'],
-  ['100.100.100.200', 'private'],
-  ['fd00:ec2::254', 'private'],
-  ['2002:a00:1::', 'private'],
-  ['255.255.255.255', 'reserved'],
-  ['ff02::1', 'reserved'],
-  ['example.com', 'reserved'],
-])('%s is %s', (ip, kind) => {
-  expect(addressClass(ip)).toBe(kind)
 })
 
 test('nobody leads to link-local from elsewhere, and a neighbour not to this machine', () => {
