@@ -193,10 +193,10 @@ describe('a connection that is reset', () => {
 })
 
 /** A listener that says some bytes and then resets, or only resets. */
-async function breaking(answers: (socket: Socket) => void) {
+async function breaking(answers: (socket: Socket, asked: string) => void) {
   const server = createServer((socket) => {
     socket.on('error', () => {})
-    socket.once('data', () => answers(socket))
+    socket.once('data', (asked) => answers(socket, asked.toString('latin1')))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -207,7 +207,7 @@ async function breaking(answers: (socket: Socket) => void) {
   }
 }
 
-const brokenAnswers: readonly [string, (socket: Socket) => void][] = [
+const brokenAnswers: readonly [string, (socket: Socket, asked: string) => void][] = [
   ['nothing', (socket) => socket.resetAndDestroy()],
   ['half a head', (socket) => socket.write('HTTP/1.1 206 Par', () => socket.resetAndDestroy())],
   [
@@ -229,6 +229,16 @@ const brokenAnswers: readonly [string, (socket: Socket) => void][] = [
       socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n${'x'.repeat(70_000)}`, () =>
         socket.resetAndDestroy(),
       ),
+  ],
+  [
+    'a body that breaks, and when it is gone on with, the bytes of another range, which break as well',
+    (socket, asked) => {
+      const [head, bytes] = /^range:/im.test(asked)
+        ? ['HTTP/1.1 206 P\r\ncontent-range: bytes 5-199999/200000\r\ncontent-length: 199995', 3]
+        : ['HTTP/1.1 200 OK\r\ncontent-length: 200000', 70_000]
+      socket.write(`${head}\r\n\r\n${'x'.repeat(bytes)}`)
+      setTimeout(() => socket.resetAndDestroy(), 50)
+    },
   ],
   [
     'an error whose body breaks',

@@ -1,6 +1,6 @@
 /**
- * Bodies of the answers that a service gets when it asks others. undici destroys such a body with an error when its connection
- * breaks, when its signal aborts, or when nobody has read it to its end; an error that nobody listens for ends the process.
+ * Bodies of the answers that a service gets when it asks others. undici gives a body that is destroyed before its end an error,
+ * also where it was given up on purpose; an error that nobody listens for ends the process.
  */
 import type { Readable } from 'node:stream'
 
