@@ -9,6 +9,7 @@ import { configEntriesOf } from '../settings/config-entries.ts'
 import { CliError } from '../settings/errors.ts'
 import { loadSettings } from '../settings/load.ts'
 import { settingsOf } from '../settings/setting.ts'
+import { logOutput } from './log-output.ts'
 import { UncaughtErrors } from './uncaught-errors.ts'
 
 export interface Service {
@@ -35,8 +36,6 @@ export interface ServiceCommandInit<T extends TObject> {
 const STOP_TIMEOUT_MS = 10_000
 const PARENT_LOOK_MS = 500
 const CAUSES_SHOWN_MAX = 4
-/** Lines that the system does not take, as when a disk is full; what comes beyond is lost. */
-const LOG_BYTES_WAITING_MAX = 16 * 1024 * 1024
 const HELP_FOOTER = `
 Every setting can be given as a flag, as the variable in brackets, or in the YAML file under the flag's name in camelCase
 (--peer-listen is peerListen). A flag wins over a variable, a variable over the file, the file over the default; an empty
@@ -93,10 +92,7 @@ async function runService<T extends TObject>(
     return
   }
   const { logLevel } = loaded.settings as { logLevel?: string }
-  const output = pino.destination({ dest: process.stdout.fd, maxLength: LOG_BYTES_WAITING_MAX })
-  // A log that cannot be written to is no reason to end, and telling of it there would fail again, and so on for ever.
-  output.on('error', () => {})
-  const log = pino({ name: `shoal-${init.name}`, level: logLevel ?? 'info' }, output)
+  const log = pino({ name: `shoal-${init.name}`, level: logLevel ?? 'info' }, logOutput())
   for (const warning of loaded.warnings) log.warn({ event: 'setting-unknown' }, warning)
   await serve(init, loaded.settings, log)
 }
