@@ -219,8 +219,9 @@ function dyingWithUs(words: readonly string[]): readonly string[] {
 }
 
 function surroundings({ cwd, env }: ProcessOptions): { cwd: string; env: NodeJS.ProcessEnv } {
-  // Of the tests, and no setting of what they start.
-  const ofTests = { SHOAL_REQUIRE_COMPONENTS: undefined }
+  // The first is of the tests, and no setting of what they start. The second has services end with any error that nobody
+  // handled, so that a bug fails the test that meets it.
+  const ofTests = { SHOAL_REQUIRE_COMPONENTS: undefined, SHOAL_UNCAUGHT_ERRORS: 'fatal' }
   const entries = Object.entries({ ...process.env, ...ofTests, ...env }).filter(
     ([, value]) => value !== undefined,
   )

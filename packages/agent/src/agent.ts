@@ -12,7 +12,13 @@ import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
-import { createHttpServer, registryPlugin, version } from '@shoal/registry'
+import {
+  type CutRequest,
+  createHttpServer,
+  cutRequestUnderWay,
+  registryPlugin,
+  version,
+} from '@shoal/registry'
 import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
 import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
 import type { FastifyInstance } from 'fastify'
@@ -22,6 +28,7 @@ import { AgentArrivals } from './arrivals.ts'
 import { createBackend } from './backend.ts'
 import { CacheState } from './cache-state.ts'
 import { Contacts } from './contacts.ts'
+import { AgentDialRule } from './dial-rule.ts'
 import { Downloads } from './downloads.ts'
 import { HttpSources } from './http-sources.ts'
 import { ImageDirectory } from './image-directory.ts'
@@ -68,6 +75,12 @@ export class Agent {
     this.#running = await run(this.#settings, this.#log)
   }
 
+  /** An error came up that nobody handled: it is counted, and the request that it belongs to, if any, is cut. */
+  onUncaughtError(): CutRequest | undefined {
+    this.#running?.onUncaughtError()
+    return cutRequestUnderWay()
+  }
+
   async stop(): Promise<void> {
     const running = this.#running
     this.#running = undefined
@@ -78,6 +91,7 @@ export class Agent {
 interface Running {
   readonly listen: { host: string; port: number }
   readonly peerListen: { host: string; port: number }
+  onUncaughtError(): void
   stop(): Promise<void>
 }
 
@@ -104,7 +118,13 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     await store.start()
     undo.push(() => store.stop())
 
-    const http = new HttpSources()
+    const dialRule = new AgentDialRule({
+      peerHost: peerListen.host,
+      port: () => engine.address.port,
+      seederUrl,
+    })
+    const { mayDial } = dialRule
+    const http = new HttpSources({ mayDial, streamSecret: () => announcer.streamSecret })
     undo.push(() => http.stop())
     const records = new ImageRecords({ objects })
     const contacts = new Contacts({ records, log })
@@ -125,12 +145,13 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       prng,
       zone,
       onOtherProtocol: (socket) => peerApi.accept(socket),
+      mayDial,
       limits: swarmLimitsOf(settings),
     })
     await engine.start()
     undo.push(() => engine.stop())
 
-    const announcer = new Announcer(
+    const announcer: Announcer = new Announcer(
       { log: log.child({ component: 'announcer' }) },
       {
         seederUrl,
@@ -187,7 +208,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         onArriving: (arrival) => {
           if (settings.engine === 'native') arrivals.take(arrival)
         },
-        onLost: (digest) => void arrivals.drop(digest),
+        onLost: (digest) => arrivals.lost(digest),
       },
       {
         seederUrl,
@@ -197,6 +218,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       },
     )
 
+    announcer.on('reached', (ip) => dialRule.reachedSeeder(ip))
     announcer.on('welcome', (signingKey) => contacts.trust(signingKey))
     announcer.on('contacts', (agents) => contacts.heard(agents))
     downloads.on('failed', (digest) => directory.forgetSource(digest))
@@ -218,7 +240,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     })
     const reachability = new Reachability({
       announcer,
-      dialPeer: (peer) => dialPeer(peer, peerId),
+      dialPeer: (peer) => dialPeer(peer, peerId, mayDial),
       log: log.child({ component: 'reachability' }),
     })
     const cacheState = new CacheState({ folder: settings.cache })
@@ -252,7 +274,12 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     undo.push(() => server.close())
     // The first client should not wait for a connection.
     void http.greet(seederUrl)
-    return { listen: { host: listen.host, port: addressOf(server).port }, peerListen: engine.address, stop }
+    return {
+      listen: { host: listen.host, port: addressOf(server).port },
+      peerListen: engine.address,
+      onUncaughtError: () => metrics.uncaughtErrors.inc(),
+      stop,
+    }
   } catch (error) {
     await stop()
     throw error

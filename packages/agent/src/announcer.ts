@@ -14,6 +14,7 @@ import {
   type DialOutcome,
   decodeTrackerMessage,
   encodeAgentMessage,
+  STREAM_SECRET_CAPABILITY,
   SWARMS_PER_FRAME_MAX,
   type SwarmState,
   TRY_PEERS_CAPABILITY,
@@ -38,6 +39,8 @@ export interface AnnouncerEvents {
   dial: [id: number, peer: PeerAddress]
   /** What becomes of the question `tryPeers`. */
   tries: [answer: TriesAnswer]
+  /** The address at which the seeder was reached. */
+  reached: [ip: string]
   closed: []
 }
 
@@ -70,6 +73,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   /** When it was opened or closed the last time, on the clock that never jumps. */
   #changedAt = performance.now()
   #canTryPeers = false
+  #streamSecret: string | undefined
   #isStopped = false
   #failures = 0
   #reconnectTimer: NodeJS.Timeout | undefined
@@ -88,6 +92,11 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   /** For how long the stream has been open or closed. */
   get unchangedForMs(): number {
     return Math.round(performance.now() - this.#changedAt)
+  }
+
+  /** Shows the seeder who asks it something, hexadecimal; undefined while the stream is not open, or where an older seeder gave none. */
+  get streamSecret(): string | undefined {
+    return this.#streamSecret
   }
 
   /** Whether the tracker knows the frames with which peers are tried. */
@@ -165,13 +174,16 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
     })
     this.#socket = socket
     const silence = setTimeout(() => socket.terminate(), SILENCE_MAX_MS)
+    socket.on('upgrade', ({ socket: { remoteAddress } }) => {
+      if (remoteAddress !== undefined) this.emit('reached', remoteAddress)
+    })
     socket.on('open', () => {
       this.#isOpen = true
       this.#changedAt = performance.now()
       this.#failures = 0
       this.#log.info({ event: 'announce-stream-open', seeder: seederUrl }, 'announce stream open')
       const hello = { type: 'hello', version: ANNOUNCE_STREAM_VERSION, name, zone, peerId, port } as const
-      const capabilities = [TRY_PEERS_CAPABILITY]
+      const capabilities = [TRY_PEERS_CAPABILITY, STREAM_SECRET_CAPABILITY]
       this.#send({ ...hello, ...(host !== undefined && { host }), capabilities })
       for (const infoHash of this.#states.keys()) this.#changed.add(infoHash)
       this.#flush()
@@ -182,10 +194,14 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       this.#hear(frame)
     })
     socket.on('error', (error) => this.#log.debug({ event: 'announce-stream-error', err: error }))
-    socket.on('close', () => {
+    socket.on('close', (code, reason) => {
       clearTimeout(silence)
+      this.#streamSecret = undefined
       if (this.#isOpen) {
-        this.#log.warn({ event: 'announce-stream-closed', seeder: seederUrl }, 'announce stream closed')
+        this.#log.warn(
+          { event: 'announce-stream-closed', seeder: seederUrl, code, reason: reason.toString() },
+          'announce stream closed',
+        )
         this.#changedAt = performance.now()
         this.#isOpen = false
         this.#canTryPeers = false
@@ -203,6 +219,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       const message = decodeTrackerMessage(frame)
       if (message.type === 'welcome') {
         this.#canTryPeers = message.capabilities?.includes(TRY_PEERS_CAPABILITY) ?? false
+        this.#streamSecret = message.streamSecret && Buffer.from(message.streamSecret).toString('hex')
         this.emit('welcome', message.signingKey)
       } else if (message.type === 'contacts') this.emit('contacts', message.agents)
       else if (message.type === 'peers')
@@ -216,7 +233,11 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
         for (const { infoHash, ...share } of message.swarms) this.emit('imports', infoHash, share)
       else this.emit('tries', message)
     } catch (error) {
-      if (!(error instanceof WireError)) throw error
+      if (!(error instanceof WireError)) {
+        // A bug, and this stream is the one that it is known to concern; it is opened again.
+        this.#socket?.terminate()
+        throw error
+      }
       this.#log.warn({ event: 'announce-frame-refused', err: error }, 'frame refused')
       this.#socket?.close()
     }

@@ -105,6 +105,13 @@ export class AgentArrivals {
     await this.#parts.store.dropArriving(digest)
   }
 
+  /** The same, where nobody waits for it. */
+  lost(digest: Digest): void {
+    this.drop(digest).catch((err: unknown) =>
+      this.#parts.log.error({ event: 'background-work-failed', digest, err }, 'background work failed'),
+    )
+  }
+
   #begin(digest: Digest, length: number): Entry | undefined {
     const { store, log } = this.#parts
     const isPossible = length > 0 && length <= ARRIVING_LENGTH_MAX && this.#entries.size < ARRIVALS_MAX
@@ -118,7 +125,7 @@ export class AgentArrivals {
     this.#byInfoHash.set(infoHash, entry)
     swarm.catch((err: unknown) => {
       log.warn({ event: 'arrival-lost', digest, err }, 'an arriving blob cannot be kept')
-      void this.drop(digest)
+      this.lost(digest)
     })
     return entry
   }
@@ -133,7 +140,7 @@ export class AgentArrivals {
     swarm.on('piece', () => blob.hashAhead())
     swarm.on('failed', (err) => {
       log.warn({ event: 'arrival-lost', digest: metainfo.digest, err }, 'an arriving blob cannot be kept')
-      void this.drop(metainfo.digest)
+      this.lost(metainfo.digest)
     })
     announcer.announce(infoHash, 'leeching')
     swarm.download()

@@ -3,6 +3,7 @@
  * The paths are undici's own files; its version is pinned, and the types are those of its public interface.
  */
 import { createRequire } from 'node:module'
+import { heard } from '@shoal/registry'
 import type { Agent, Dispatcher } from 'undici'
 
 const requireFile = createRequire(import.meta.url)
@@ -12,7 +13,7 @@ const api: (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dis
 export const HttpAgent: typeof Agent = requireFile('undici/lib/dispatcher/agent.js')
 export type HttpAgent = Agent
 
-export function request(
+export async function request(
   url: string | URL,
   {
     dispatcher,
@@ -25,5 +26,6 @@ export function request(
   },
 ): Promise<Dispatcher.ResponseData> {
   const { origin, pathname, search } = new URL(url)
-  return api.call(dispatcher, { method: 'GET', path: `${pathname}${search}`, ...options, origin })
+  const path = `${pathname}${search}`
+  return heard(await api.call(dispatcher, { method: 'GET', path, ...options, origin }))
 }

@@ -2,15 +2,18 @@
  * What the agent asks of others over HTTP: a resolution (of the seeder, or of another agent in its place), and bytes of a
  * blob (of the seeder's registry, or of the origin by presigned URL). Everything has a short deadline.
  */
-import type { Digest } from '@shoal/core'
+import { type Digest, isAddress, isHostName, type MayDial } from '@shoal/core'
 import { type Referrer, splitMirroredName } from '@shoal/oci'
+import { discardAnswer } from '@shoal/registry'
 import type { ByteRange } from '@shoal/storage'
+import { peerLookup } from '@shoal/swarm'
 import {
   ARRIVAL_WAIT_MS,
   decodeResolution,
   RESOLUTION_BYTES_MAX,
   RESOLVE_PATH,
   type Resolution,
+  STREAM_SECRET_HEADER,
   WireError,
 } from '@shoal/wire'
 import { SourceUnavailableError } from './errors.ts'
@@ -48,16 +51,36 @@ const TAG_LIST_BYTES_MAX = 4 * 1024 * 1024
 /** A page and the longest manifest's annotations. */
 const REFERRERS_BYTES_MAX = 16 * 1024 * 1024
 
+export interface HttpSourcesParts {
+  /** Of contacts, of whom strangers tell. The seeder is where the settings say. */
+  readonly mayDial: MayDial
+  /** Shows the seeder that a question comes from the agent whose announce stream is open; undefined while none is. */
+  readonly streamSecret: () => string | undefined
+}
+
 export class HttpSources {
+  readonly #parts: HttpSourcesParts
   readonly #dispatcher = new HttpAgent({
     connections: CONNECTIONS_PER_HOST_MAX,
     connect: { timeout: 1_000 },
     headersTimeout: ARRIVAL_TIMEOUT_MS,
     bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
   })
+  readonly #contacts: HttpAgent
+
+  constructor(parts: HttpSourcesParts) {
+    this.#parts = parts
+    this.#contacts = new HttpAgent({
+      connections: CONNECTIONS_PER_HOST_MAX,
+      // The port is the dialled one's own business here: who asks itself is answered, at no harm.
+      connect: { timeout: 1_000, lookup: peerLookup(parts.mayDial, 0) },
+      headersTimeout: CONTACT_TIMEOUT_MS,
+      bodyTimeout: CONTACT_TIMEOUT_MS,
+    })
+  }
 
   async stop(): Promise<void> {
-    await this.#dispatcher.destroy()
+    await Promise.all([this.#dispatcher.destroy(), this.#contacts.destroy()])
   }
 
   /** Opens a connection that the first question finds ready. Never rejects: the question itself tells what is wrong. */
@@ -65,7 +88,7 @@ export class HttpSources {
     try {
       const signal = AbortSignal.timeout(RESOLVE_TIMEOUT_MS)
       const answer = await request(new URL('/healthz', baseUrl), { dispatcher: this.#dispatcher, signal })
-      await answer.body.dump()
+      await discardAnswer(answer)
     } catch {
       // Nothing is lost by it.
     }
@@ -83,18 +106,22 @@ export class HttpSources {
   ): Promise<Resolution | undefined> {
     const url = new URL(RESOLVE_PATH, baseUrl)
     for (const [key, value] of Object.entries(question)) url.searchParams.set(key, value)
+    if (who === 'contact' && !this.#mayAsk(url))
+      throw new SourceUnavailableError(url.host, 'nobody may lead this node there')
+    const secret = who === 'seeder' ? this.#parts.streamSecret() : undefined
     const deadline = AbortSignal.timeout(timeoutOf(question, who))
     try {
       const answer = await request(url, {
-        dispatcher: this.#dispatcher,
+        dispatcher: who === 'seeder' ? this.#dispatcher : this.#contacts,
+        ...(secret !== undefined && { headers: { [STREAM_SECRET_HEADER]: secret } }),
         signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
       })
       if (answer.statusCode === 404) {
-        await answer.body.dump()
+        await discardAnswer(answer)
         return undefined
       }
       if (answer.statusCode !== 200) {
-        await answer.body.dump()
+        await discardAnswer(answer)
         throw new SourceUnavailableError(url.host, `status ${answer.statusCode}`)
       }
       return decodeResolution(await collect(answer.body, RESOLUTION_BYTES_MAX))
@@ -104,6 +131,12 @@ export class HttpSources {
       const reason = cause instanceof WireError ? cause.message : 'it cannot be reached in time'
       throw new SourceUnavailableError(url.host, reason, { cause })
     }
+  }
+
+  /** By the address in the URL; of a name, its addresses are looked at when they are dialled. */
+  #mayAsk({ hostname, port }: URL): boolean {
+    const host = hostname.replace(/^\[|\]$/g, '')
+    return isAddress(host) ? this.#parts.mayDial(host, Number(port)) : isHostName(host)
   }
 
   /**
@@ -123,7 +156,7 @@ export class HttpSources {
       const signal = AbortSignal.timeout(RESOLVE_TIMEOUT_MS)
       const answer = await request(url, { dispatcher: this.#dispatcher, signal })
       if (answer.statusCode === 404) {
-        await answer.body.dump()
+        await discardAnswer(answer)
         return undefined
       }
       const list = JSON.parse(Buffer.from(await collect(answer.body, TAG_LIST_BYTES_MAX)).toString())
@@ -191,7 +224,7 @@ export class HttpSources {
         signal,
       })
       if (answer.statusCode !== 206) {
-        answer.body.destroy()
+        await discardAnswer(answer, signal)
         throw new SourceUnavailableError(source, `status ${answer.statusCode} for a range`)
       }
       for await (const chunk of answer.body) {

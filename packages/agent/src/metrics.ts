@@ -54,6 +54,11 @@ export function createMetrics(read: {
       help: 'Pieces from peers that failed verification.',
       registers,
     }),
+    uncaughtErrors: new Counter({
+      name: 'shoal_agent_uncaught_errors_total',
+      help: 'Errors that nobody handled: bugs, each in the log.',
+      registers,
+    }),
   }
 }
 

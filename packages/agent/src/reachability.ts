@@ -113,8 +113,7 @@ export class Reachability {
     const { announcer, dialPeer, log } = this.#parts
     if (this.#dialsForOthers >= DIALS_FOR_OTHERS_MAX) return
     this.#dialsForOthers++
-    const dialled = await dialPeer(peer)
-    this.#dialsForOthers--
+    const dialled = await dialPeer(peer).finally(() => this.#dialsForOthers--)
     log.debug({ event: 'peer-tried', peer: formatHostPort(peer), ...dialled }, 'peer tried for another')
     announcer.dialled(id, dialled)
   }

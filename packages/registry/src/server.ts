@@ -1,5 +1,7 @@
 /** The HTTP server that a service of Shoal shows: requests in the log, alive and ready, OCI bodies for what fastify refuses. */
+import type { IncomingMessage } from 'node:http'
 import type { ServiceName } from '@shoal/core'
+import { ANNOUNCE_STREAM_PATH } from '@shoal/wire'
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -10,6 +12,7 @@ import type { Logger } from 'pino'
 import { loggableUrl } from './loggable-url.ts'
 import { rewriteMirrorUrl } from './namespace.ts'
 import { registryFrameworkErrors } from './plugin.ts'
+import { nameRequests } from './request-under-way.ts'
 import { schemaController } from './schema-compilers.ts'
 import { version } from './version.ts'
 
@@ -39,7 +42,7 @@ export function createHttpServer(
   service?: ServiceName,
   limits: HttpServerLimits = LIMITS,
 ): FastifyInstance {
-  const server = fastify({
+  const server: FastifyInstance = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
@@ -51,8 +54,16 @@ export function createHttpServer(
       maxHeaderSize: HEAD_BYTES_MAX,
       headersTimeout: limits.headersTimeoutMs,
       connectionsCheckingInterval: limits.headersTimeoutMs / 4,
+      // Clients that offer HTTP/2 with an upgrade (`h2c`) do so on any route, and are answered as if they had not (RFC 9110, 7.8).
+      shouldUpgradeCallback: (request) => server.server.listenerCount('upgrade') > 0 && opensStream(request),
     },
   })
+  server.server.on('error', (err) => {
+    // That it could not listen is heard of by whoever had it listen.
+    if (server.server.listening)
+      log.warn({ event: 'connection-not-accepted', err }, 'a connection could not be accepted')
+  })
+  nameRequests(server)
   server.addHook('preParsing', async ({ url, raw }, _reply, payload) => {
     if (raw.complete || /^\/v2(?:[/?]|$)/.test(url)) return
     const timer = setTimeout(
@@ -89,4 +100,8 @@ export function createHttpServer(
   server.get('/healthz', async () => ({ status: 'alive' }))
   server.get('/readyz', async () => ({ status: 'ready', ...(service && { service, version }) }))
   return server
+}
+
+function opensStream({ url = '', headers: { upgrade = '' } }: IncomingMessage): boolean {
+  return url.split('?', 1)[0] === ANNOUNCE_STREAM_PATH && upgrade.toLowerCase() === 'websocket'
 }

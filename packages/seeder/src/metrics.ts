@@ -50,6 +50,10 @@ export function createMetrics(read: {
       registers,
     }),
     garbageBytes: counter('shoal_seeder_garbage_removed_bytes_total', 'Bytes of blobs that nothing needed.'),
+    uncaughtErrors: counter(
+      'shoal_seeder_uncaught_errors_total',
+      'Errors that nobody handled: bugs, each in the log.',
+    ),
     pushedBlobs: counter('shoal_seeder_pushed_blobs_total', 'Blobs that a push ended with.'),
   }
 }

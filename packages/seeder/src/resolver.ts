@@ -38,6 +38,8 @@ export interface Question {
   readonly platform?: string
   /** Present when the agent is about to pull. */
   readonly peerId?: string
+  /** Whether the question comes from that agent: else nobody is taken into swarms by it. */
+  readonly isProven?: boolean
   /** Whether to wait for a blob that is on its way. */
   readonly wait?: boolean
 }
@@ -61,8 +63,9 @@ export class Resolver {
     return question.blob === undefined ? this.#resolveReference(question) : this.#resolveBlob(question)
   }
 
-  async #resolveBlob({ repository, blob, peerId, wait }: Question): Promise<Resolution | undefined> {
+  async #resolveBlob({ repository, blob, wait, ...asker }: Question): Promise<Resolution | undefined> {
     const { mirror } = this.#parts
+    const peerId = admittedId(asker)
     const digest = tryParseDigest(blob ?? '')
     const stat = digest && (await this.#blobStat(repository, digest))
     if (stat === undefined) return undefined
@@ -117,8 +120,9 @@ export class Resolver {
 
   async #resolveReference(question: Question): Promise<Resolution | undefined> {
     const { mirror, signer, nowMs } = this.#parts
-    const { repository, reference = '', platform, peerId } = question
-    const purpose = peerId === undefined ? 'look' : 'pull'
+    const { repository, reference = '', platform } = question
+    const purpose = question.peerId === undefined ? 'look' : 'pull'
+    const peerId = admittedId(question)
     const asked = tryParseDigest(reference)
     if (asked === undefined && !isTag(reference)) return undefined
     const manifest = await mirror.manifest(
@@ -219,6 +223,11 @@ export class Resolver {
     const location = await this.#parts.images.contentLocation(digest)
     return location && this.#parts.objects.presign(location.key, ORIGIN_URL_SECONDS)
   }
+}
+
+/** Whoever asks in another's name gets the answer, and no place is taken with that. */
+function admittedId({ peerId, isProven = false }: Pick<Question, 'peerId' | 'isProven'>): string | undefined {
+  return isProven ? peerId : undefined
 }
 
 /** What an answer says of them, where anything was said. */

@@ -11,14 +11,29 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { assert, createPrng, encodeTorrent, formatHostPort, parseHostPort, tryParseDigest } from '@shoal/core'
+import {
+  assert,
+  createPrng,
+  encodeTorrent,
+  formatHostPort,
+  isWildcard,
+  mayDialFrom,
+  parseHostPort,
+  tryParseDigest,
+} from '@shoal/core'
 import { parseHostList, parseRealmHosts, parseUpstreamList, parseWatchList } from '@shoal/oci'
-import { createHttpServer, ImageStore, registryPlugin } from '@shoal/registry'
+import {
+  type CutRequest,
+  createHttpServer,
+  cutRequestUnderWay,
+  ImageStore,
+  registryPlugin,
+} from '@shoal/registry'
 import { Credentials } from '@shoal/registry/client'
 import { FilePieceStore, MeteredObjectStore, openObjectStore, parseOrigin } from '@shoal/storage'
 import { createEngine, dialPeer, swarmLimitsOf } from '@shoal/swarm'
-import { Tracker } from '@shoal/tracker'
-import { encodeResolution, RESOLUTION_MEDIA_TYPE, RESOLVE_PATH } from '@shoal/wire'
+import { remoteHostOf, Tracker } from '@shoal/tracker'
+import { encodeResolution, RESOLUTION_MEDIA_TYPE, RESOLVE_PATH, STREAM_SECRET_HEADER } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import Type from 'typebox'
@@ -69,6 +84,12 @@ export class Seeder {
     this.#running = await run(this.#settings, this.#log)
   }
 
+  /** An error came up that nobody handled: it is counted, and the request that it belongs to, if any, is cut. */
+  onUncaughtError(): CutRequest | undefined {
+    this.#running?.onUncaughtError()
+    return cutRequestUnderWay()
+  }
+
   async stop(): Promise<void> {
     const running = this.#running
     this.#running = undefined
@@ -79,6 +100,7 @@ export class Seeder {
 interface Running {
   readonly listen: { host: string; port: number }
   readonly peerListen: { host: string; port: number }
+  onUncaughtError(): void
   stop(): Promise<void>
 }
 
@@ -156,6 +178,9 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       { dataMaxBytes: settings.dataMaxBytes },
     )
 
+    // It dials nobody but agents that ask for it, where their streams come from: from this machine too, if they can.
+    const homes = [listen.host, peerListen.host, ...(isWildcard(listen.host) ? ['127.0.0.1'] : [])]
+    const mayDial = mayDialFrom(homes, () => [engine.address])
     const tracker: Tracker = new Tracker({
       log: log.child({ component: 'tracker' }),
       nowMs,
@@ -163,7 +188,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       seeder: { peerId, ...engine.address, role: 'seeder' },
       signingKey: signer.publicKey,
       isKnown: async (infoHash) => (await images.digestOfInfoHash(infoHash)) !== undefined,
-      dialPeer: (peer) => dialPeer(peer, peerId),
+      dialPeer: (peer) => dialPeer(peer, peerId, mayDial),
     })
     const report = (doing: Promise<void>) =>
       doing.catch((error) => log.error({ event: 'seeding-failed', err: error }, 'seeding failed'))
@@ -238,6 +263,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     serveResolutions(
       server,
       new Resolver({ images, mirror, arriving, objects, seeding, tracker, signer, nowMs }),
+      tracker,
     )
     await controlApi(server, {
       images,
@@ -260,7 +286,12 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     await server.listen(listen)
     undo.push(() => server.close())
     const [address] = server.addresses() as AddressInfo[]
-    return { listen: { host: listen.host, port: address!.port }, peerListen: engine.address, stop }
+    return {
+      listen: { host: listen.host, port: address!.port },
+      peerListen: engine.address,
+      onUncaughtError: () => metrics.uncaughtErrors.inc(),
+      stop,
+    }
   } catch (error) {
     await stop()
     throw error
@@ -276,13 +307,16 @@ const Query = Type.Object({
   wait: Type.Optional(Type.Boolean()),
 })
 
-function serveResolutions(server: FastifyInstance, resolver: Resolver): void {
+function serveResolutions(server: FastifyInstance, resolver: Resolver, tracker: Tracker): void {
   server.get<{ Querystring: Question }>(
     RESOLVE_PATH,
     { schema: { querystring: Query } },
     async (request, reply) => {
       const { peerId, ...question } = request.query
-      const resolution = await resolver.resolve(peerId ? { ...question, peerId } : question)
+      const streamSecret = request.headers[STREAM_SECRET_HEADER]?.toString()
+      const isProven =
+        !!peerId && tracker.isFrom(peerId, { streamSecret, remoteHost: remoteHostOf(request.raw) })
+      const resolution = await resolver.resolve(peerId ? { ...question, peerId, isProven } : question)
       if (resolution === undefined) return reply.code(404).send()
       return reply.type(RESOLUTION_MEDIA_TYPE).send(encodeResolution(resolution))
     },

@@ -4,12 +4,14 @@
  */
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { mayDialFrom } from '@shoal/core'
 import { encodeProbe } from '@shoal/wire'
 import { afterEach, expect, test } from 'vitest'
 import { dialPeer } from './dial-peer.ts'
 
 const PEER = 'ab'.repeat(20)
 const SELF = 'cd'.repeat(20)
+const HERE = mayDialFrom(['127.0.0.1'])
 const servers: Server[] = []
 const sockets: Socket[] = []
 afterEach(() => {
@@ -38,7 +40,7 @@ test('nothing listens', async () => {
   const peer = await peerThat(() => {})
   servers[0]!.close()
   await once(servers[0]!, 'close')
-  expect(await dialPeer(peer, SELF)).toMatchObject({ outcome: 'refused' })
+  expect(await dialPeer(peer, SELF, HERE)).toMatchObject({ outcome: 'refused' })
 })
 
 test.each<[string, (socket: Socket) => void]>([
@@ -57,7 +59,7 @@ test.each<[string, (socket: Socket) => void]>([
     },
   ],
 ])('a stranger that %s', async (_what, answers) => {
-  expect(await dialPeer(await peerThat(answers), SELF, 200)).toMatchObject({ outcome: 'stranger' })
+  expect(await dialPeer(await peerThat(answers), SELF, HERE, 200)).toMatchObject({ outcome: 'stranger' })
 })
 
 test('an answer in parts is one', async () => {
@@ -66,7 +68,7 @@ test('an answer in parts is one', async () => {
     socket.write(answer.subarray(0, 1))
     setTimeout(() => socket.write(answer.subarray(1)), 20)
   })
-  expect(await dialPeer(peer, SELF)).toMatchObject({ outcome: 'reached' })
+  expect(await dialPeer(peer, SELF, HERE)).toMatchObject({ outcome: 'reached' })
 })
 
 test('an address that is nowhere: no way there, or no answer, in time', async () => {
@@ -74,6 +76,7 @@ test('an address that is nowhere: no way there, or no answer, in time', async ()
   const { outcome, ms } = await dialPeer(
     { peerId: PEER, host: '192.0.2.1', port: 9, role: 'agent' },
     SELF,
+    HERE,
     200,
   )
   expect(['silent', 'unreachable', 'refused']).toContain(outcome)
@@ -82,5 +85,23 @@ test('an address that is nowhere: no way there, or no answer, in time', async ()
 
 test('a name that is none', async () => {
   const peer = { peerId: PEER, host: 'peer.invalid', port: 9, role: 'agent' as const }
-  expect(['unreachable', 'silent']).toContain((await dialPeer(peer, SELF, 500)).outcome)
+  expect(['unreachable', 'silent']).toContain((await dialPeer(peer, SELF, HERE, 500)).outcome)
+})
+
+test.each(['127.0.0.1', '::ffff:127.0.0.1', 'localhost', '999.1.1.1', 'dead:beef'])(
+  'nobody is led to %s on another machine, and not a packet leaves',
+  async (host) => {
+    let connections = 0
+    const { port } = await peerThat(() => connections++)
+    const peer = { peerId: PEER, host, port, role: 'agent' as const }
+    expect(await dialPeer(peer, SELF, mayDialFrom(['10.0.0.21']), 500)).toMatchObject({
+      outcome: 'unreachable',
+    })
+    expect(connections).toBe(0)
+  },
+)
+
+test('a name is looked up, and what comes out is held against the rule', async () => {
+  const peer = { ...(await peerThat(() => {})), host: 'localhost' }
+  expect(await dialPeer(peer, SELF, HERE, 200)).toMatchObject({ outcome: 'stranger' })
 })

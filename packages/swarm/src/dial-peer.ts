@@ -2,9 +2,9 @@
  * Finds out whether a peer is where it says: connects, asks for it by its id (`probe.ts` of wire), and hangs up. Joins no
  * swarm. Bounded in time and bytes; never throws.
  */
-import { connect } from 'node:net'
-import type { PeerAddress, PeerId } from '@shoal/core'
+import type { MayDial, PeerAddress, PeerId } from '@shoal/core'
 import { type DialOutcome, encodeProbe, HANDSHAKE_BYTES } from '@shoal/wire'
+import { connectPeer } from './connect-peer.ts'
 
 /** Far more than any round trip inside a cluster. */
 const DIAL_TIMEOUT_MS = 2_000
@@ -14,16 +14,22 @@ export interface Dialled {
   readonly ms: number
 }
 
-/** @param ownId says who asks */
+/**
+ * @param ownId says who asks
+ * @param mayDial a peer that is elsewhere is `unreachable` from here
+ */
 export function dialPeer(
-  { host, port, peerId }: PeerAddress,
+  peer: PeerAddress,
   ownId: PeerId,
+  mayDial: MayDial,
   timeoutMs: number = DIAL_TIMEOUT_MS,
 ): Promise<Dialled> {
   const startedAt = performance.now()
+  const { peerId } = peer
   const expected = encodeProbe(peerId, peerId)
+  const socket = connectPeer(peer, mayDial)
+  if (socket === undefined) return Promise.resolve({ outcome: 'unreachable', ms: 0 })
   return new Promise((resolve) => {
-    const socket = connect({ host, port })
     let heard = Buffer.alloc(0)
     let isConnected = false
     const settle = (outcome: DialOutcome) => {

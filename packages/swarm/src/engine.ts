@@ -6,7 +6,16 @@
  */
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import type { Bitfield, ImportShare, InfoHash, Metainfo, PeerAddress, PeerId, Prng } from '@shoal/core'
+import type {
+  Bitfield,
+  ImportShare,
+  InfoHash,
+  MayDial,
+  Metainfo,
+  PeerAddress,
+  PeerId,
+  Prng,
+} from '@shoal/core'
 import { NODE_LIMITS } from '@shoal/engine'
 
 /** Where an engine keeps and finds verified pieces: a `StoredBlob`, or the seeder's view of its origin. */
@@ -85,6 +94,8 @@ export interface SwarmEngineInit {
   /** 0 lets the system choose. */
   readonly port: number
   readonly peerId: PeerId
+  /** Where others may lead this engine; without it, where a service at `host` may be led. */
+  readonly mayDial?: MayDial
   /** Breaks ties between pieces. */
   readonly prng: Prng
   /** A connection on the peer port that does not open with BitTorrent's handshake; refused where absent. */

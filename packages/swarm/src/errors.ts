@@ -43,3 +43,11 @@ export class PeerListenError extends SwarmError {
     )
   }
 }
+
+/** What somebody said of where a peer is leads nowhere that may be dialled. */
+export class PeerHostRefusedError extends SwarmError {
+  readonly code = 'SWARM_PEER_HOST_REFUSED'
+  constructor(host: string) {
+    super(`${host} was not dialled: none of its addresses is one to which others may lead this service`)
+  }
+}

@@ -10,6 +10,9 @@ import type { AddressInfo } from 'node:net'
 import {
   bytesEqual,
   encodeTorrent,
+  formatHostPort,
+  type MayDial,
+  mayDialFrom,
   type PeerAddress,
   type PeerId,
   type Prng,
@@ -20,6 +23,7 @@ import {
 } from '@shoal/core'
 import { readBytes } from '@shoal/storage'
 import WebTorrent, { type ChunkStore, type Torrent, type Wire } from 'webtorrent'
+import { dialableAddresses } from './connect-peer.ts'
 import type { Swarm, SwarmEngine, SwarmEngineInit, SwarmEvents, SwarmInit } from './engine.ts'
 import { PeerListenError, PieceMismatchError } from './errors.ts'
 import { routeByFirstByte } from './peer-port.ts'
@@ -78,6 +82,9 @@ export class WebTorrentEngine implements SwarmEngine {
     client.on('error', () => {})
     const { tcpServer, _onTCPConnectionBound: acceptPeer } = client._connPool
     tcpServer.removeListener('connection', acceptPeer)
+    // The system could not accept a connection: webtorrent would give up all of them.
+    tcpServer.removeAllListeners('error')
+    tcpServer.on('error', () => {})
     tcpServer.on('connection', (socket) =>
       routeByFirstByte(socket, peerId, { bittorrent: acceptPeer, other: onOtherProtocol }),
     )
@@ -95,7 +102,9 @@ export class WebTorrentEngine implements SwarmEngine {
 
   async join(init: SwarmInit): Promise<Swarm> {
     if (this.#client === undefined) throw new Error('the engine is not started')
-    const swarm = new WebTorrentSwarm(this.#client, init, this.#init.prng, () => this.#swarms.delete(swarm))
+    const mayDial = this.#init.mayDial ?? mayDialFrom([this.#init.host], () => [this.address])
+    const parts = { client: this.#client, prng: this.#init.prng, mayDial }
+    const swarm = new WebTorrentSwarm(parts, init, () => this.#swarms.delete(swarm))
     this.#swarms.add(swarm)
     await swarm.ready
     return swarm
@@ -109,6 +118,7 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
   readonly #torrent: Torrent
   readonly #onLeft: () => void
   readonly #prng: Prng
+  readonly #mayDial: MayDial
   readonly #wantedMax: number
   readonly #wanted = new Set<number>()
   /** Who sent blocks of the pieces that are on their way. */
@@ -119,9 +129,14 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
   #isDownloading = false
   #pickTimer: NodeJS.Timeout | undefined
 
-  constructor(client: WebTorrent, init: SwarmInit, prng: Prng, onLeft: () => void) {
+  constructor(
+    { client, prng, mayDial }: { client: WebTorrent; prng: Prng; mayDial: MayDial },
+    init: SwarmInit,
+    onLeft: () => void,
+  ) {
     super()
     this.#prng = prng
+    this.#mayDial = mayDial
     this.#init = init
     this.infoHash = init.infoHash
     this.#onLeft = onLeft
@@ -169,9 +184,13 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
   }
 
   connect(peers: readonly PeerAddress[]): void {
-    if (this.#torrent.destroyed) return
-    for (const { host, port } of peers)
-      this.#torrent.addPeer(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
+    for (const { host, port } of peers) {
+      const found = dialableAddresses({ host, port }, this.#mayDial)
+      void found.then(([ip]) => {
+        if (ip !== undefined && !this.#torrent.destroyed)
+          this.#torrent.addPeer(formatHostPort({ host: ip, port }))
+      })
+    }
   }
 
   setImports(): void {

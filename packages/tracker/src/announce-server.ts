@@ -2,9 +2,10 @@
  * The tracker's end of the announce streams: one WebSocket an agent. Frames in become events for the table, the table's
  * effects become frames out. A stream that is silent, too slow or not understood is closed; the agent comes again.
  */
+import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { isWildcard, type PeerAddress, type PeerId, reachableHost } from '@shoal/core'
+import { isWildcard, mayAnnounce, type PeerAddress, type PeerId, reachableHost } from '@shoal/core'
 import type { TrackerTable } from '@shoal/engine'
 import {
   type AgentMessage,
@@ -13,6 +14,8 @@ import {
   ANNOUNCE_STREAM_VERSION,
   decodeAgentMessage,
   encodeTrackerMessage,
+  STREAM_SECRET_BYTES,
+  STREAM_SECRET_CAPABILITY,
   TRY_PEERS_CAPABILITY,
   WireError,
 } from '@shoal/wire'
@@ -35,16 +38,24 @@ const CONTACTS_TOLD = 2
 const CLOSE_GOING_AWAY = 1001
 const CLOSE_UNDERSTOOD_NOT = 1007
 const CLOSE_POLICY = 1008
+const CLOSE_INTERNAL_ERROR = 1011
 
 export interface AnnounceServerParts {
   readonly table: TrackerTable
   readonly drive: TrackerDriver
   readonly signingKey: Uint8Array
-  /** Nobody else's to take. */
-  readonly seederId: PeerId
+  /** Nobody else's to take, neither its id nor its address. */
+  readonly seeder: PeerAddress
   readonly outbox: Outbox
   readonly tries: PeerTries
   readonly log: Logger
+}
+
+/** What a request says of who sends it. */
+export interface AgentProof {
+  /** Hexadecimal, as in the header; absent from an agent of an older version, and from whoever does not know it. */
+  readonly streamSecret: string | undefined
+  readonly remoteHost: string
 }
 
 /** An agent as people know it. */
@@ -66,6 +77,8 @@ export class AnnounceServer {
   /** The seeder's own address on each stream: the one that works for that agent. */
   readonly #dialledHosts = new WeakMap<WebSocket, string>()
   readonly #remoteHosts = new WeakMap<WebSocket, string>()
+  /** What only the agent at the other end of a stream knows; absent where it is of a version that knows of no secret. */
+  readonly #secrets = new WeakMap<WebSocket, Uint8Array>()
   /** Peers that listen everywhere, by the address at which they are told of: few, and told of again and again. */
   readonly #reached = new WeakMap<PeerAddress, Map<string, PeerAddress>>()
   /** Newcomers that each agent was told of since it came, as far as that matters. */
@@ -94,6 +107,8 @@ export class AnnounceServer {
 
   register(http: FastifyInstance): void {
     http.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      // Node takes its own listener off before it hands the socket out: a reset would end the process.
+      socket.on('error', () => socket.destroy())
       const path = request.url?.split('?', 1)[0]
       if (path !== ANNOUNCE_STREAM_PATH) {
         socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
@@ -101,10 +116,23 @@ export class AnnounceServer {
       }
       this.#sockets.handleUpgrade(request, socket, head, (stream) => {
         this.#dialledHosts.set(stream, request.socket.localAddress ?? '')
-        this.#accept(stream, (request.socket.remoteAddress ?? '').replace(/^::ffff:/, ''))
+        this.#accept(stream, remoteHostOf(request))
       })
     })
     http.addHook('preClose', () => this.#close())
+  }
+
+  /**
+   * Whether a request comes from the agent whose stream is open under that id. An agent of an older version, which has no
+   * secret to show, is known by the address that its stream comes from.
+   */
+  isFrom(peerId: PeerId, { streamSecret, remoteHost }: AgentProof): boolean {
+    const stream = this.#streams.get(peerId)
+    if (stream === undefined) return false
+    const secret = this.#secrets.get(stream)
+    if (secret === undefined) return this.#remoteHosts.get(stream) === remoteHost
+    const shown = Buffer.from(streamSecret ?? '', 'hex')
+    return shown.length === secret.length && timingSafeEqual(shown, secret)
   }
 
   /** Peers as the agent can reach them: a seeder that listens everywhere is told by the address that the agent dialled. */
@@ -167,7 +195,11 @@ export class AnnounceServer {
         else if (peerId === undefined) stream.close(CLOSE_POLICY, 'say hello first')
         else this.#hear(peerId, message, remoteHost)
       } catch (error) {
-        if (!(error instanceof WireError)) throw error
+        if (!(error instanceof WireError)) {
+          // A bug, and this stream is the one that it is known to concern; agents open theirs again.
+          stream.close(CLOSE_INTERNAL_ERROR)
+          throw error
+        }
         log.warn({ event: 'announce-frame-refused', peerId, err: error }, 'frame refused')
         stream.close(CLOSE_UNDERSTOOD_NOT, error.code)
       }
@@ -180,7 +212,7 @@ export class AnnounceServer {
     known: PeerId | undefined,
     remoteHost: string,
   ): PeerId | undefined {
-    const { table, drive, signingKey, seederId, log } = this.#parts
+    const { table, drive, signingKey, seeder, log } = this.#parts
     const { peerId, name, zone, port, host = remoteHost, capabilities = [] } = hello
     if (known !== undefined && known !== peerId) {
       stream.close(CLOSE_POLICY, 'one agent a stream')
@@ -190,7 +222,7 @@ export class AnnounceServer {
     // Every peer of a swarm knows the ids of the others. An agent that comes again comes from where it was; one that has
     // moved waits until its old stream is found dead.
     const isElsewhere = earlier !== undefined && this.#remoteHosts.get(earlier) !== remoteHost
-    if (peerId === seederId || isElsewhere) {
+    if (peerId === seeder.peerId || isElsewhere) {
       log.warn(
         { event: 'announce-frame-refused', peerId, name, remoteHost },
         'an id that is taken was claimed',
@@ -198,7 +230,18 @@ export class AnnounceServer {
       stream.close(CLOSE_POLICY, 'this id is taken')
       return undefined
     }
+    const isSeeders = port === seeder.port && [seeder.host, this.#dialledHosts.get(stream)].includes(host)
+    if (isSeeders || !mayAnnounce(host, remoteHost)) {
+      log.warn(
+        { event: 'announce-frame-refused', peerId, name, remoteHost, host, port },
+        'an address was announced to which others must not be led',
+      )
+      stream.close(CLOSE_POLICY, 'others must not be led there')
+      return known
+    }
     this.#remoteHosts.set(stream, remoteHost)
+    if (capabilities.includes(STREAM_SECRET_CAPABILITY) && !this.#secrets.has(stream))
+      this.#secrets.set(stream, randomBytes(STREAM_SECRET_BYTES))
     this.#streams.set(peerId, stream)
     this.#names.set(peerId, { name, zone })
     if (earlier !== stream) earlier?.terminate()
@@ -207,7 +250,15 @@ export class AnnounceServer {
     drive({ kind: 'agent-joined', agent: { address, zone, canTryPeers } })
     log.debug({ event: 'agent-joined', peerId, name, zone, host, port }, 'agent joined')
     const welcome = { type: 'welcome', version: ANNOUNCE_STREAM_VERSION, signingKey } as const
-    this.send(peerId, encodeTrackerMessage({ ...welcome, capabilities: [TRY_PEERS_CAPABILITY] }))
+    const streamSecret = this.#secrets.get(stream)
+    this.send(
+      peerId,
+      encodeTrackerMessage({
+        ...welcome,
+        capabilities: [TRY_PEERS_CAPABILITY],
+        ...(streamSecret !== undefined && { streamSecret }),
+      }),
+    )
     this.#introduce(peerId, table)
     return peerId
   }
@@ -245,4 +296,9 @@ export class AnnounceServer {
     }
     this.#sockets.close()
   }
+}
+
+/** As agents are told of each other: an IPv4 address as such. */
+export function remoteHostOf({ socket }: IncomingMessage): string {
+  return (socket.remoteAddress ?? '').replace(/^::ffff:/, '')
 }

@@ -10,7 +10,9 @@ declare module 'bittorrent-tracker/server' {
     readonly port: number
     readonly left: number
     readonly numwant: number
+    readonly compact: number
     readonly httpReq: IncomingMessage
+    readonly httpRes: ServerResponse
     readonly event: 'started' | 'stopped' | 'completed' | 'update' | 'paused'
   }
 

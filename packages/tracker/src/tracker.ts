@@ -7,7 +7,7 @@ import { type TrackerEffect, TrackerTable } from '@shoal/engine'
 import { encodeTrackerMessage } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { AnnounceServer, type ConnectedAgent } from './announce-server.ts'
+import { type AgentProof, AnnounceServer, type ConnectedAgent } from './announce-server.ts'
 import type { TrackerDriver } from './driver.ts'
 import { Outbox } from './outbox.ts'
 import { type DialPeer, PeerTries } from './peer-tries.ts'
@@ -67,7 +67,7 @@ export class Tracker extends EventEmitter<TrackerEvents> {
       table: this.#table,
       drive: this.#drive,
       signingKey: parts.signingKey,
-      seederId: parts.seeder.peerId,
+      seeder: parts.seeder,
       outbox: this.#outbox,
       tries: this.#tries,
       log: parts.log,
@@ -125,6 +125,11 @@ export class Tracker extends EventEmitter<TrackerEvents> {
       this.#tries.close()
       this.#outbox.close()
     })
+  }
+
+  /** Whether a request comes from the agent that it says it comes from: only that one may be taken into swarms by it. */
+  isFrom(peerId: PeerId, proof: AgentProof): boolean {
+    return this.#announces.isFrom(peerId, proof)
   }
 
   /**

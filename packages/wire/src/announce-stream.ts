@@ -11,10 +11,10 @@ import {
   DialOutcome,
   DigestText,
   Hex20,
-  Host,
   importShareProperties,
   messageDecoder,
   Name,
+  OwnHost,
   Peer,
   Peers,
   Port,
@@ -41,6 +41,10 @@ const Capabilities = Type.Optional(Type.Array(Type.String({ maxLength: 32 }), { 
 /** The frames with which peers are tried: `try-peers`, `dial` and what belongs to them. */
 export const TRY_PEERS_CAPABILITY = 'try-peers'
 
+/** In `hello`: the agent proves by the stream's secret who asks for a resolution. */
+export const STREAM_SECRET_CAPABILITY = 'stream-secret'
+export const STREAM_SECRET_BYTES = 32
+
 /** Peers that are tried for one who asks, the seeder among them. */
 export const TRIED_PEERS_MAX = 8
 /** Chosen by who asks, and given back with the answer. */
@@ -60,7 +64,7 @@ const AgentMessage = Type.Union([
     zone: Name,
     peerId: Hex20,
     /** Absent: the address that the stream comes from. */
-    host: Type.Optional(Host),
+    host: Type.Optional(OwnHost),
     port: Port,
     capabilities: Capabilities,
   }),
@@ -88,6 +92,8 @@ const TrackerMessage = Type.Union([
     /** Ed25519 public key (SPKI, DER) that signs what tags mean. */
     signingKey: Bytes(256),
     capabilities: Capabilities,
+    /** Known to this agent alone, for as long as the stream is open. */
+    streamSecret: Type.Optional(Bytes(STREAM_SECRET_BYTES)),
   }),
   Type.Object({
     type: Type.Literal('peers'),

@@ -10,6 +10,11 @@ import { encodeMessage } from './msgpack.ts'
 import { Bytes, DigestText, importShareProperties, messageDecoder, Peers } from './schema.ts'
 
 export const RESOLVE_PATH = '/api/v1/resolve'
+/**
+ * The secret of the asker's announce stream, hexadecimal: without it nobody is taken into swarms. Never in the URL, which is
+ * logged.
+ */
+export const STREAM_SECRET_HEADER = 'shoal-stream-secret'
 export const RESOLUTION_MEDIA_TYPE = 'application/vnd.shoal.resolution.v1+msgpack'
 
 export const RESOLUTION_BYTES_MAX = 64 * 1024 * 1024

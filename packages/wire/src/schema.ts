@@ -1,5 +1,5 @@
 /** Pieces of the schemas of Shoal's control messages, and the check that turns a value into a message. Pure. */
-import type { Digest, PeerRole } from '@shoal/core'
+import { type Digest, isAddress, isHostName, type PeerRole } from '@shoal/core'
 import Type, { type Static, type TSchema } from 'typebox'
 import { Compile, type Validator } from 'typebox/compile'
 import { FrameInvalidError } from './errors.ts'
@@ -14,6 +14,15 @@ export const Port = Type.Integer({ minimum: 1, maximum: 65535 })
 export const Name = Type.String({ maxLength: 255 })
 /** An IP address or a host name; what cannot be in one is refused so that it may go into URLs and logs. */
 export const Host = Type.String({ pattern: '^[0-9A-Za-z.:_-]{1,255}$' })
+/**
+ * The same, of who says it of himself: really an address or a well-formed name. What is passed on is held against that only
+ * where it is dialled, so that one false peer does not spoil a frame with many right ones.
+ */
+export const OwnHost = Type.Refine(
+  Host,
+  (host) => isAddress(host) || isHostName(host),
+  () => 'must be an IP address or the name of a machine',
+)
 export const Role = Type.Enum(['agent', 'seeder'] satisfies PeerRole[])
 export const Bytes = (bytesMax: number) =>
   Type.Refine(

@@ -35,7 +35,7 @@ interface Run {
 function shoal(args: readonly string[], env: Readonly<Record<string, string>> = {}): Run {
   const child = spawn(process.execPath, [BIN, ...args], {
     cwd: folder,
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH: process.env.PATH, SHOAL_UNCAUGHT_ERRORS: 'fatal', ...env },
   })
   children.add(child)
   const text = { out: '', err: '' }

@@ -9,12 +9,19 @@ import { configEntriesOf } from '../settings/config-entries.ts'
 import { CliError } from '../settings/errors.ts'
 import { loadSettings } from '../settings/load.ts'
 import { settingsOf } from '../settings/setting.ts'
+import { logOutput } from './log-output.ts'
+import { UncaughtErrors } from './uncaught-errors.ts'
 
 export interface Service {
   readonly url: string
   readonly peerAddress: string
   start(): Promise<void>
   stop(): Promise<void>
+  /**
+   * An error came up that nobody handled: it is counted, and the request that it belongs to is cut.
+   * @returns what the log may say of that request, if there is one
+   */
+  onUncaughtError(): object | undefined
 }
 
 export interface ServiceCommandInit<T extends TObject> {
@@ -85,7 +92,7 @@ async function runService<T extends TObject>(
     return
   }
   const { logLevel } = loaded.settings as { logLevel?: string }
-  const log = pino({ name: `shoal-${init.name}`, level: logLevel ?? 'info' })
+  const log = pino({ name: `shoal-${init.name}`, level: logLevel ?? 'info' }, logOutput())
   for (const warning of loaded.warnings) log.warn({ event: 'setting-unknown' }, warning)
   await serve(init, loaded.settings, log)
 }
@@ -95,13 +102,12 @@ async function serve<T extends TObject>(
   settings: Static<T>,
   log: Logger,
 ): Promise<void> {
-  process.once('uncaughtException', (error) => {
-    log.fatal(
-      { event: 'crashed', err: error },
-      `the ${init.name} met an error that nobody handled: ${messageOf(error)}`,
-    )
-    process.exit(1)
+  const uncaught = new UncaughtErrors({
+    name: init.name,
+    log,
+    isFatal: process.env.SHOAL_UNCAUGHT_ERRORS === 'fatal',
   })
+  uncaught.listen()
   const service = await init.create({ settings, log })
   const asked = untilAskedToStop(log)
   try {
@@ -112,11 +118,9 @@ async function serve<T extends TObject>(
     process.exit(1)
   }
   const listen = new URL(service.url).host
+  uncaught.survive(() => service.onUncaughtError())
   // Written whatever the log level: those who started the service wait for it.
-  pino({ name: `shoal-${init.name}` }).info(
-    { event: 'ready', listen, peerListen: service.peerAddress },
-    'ready',
-  )
+  log.child({}, { level: 'info' }).info({ event: 'ready', listen, peerListen: service.peerAddress }, 'ready')
   const signal = await asked
   log.info({ event: 'stopping', signal }, 'stopping')
   const overdue = setTimeout(() => {

@@ -17,7 +17,7 @@ export interface SettingSources {
 }
 
 /** Set for the tools of Shoal. */
-const OTHER_VARIABLES = new Set(['SHOAL_CONFIG', 'SHOAL_API_TOKEN'])
+const OTHER_VARIABLES = new Set(['SHOAL_CONFIG', 'SHOAL_API_TOKEN', 'SHOAL_UNCAUGHT_ERRORS'])
 
 /** Credentials of mirrored registries have the registry in their names. */
 function isOther(name: string): boolean {

@@ -16,7 +16,9 @@ export function startShoal(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): { readonly child: ChildProcess; readonly ended: Promise<EndedProcess> } {
-  const child = spawn(process.execPath, [BIN, ...args], { env: { PATH: process.env.PATH, ...env } })
+  const child = spawn(process.execPath, [BIN, ...args], {
+    env: { PATH: process.env.PATH, SHOAL_UNCAUGHT_ERRORS: 'fatal', ...env },
+  })
   const text = { out: '', err: '' }
   child.stdout.on('data', (chunk) => {
     text.out += chunk

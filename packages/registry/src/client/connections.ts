@@ -11,6 +11,7 @@ import type { LookupFunction } from 'node:net'
 import { createSecureContext, getCACertificates } from 'node:tls'
 import { type AddressClass, addressClass } from '@shoal/core'
 import type { Agent, Dispatcher } from 'undici'
+import { discardAnswer, heard } from '../answer-body.ts'
 import type { UpstreamAddress } from './address.ts'
 import {
   UpstreamClosedError,
@@ -53,10 +54,6 @@ export interface UpstreamTls {
   /** Certificates to trust beside the system's, as PEM: a company's own authority. */
   readonly ca: string
 }
-
-/** More of a body that nobody wants than this is not worth keeping a connection for. */
-const DISCARD_BYTES_MAX = 64 * 1024
-const DISCARD_MS_MAX = 2_000
 
 export class UpstreamConnections {
   readonly #upstream: string
@@ -114,7 +111,7 @@ export class UpstreamConnections {
         signal: both,
         ...(body === undefined ? {} : { body }),
       })
-      return this.#answer(url, answer, both)
+      return this.#answer(url, heard(answer), both)
     } catch (error) {
       throw this.failure(error, both, `no answer from ${url.host}`)
     }
@@ -187,10 +184,7 @@ export class UpstreamConnections {
       headers,
       header: (name) => headers(name)[0],
       body: answer.body,
-      discard: async () => {
-        const deadline = AbortSignal.any([signal, AbortSignal.timeout(DISCARD_MS_MAX)])
-        await answer.body.dump({ limit: DISCARD_BYTES_MAX, signal: deadline }).catch(() => {})
-      },
+      discard: () => discardAnswer(answer, signal),
     }
   }
 

@@ -62,6 +62,7 @@ function run(
     child.on('error', (error: NodeJS.ErrnoException) =>
       fail(`it cannot be run (${error.code}); is it installed and on PATH?`),
     )
+    child.stdout.on('error', () => fail('its answer could not be read'))
     child.stdout.on('data', (part: Buffer) => {
       bytes += part.length
       parts.push(part)

@@ -161,7 +161,7 @@ export class UpstreamClient {
     }
     return await retrying(this.#patience, signal, async () => {
       const answer = await this.#exchange.ask(question)
-      if (answer.status === 200 || answer.status === 206) return this.#blobIn(answer, range, signal)
+      if (answer.status === 200 || answer.status === 206) return await this.#blobIn(answer, range, signal)
       await answer.discard()
       if (answer.status === 404) return undefined
       if (answer.status === 416 && range !== undefined) throw outside(this.address.host, range)
@@ -297,9 +297,19 @@ export class UpstreamClient {
     return { method, repository: name, path: `manifests/${reference}`, isManifest: true, lane: 'talk' }
   }
 
-  #blobIn(answer: UpstreamAnswer, range: ByteRange | undefined, signal: AbortSignal): UpstreamBlob {
+  async #blobIn(
+    answer: UpstreamAnswer,
+    range: ByteRange | undefined,
+    signal: AbortSignal,
+  ): Promise<UpstreamBlob> {
     const { host } = this.address
-    const span = spanOf(host, answer, range)
+    let span: ReturnType<typeof spanOf>
+    try {
+      span = spanOf(host, answer, range)
+    } catch (error) {
+      await answer.discard()
+      throw error
+    }
     const failure = (error: unknown, given: number) =>
       this.#connections.failure(error, signal, `a blob was cut after ${given} of ${span.bytes} bytes`)
     return { length: span.length, body: blobBody(host, answer, span, failure) }

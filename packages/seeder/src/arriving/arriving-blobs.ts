@@ -97,7 +97,7 @@ export class ArrivingBlobs {
         entry.ended.resolve()
         this.#tell(entry)
         // What is wrong goes at once; what is right, when those who fetch it have heard.
-        setTimeout(() => void this.#forget(entry), isRight ? LINGER_MS : 0).unref()
+        setTimeout(() => this.#forgetSoon(entry), isRight ? LINGER_MS : 0).unref()
       },
     }
   }
@@ -162,6 +162,12 @@ export class ArrivingBlobs {
     entry.toldCount = copy.pieceCount
     const sha256 = copy.sha256.slice(32 * toldCount)
     this.#parts.tracker.tellPieces(copy.infoHash, toldCount, sha256)
+  }
+
+  #forgetSoon(entry: Entry): void {
+    this.#forget(entry).catch((err: unknown) =>
+      this.#parts.log.error({ event: 'background-work-failed', err }, 'background work failed'),
+    )
   }
 
   async #forget(entry: Entry): Promise<void> {

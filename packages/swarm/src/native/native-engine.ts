@@ -10,11 +10,19 @@
  * takes it to the file. One that leaves goes from its page to the kernel.
  */
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
-import { bytesEqual, type InfoHash, type PeerAddress, pieceSha256 } from '@shoal/core'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import {
+  bytesEqual,
+  type InfoHash,
+  type MayDial,
+  mayDialFrom,
+  type PeerAddress,
+  pieceSha256,
+} from '@shoal/core'
 import { type ConnectionId, type FetchId, type NodeEffect, NodeEngine, type NodeEvent } from '@shoal/engine'
 import { sharedHasher } from '@shoal/storage'
 import type { Handshake } from '@shoal/wire'
+import { connectPeer } from '../connect-peer.ts'
 import {
   DEFAULT_SWARM_LIMITS,
   type Swarm,
@@ -59,6 +67,7 @@ interface Connected {
 export class NativeEngine implements SwarmEngine {
   readonly #init: SwarmEngineInit
   readonly #limits: SwarmLimits
+  readonly #mayDial: MayDial
   readonly #decider: NodeEngine
   readonly #cache: PageCache
   readonly #pool: PagePool
@@ -78,6 +87,7 @@ export class NativeEngine implements SwarmEngine {
   constructor(init: SwarmEngineInit) {
     this.#init = init
     this.#limits = { ...DEFAULT_SWARM_LIMITS, ...init.limits }
+    this.#mayDial = init.mayDial ?? mayDialFrom([init.host], () => [this.address])
     const { bufferBytes, unfinishedHandshakesMax: _, ...limits } = this.#limits
     const readBytesMax = bufferBytes * READ_SHARE
     this.#decider = new NodeEngine({
@@ -113,6 +123,8 @@ export class NativeEngine implements SwarmEngine {
     } catch (cause) {
       throw new PeerListenError(host, port, { cause })
     }
+    // The system could not accept a connection, as when it has no descriptor left: the next may fare better.
+    server.on('error', () => {})
     this.#server = server
     this.#port = (server.address() as AddressInfo).port
   }
@@ -257,10 +269,10 @@ export class NativeEngine implements SwarmEngine {
 
   async #dial(infoHash: InfoHash, address: PeerAddress): Promise<void> {
     const { peerId } = this.#init
-    const socket = connect({ host: address.host, port: address.port, timeout: DIAL_TIMEOUT_MS })
+    const socket = connectPeer(address, this.#mayDial)
+    if (socket === undefined) return this.#step({ kind: 'dial-failed', infoHash, address })
     this.#isUnfinished(socket)
-    // Its end is heard of through `close`.
-    socket.on('error', () => {})
+    socket.setTimeout(DIAL_TIMEOUT_MS)
     socket.once('timeout', () => socket.destroy())
     await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve))
     socket.setTimeout(0)

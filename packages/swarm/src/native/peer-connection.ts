@@ -190,8 +190,9 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
     try {
       decode()
     } catch (error) {
+      this.close(error as Error)
+      // Anything else is a bug, which is not to pass for a peer's.
       if (!(error instanceof WireError)) throw error
-      this.close(error)
     }
   }
 

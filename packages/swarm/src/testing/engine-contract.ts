@@ -5,13 +5,15 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
-import { createPrng, type PeerAddress } from '@shoal/core'
+import { createPrng, mayDialFrom, type PeerAddress } from '@shoal/core'
 import { infoHashOf } from '@shoal/storage'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { dialPeer } from '../dial-peer.ts'
 import type { Swarm, SwarmEngine, SwarmEngineInit } from '../engine.ts'
 import { PeerListenError } from '../errors.ts'
 import { MemoryPieces, type TestBlob, testBlob } from './memory-pieces.ts'
+
+const HERE = mayDialFrom(['127.0.0.1'])
 
 export function engineContract(name: string, create: (init: SwarmEngineInit) => SwarmEngine): void {
   describe(`${name} as an engine`, () => {
@@ -49,9 +51,9 @@ export function engineContract(name: string, create: (init: SwarmEngineInit) => 
 
     it('tells who asks for it by its id that it is here, and nobody else', async () => {
       const one = await engine()
-      expect(await dialPeer(addressOf(one), 'ab'.repeat(20))).toMatchObject({ outcome: 'reached' })
+      expect(await dialPeer(addressOf(one), 'ab'.repeat(20), HERE)).toMatchObject({ outcome: 'reached' })
       const other = { ...addressOf(one), peerId: 'cd'.repeat(20) }
-      expect(await dialPeer(other, 'ab'.repeat(20))).toMatchObject({ outcome: 'stranger' })
+      expect(await dialPeer(other, 'ab'.repeat(20), HERE)).toMatchObject({ outcome: 'stranger' })
     })
 
     it('fetches a blob from one peer, and counts the bytes by peer', async () => {
@@ -171,6 +173,42 @@ export function engineContract(name: string, create: (init: SwarmEngineInit) => 
       swarm.download()
       swarm.connect([{ peerId: 'ab'.repeat(20), host: '127.0.0.1', port, role: 'agent' }, addressOf(from)])
       await fetched(swarm, pieces)
+    })
+
+    it('goes nowhere where a machine alone goes, by address or by name, and finds those who are elsewhere', async () => {
+      const led: string[] = []
+      const victim = createServer((socket) => {
+        led.push('here')
+        socket.on('error', () => {}).destroy()
+      })
+      victim.listen(0, '127.0.0.1')
+      await once(victim, 'listening')
+      undo.push(() => victim.close())
+      const { port } = victim.address() as { port: number }
+      const from = await engine()
+      const asked: string[] = []
+      // What a cluster's node allows, with the one peer of this test beside.
+      const cluster = mayDialFrom(['10.0.0.21'])
+      const mayDial = (ip: string, at: number) => {
+        asked.push(ip)
+        return cluster(ip, at) || (ip === '127.0.0.1' && at === from.address.port)
+      }
+      const to = await engine({ mayDial })
+      await join(from, MemoryPieces.all(blob))
+      const pieces = MemoryPieces.none(blob)
+      const swarm = await join(to, pieces)
+      swarm.download()
+      const lies = ['127.0.0.1', 'localhost', '::ffff:127.0.0.1', '999.1.1.1', 'no host', '']
+      swarm.connect([
+        ...lies.map((host, n) => ({ peerId: String(n).repeat(40), host, port, role: 'agent' as const })),
+        addressOf(from),
+      ])
+      await fetched(swarm, pieces)
+      // A lookup of the name has come to its end, too.
+      await expect
+        .poll(() => asked.filter((ip) => ip === '127.0.0.1' || ip === '::1').length)
+        .toBeGreaterThan(2)
+      expect(led).toEqual([])
     })
 
     it('hands connections of other protocols on, with every byte', async () => {
