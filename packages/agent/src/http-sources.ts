@@ -7,6 +7,7 @@ import { type Referrer, splitMirroredName } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
 import {
   ARRIVAL_WAIT_MS,
+  CONTACT_ANSWER_BYTES_MAX,
   decodeResolution,
   RESOLUTION_BYTES_MAX,
   RESOLVE_PATH,
@@ -55,9 +56,16 @@ export class HttpSources {
     headersTimeout: ARRIVAL_TIMEOUT_MS,
     bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
   })
+  /** Strangers' answers are in memory one of each at a time, however many questions there are. */
+  readonly #contactDispatcher = new HttpAgent({
+    connections: 1,
+    connect: { timeout: CONTACT_TIMEOUT_MS },
+    headersTimeout: CONTACT_TIMEOUT_MS,
+    bodyTimeout: CONTACT_TIMEOUT_MS,
+  })
 
   async stop(): Promise<void> {
-    await this.#dispatcher.destroy()
+    await Promise.all([this.#dispatcher.destroy(), this.#contactDispatcher.destroy()])
   }
 
   /** Opens a connection that the first question finds ready. Never rejects: the question itself tells what is wrong. */
@@ -86,7 +94,7 @@ export class HttpSources {
     const deadline = AbortSignal.timeout(timeoutOf(question, who))
     try {
       const answer = await request(url, {
-        dispatcher: this.#dispatcher,
+        dispatcher: who === 'seeder' ? this.#dispatcher : this.#contactDispatcher,
         signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
       })
       if (answer.statusCode === 404) {
@@ -97,7 +105,8 @@ export class HttpSources {
         await answer.body.dump()
         throw new SourceUnavailableError(url.host, `status ${answer.statusCode}`)
       }
-      return decodeResolution(await collect(answer.body, RESOLUTION_BYTES_MAX))
+      const bytesMax = who === 'seeder' ? RESOLUTION_BYTES_MAX : CONTACT_ANSWER_BYTES_MAX
+      return decodeResolution(await collect(answer.body, bytesMax))
     } catch (cause) {
       if (cause instanceof SourceUnavailableError) throw cause
       signal?.throwIfAborted()

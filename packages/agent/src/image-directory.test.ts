@@ -205,7 +205,7 @@ describe('contacts', () => {
     const again = new Contacts({ records: new ImageRecords({ objects }), log: silent })
     await again.start()
     expect(again.agents.map(({ host }) => host)).toEqual(['10.0.0.2', '10.0.0.1'])
-    expect(again.isGenuine(tagOf(old.digest, 1))).toBe(true)
+    expect(again.isGenuineTag(tagOf(old.digest, 1))).toBe(true)
   })
 
   it('are bounded, the latest kept, one for each address', () => {
