@@ -27,8 +27,9 @@ export function createBackend(parts: {
    * has no source waits for its end, while another registry could have given it.
    */
   const servable = (digest: Digest): StoredBlob | undefined => {
-    const stored = downloads.stored(digest)
-    return stored?.have.isFull || downloads.find(digest) !== undefined ? stored : undefined
+    const transfer = downloads.find(digest) ?? downloads.whole(digest)
+    // Its length is no more certain than the rest of its metainfo.
+    return transfer?.isComplete || transfer?.isTrusted ? transfer.blob : undefined
   }
 
   /**

@@ -12,6 +12,7 @@ import {
   metainfoRecordBytes,
   type SignedTag,
   tagRecordBytes,
+  WireError,
 } from '@shoal/wire'
 import type { Logger } from 'pino'
 import type { ImageRecords } from './image-records.ts'
@@ -37,7 +38,7 @@ export class Contacts {
     const key = await this.#records.read(SIGNING_KEY_KEY)
     this.#signingKey = key && readKey(key)
     const kept = await this.#records.read(CONTACTS_KEY)
-    if (kept !== undefined) for (const agent of decodeContacts(kept)) this.#agents.set(agent.peerId, agent)
+    if (kept !== undefined) for (const agent of readContacts(kept)) this.#agents.set(agent.peerId, agent)
   }
 
   /** Waits until what was heard is kept. */
@@ -112,6 +113,16 @@ export class Contacts {
     this.#writing = this.#writing
       .then(() => this.#records.write(key, bytes))
       .catch((error) => this.#log.warn({ event: 'record-not-kept', key, err: error }, 'record not kept'))
+  }
+}
+
+/** @returns nobody where the record is spoilt: the seeder tells of others */
+function readContacts(record: Uint8Array): readonly PeerAddress[] {
+  try {
+    return decodeContacts(record)
+  } catch (error) {
+    if (error instanceof WireError) return []
+    throw error
   }
 }
 

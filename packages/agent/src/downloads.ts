@@ -124,11 +124,6 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     return this.#seederIds.has(peerId)
   }
 
-  /** What is here of the blob, wanted or not. */
-  stored(digest: Digest): StoredBlob | undefined {
-    return this.#parts.store.get(digest)
-  }
-
   /** The blob, where every piece is here; its digest may still be being checked. */
   whole(digest: Digest): Transfer | undefined {
     const transfer = this.#open.get(digest)?.transfer

@@ -130,7 +130,9 @@ export class PeerApi {
     const peers = [{ ...self, host: reachableHost(self.host, dialledHost) }]
     const blobs: ResolvedBlob[] = []
     let room = bytesMax
-    for (const { metainfo, signature } of stored) {
+    for (const { metainfo, signature, isComplete } of stored) {
+      // Of what an earlier version was told by anybody, nothing is passed on.
+      if (signature === undefined && !isComplete) continue
       const info = encodeInfo(metainfo)
       room -= info.length + BLOB_FRAME_BYTES
       if (room < 0) break
