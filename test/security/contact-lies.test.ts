@@ -341,6 +341,10 @@ describe('every field of an answer, falsified', () => {
     expect(liar.asked.length).toBeGreaterThan(cases.length)
     await honest.stop()
     await Promise.all([...alone.values()].map((subject) => seesOnlyTheTruth(agent, subject)))
+    // Where the seeder has failed twice, an origin would have been asked in between.
+    const digest = layerOf(alone.get('blobs[].originUrl')!.image)
+    const failed = () => linesWith(agent, 'source-failed').filter((line) => line.includes(digest)).length
+    await expect.poll(failed, { timeout: 20_000 }).toBeGreaterThanOrEqual(2)
     expect(trap.visits).toBe(0)
     // Everything that was asked of it was asked again: it is the only one left.
     for (const { repository } of alone.values())
@@ -471,16 +475,17 @@ describe('a liar', () => {
     let sent = 0
     let [atATime, atMost] = [0, 0]
     const endless = stack.use(
-      await startStub(async (_request, response) => {
+      await startStub((_request, response) => {
         atMost = Math.max(atMost, ++atATime)
         response.on('error', () => {})
         response.once('close', () => atATime--)
         response.writeHead(200)
-        while (!response.destroyed) {
-          sent += 65_536
-          if (!response.write(Buffer.alloc(65_536)))
-            await Promise.race([once(response, 'drain'), once(response, 'close')])
+        const pour = () => {
+          do sent += 65_536
+          while (!response.destroyed && response.write(Buffer.alloc(65_536)))
         }
+        response.on('drain', pour)
+        pour()
       }),
     )
     const questions = Array.from({ length: 4 }, (_, n) => ({

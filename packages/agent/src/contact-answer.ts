@@ -44,7 +44,7 @@ export interface ContactAnswerParts {
   readonly platform: Platform
 }
 
-/** A check of a signature takes a tenth of a millisecond. An honest agent may have some from before the seeder's key changed. */
+/** Each check of a signature takes a fraction of a millisecond. An honest agent may have some from before the seeder's key changed. */
 const FALSE_SIGNATURES_MAX = 4
 
 /** @throws SourceUnavailableError when it does not answer the question */
