@@ -340,16 +340,26 @@ describe('every field of an answer, falsified', () => {
   it('does no harm when only the liar is left', async () => {
     expect(liar.asked.length).toBeGreaterThan(cases.length)
     await honest.stop()
-    await Promise.all([...alone.values()].map((subject) => seesOnlyTheTruth(agent, subject)))
+    // It is asked one thing at a time: on a slow machine not all of this at once.
+    const untold = () =>
+      [...alone.values()].filter(
+        ({ repository }) => !liar.asked.some((question) => question.get('repository') === repository),
+      )
+    await expect
+      .poll(
+        async () => {
+          await Promise.all(untold().map((subject) => seesOnlyTheTruth(agent, subject)))
+          return untold().length
+        },
+        { timeout: 30_000 },
+      )
+      .toBe(0)
     // Where the seeder has failed twice, an origin would have been asked in between.
     const digest = layerOf(alone.get('blobs[].originUrl')!.image)
     const failed = () => linesWith(agent, 'source-failed').filter((line) => line.includes(digest)).length
     await expect.poll(failed, { timeout: 20_000 }).toBeGreaterThanOrEqual(2)
     expect(trap.visits).toBe(0)
-    // Everything that was asked of it was asked again: it is the only one left.
-    for (const { repository } of alone.values())
-      expect(liar.asked.some((question) => question.get('repository') === repository)).toBe(true)
-  }, 30_000)
+  }, 60_000)
 
   it('is forgotten when the liar is gone and the seeder is back', async () => {
     await liar.stop()
