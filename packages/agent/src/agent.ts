@@ -184,6 +184,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         announcer,
         http,
         arrivals,
+        contacts,
         log: log.child({ component: 'downloads' }),
         prng,
         nowMs,
@@ -203,6 +204,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         log: log.child({ component: 'images' }),
         nowMs,
         onWanted: (sources) => downloads.prefetch(sources),
+        onTold: (sources) => downloads.told(sources),
         isHere: (digest) => downloads.find(digest) !== undefined,
         // The other engine knows no blobs whose hashes are still being learned: it waits for the whole.
         onArriving: (arrival) => {

@@ -4,8 +4,8 @@
  */
 import type { Digest } from '@shoal/core'
 import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
-import { infoHashOf, type StoredBlob } from '@shoal/storage'
-import type { BlobSource } from './blob-source.ts'
+import type { StoredBlob } from '@shoal/storage'
+import type { Transfer } from '@shoal/swarm'
 import type { Downloads } from './downloads.ts'
 import { BlobUnknownError } from './errors.ts'
 import type { ImageDirectory } from './image-directory.ts'
@@ -27,30 +27,23 @@ export function createBackend(parts: {
    * has no source waits for its end, while another registry could have given it.
    */
   const servable = (digest: Digest): StoredBlob | undefined => {
-    const stored = downloads.stored(digest)
-    return stored?.have.isFull || downloads.find(digest) !== undefined ? stored : undefined
+    const transfer = downloads.find(digest) ?? downloads.whole(digest)
+    // Its length is no more certain than the rest of its metainfo.
+    return transfer?.isComplete || transfer?.isTrusted ? transfer.blob : undefined
   }
 
   /**
-   * What is needed to fetch the blob; that the whole is here says enough when nobody can be asked. It says nothing of this
+   * The blob, on its way at least; that the whole is here says enough when nobody can be asked. It says nothing of this
    * repository: another may have brought it.
    */
-  const sourceOf = async (
+  const transferOf = async (
     repository: string,
     digest: Digest,
     signal: AbortSignal,
-  ): Promise<BlobSource | undefined> => {
+  ): Promise<Transfer | undefined> => {
     const source = await directory.source(repository, digest, signal)
     if (source === 'unknown') return undefined
-    const stored = servable(digest)
-    if (source !== undefined || stored === undefined) return source
-    return {
-      metainfo: stored.metainfo,
-      infoHash: infoHashOf(stored.metainfo),
-      repository,
-      peers: [],
-      isFromSeeder: false,
-    }
+    return source === undefined ? downloads.whole(digest) : downloads.ensure(source)
   }
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
@@ -69,12 +62,8 @@ export function createBackend(parts: {
     blobStat,
     // The route has asked for the blob's stat, and so whether the repository has it.
     async *readBlob(repository, digest, range, signal) {
-      let transfer = downloads.find(digest)
-      if (transfer === undefined) {
-        const source = await sourceOf(repository, digest, signal)
-        if (source === undefined) throw new BlobUnknownError(digest)
-        transfer = await downloads.ensure(source)
-      }
+      const transfer = downloads.find(digest) ?? (await transferOf(repository, digest, signal))
+      if (transfer === undefined) throw new BlobUnknownError(digest)
       for await (const chunk of transfer.read(range.start, range.end, signal)) {
         metrics.served.inc(chunk.length)
         yield chunk

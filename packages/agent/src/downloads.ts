@@ -2,10 +2,13 @@
  * Every blob that this node has or fetches: one swarm and one download each, however many clients ask. What is complete
  * is seeded until the cache needs its room; what is there in part is served to others and taken up when it is wanted.
  */
+import { createHash } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import {
+  bytesEqual,
   chooseVictims,
   type Digest,
+  encodeInfo,
   type ImportShare,
   NO_IMPORTS,
   type PeerAddress,
@@ -14,14 +17,16 @@ import {
   pieceBytes,
   pieceCount,
 } from '@shoal/core'
-import { infoHashOf, type PieceStore, type StoredBlob } from '@shoal/storage'
+import { BlobDigestMismatchError, infoHashOf, type PieceStore, type StoredBlob } from '@shoal/storage'
 import { type Swarm, type SwarmEngine, Transfer } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import type { Announcer } from './announcer.ts'
 import type { AgentArrivals } from './arrivals.ts'
 import type { BlobSource } from './blob-source.ts'
+import type { Contacts } from './contacts.ts'
 import { type ByteSource, Download } from './download.ts'
 import { EarlyNews } from './early-news.ts'
+import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 
 export interface DownloadsParts {
@@ -30,6 +35,7 @@ export interface DownloadsParts {
   readonly announcer: Announcer
   readonly http: HttpSources
   readonly arrivals: Pick<AgentArrivals, 'confirm'>
+  readonly contacts: Pick<Contacts, 'isGenuineMetainfo'>
   readonly log: Logger
   readonly prng: Prng
   readonly nowMs: () => number
@@ -60,6 +66,8 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   readonly #open = new Map<Digest, Entry>()
   readonly #byInfoHash = new Map<string, Entry>()
   readonly #earlyNews = new EarlyNews()
+  /** What is being left, and perhaps removed: whoever wants the blob again waits for that. */
+  readonly #leaving = new Map<Digest, Promise<void>>()
   readonly #seederIds = new Set<PeerId>()
   readonly #running = new Set<Promise<void>>()
   readonly #stopping = new AbortController()
@@ -116,21 +124,39 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     return this.#seederIds.has(peerId)
   }
 
-  /** What is here of the blob, wanted or not. */
-  stored(digest: Digest): StoredBlob | undefined {
-    return this.#parts.store.get(digest)
+  /** The blob, where every piece is here; its digest may still be being checked. */
+  whole(digest: Digest): Transfer | undefined {
+    const transfer = this.#open.get(digest)?.transfer
+    return transfer?.blob.have.isFull ? transfer : undefined
+  }
+
+  /** The seeder has said what the blobs' pieces are: what is here by other hashes goes. */
+  told(sources: readonly BlobSource[]): void {
+    for (const source of sources) {
+      const entry = this.#open.get(source.metainfo.digest)
+      if (entry !== undefined && this.#agrees(entry, source)) this.#vouch(entry, source)
+    }
   }
 
   /** Starts fetching the blob unless it is here or already being fetched. */
   async ensure(source: BlobSource): Promise<Transfer> {
     const { metainfo } = source
-    const entry = await this.#entry(metainfo.digest, async () => {
+    const open = async () => {
       // Pieces that came while the seeder was receiving the blob itself; those that this metainfo denies are forgotten.
       await this.#parts.arrivals.confirm(metainfo)
       return this.#parts.store.open(metainfo)
-    })
+    }
+    let entry = await this.#entry(metainfo.digest, open)
+    if (!this.#agrees(entry, source)) {
+      entry = await this.#entry(metainfo.digest, open)
+      if (!this.#agrees(entry, source))
+        throw new SourceUnavailableError(
+          'the seeder',
+          `it gives other pieces for ${metainfo.digest} each time`,
+        )
+    }
     entry.lastUsedAtMs = this.#parts.nowMs()
-    if (source.isFromSeeder && source.infoHash === entry.swarm.infoHash) entry.transfer.trustMetainfo()
+    this.#vouch(entry, source)
     if (entry.transfer.isComplete || entry.transfer.blob.have.isFull) return entry.transfer
     if (entry.download === undefined) await this.#begin(entry, source)
     else entry.download.refresh(source)
@@ -148,19 +174,21 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   #entry(digest: Digest, open: () => Promise<StoredBlob>): Promise<Entry> {
     let entry = this.#entries.get(digest)
     if (entry === undefined) {
-      entry = this.#join(open)
+      entry = this.#join(digest, open)
       this.#entries.set(digest, entry)
       entry.catch(() => this.#entries.delete(digest))
     }
     return entry
   }
 
-  async #join(open: () => Promise<StoredBlob>): Promise<Entry> {
+  async #join(digest: Digest, open: () => Promise<StoredBlob>): Promise<Entry> {
     const { engine, announcer, nowMs, onReceived, onSent, onMismatch, log } = this.#parts
+    await this.#leaving.get(digest)
     const blob = await open()
     const { metainfo } = blob
     const swarm = await engine.join({ metainfo, infoHash: infoHashOf(metainfo), pieces: blob })
     const transfer = new Transfer({ blob, swarm })
+    if (!blob.isComplete && this.#isSigned(blob)) transfer.trustMetainfo()
     const entry: Entry = {
       transfer,
       swarm,
@@ -192,8 +220,11 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
       this.#track(this.#makeRoom())
     })
     transfer.once('failed', (error) => {
+      if (this.#open.get(metainfo.digest) !== entry) return
       log.warn({ event: 'transfer-failed', digest: metainfo.digest, err: error }, 'transfer failed')
-      this.#track(this.#forget(metainfo.digest, entry))
+      // By these hashes the blob can never be had.
+      const removes = error.cause instanceof BlobDigestMismatchError
+      this.#track(this.#forget(metainfo.digest, entry, { removes }))
       this.emit('failed', metainfo.digest)
     })
     this.#open.set(metainfo.digest, entry)
@@ -204,6 +235,36 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     if (transfer.isComplete) announcer.announce(swarm.infoHash, 'seeding')
     else if (blob.have.setCount > 0) announcer.announce(swarm.infoHash, 'holding')
     return entry
+  }
+
+  /**
+   * Whether what is here of the blob is here by the hashes that the seeder gives. Otherwise it is taken out, whoever it came
+   * from: an earlier version believed other agents.
+   */
+  #agrees(entry: Entry, { infoHash, metainfo: { digest } }: BlobSource): boolean {
+    if (entry.swarm.infoHash === infoHash) return true
+    if (this.#open.get(digest) !== entry) return false
+    this.#parts.log.warn(
+      { event: 'metainfo-replaced', digest, infoHash },
+      'the seeder gives other pieces for a blob; what was here of it is removed',
+    )
+    this.#track(this.#forget(digest, entry, { removes: true }))
+    entry.transfer.fail(new Error('the seeder gives other pieces for it'))
+    return false
+  }
+
+  /** The source's metainfo is the seeder's word, and the same as the entry's. */
+  #vouch({ transfer }: Entry, { signature }: BlobSource): void {
+    transfer.trustMetainfo()
+    const known = transfer.blob.signature
+    if (signature === undefined || (known !== undefined && bytesEqual(known, signature))) return
+    this.#track(this.#parts.store.sign(transfer.blob.metainfo.digest, signature))
+  }
+
+  #isSigned({ metainfo, signature }: StoredBlob): boolean {
+    if (signature === undefined) return false
+    const infoSha256 = createHash('sha256').update(encodeInfo(metainfo)).digest('hex')
+    return this.#parts.contacts.isGenuineMetainfo(metainfo.digest, infoSha256, signature)
   }
 
   async #begin(entry: Entry, source: BlobSource): Promise<void> {
@@ -261,17 +322,27 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     swarm.connect(peers.filter(({ peerId }) => peerId !== this.#parts.engine.peerId))
   }
 
-  /** Takes a failed transfer out, so that the next pull begins anew with the pieces that are here. */
-  async #forget(digest: Digest, entry: Entry): Promise<void> {
+  /** Takes a transfer out, so that the next pull begins anew: with the pieces that are here, or with none. */
+  async #forget(digest: Digest, { swarm }: Entry, { removes }: { removes: boolean }): Promise<void> {
     this.#entries.delete(digest)
     this.#open.delete(digest)
-    this.#byInfoHash.delete(entry.swarm.infoHash)
-    this.#parts.announcer.leave(entry.swarm.infoHash)
-    await entry.swarm.leave()
+    this.#byInfoHash.delete(swarm.infoHash)
+    this.#parts.announcer.leave(swarm.infoHash)
+    const leaving = (async () => {
+      await swarm.leave()
+      if (removes) await this.#parts.store.remove(digest)
+    })()
+    const left = leaving
+      .catch(() => {})
+      .then(() => {
+        if (this.#leaving.get(digest) === left) this.#leaving.delete(digest)
+      })
+    this.#leaving.set(digest, left)
+    await leaving
   }
 
   async #makeRoom(): Promise<void> {
-    const { store, log } = this.#parts
+    const { log } = this.#parts
     const candidates = [...this.#open].map(([digest, { transfer, download, lastUsedAtMs }]) => ({
       digest,
       bytes: transfer.blob.metainfo.length,
@@ -281,8 +352,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     for (const digest of chooseVictims(candidates, this.#init.cacheMaxBytes)) {
       const entry = this.#open.get(digest)
       if (entry === undefined || entry.transfer.readerCount > 0) continue
-      await this.#forget(digest, entry)
-      await store.remove(digest)
+      await this.#forget(digest, entry, { removes: true })
       log.info({ event: 'blob-evicted', digest }, 'blob evicted')
     }
   }

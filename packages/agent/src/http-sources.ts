@@ -9,6 +9,7 @@ import type { ByteRange } from '@shoal/storage'
 import { peerLookup } from '@shoal/swarm'
 import {
   ARRIVAL_WAIT_MS,
+  CONTACT_ANSWER_BYTES_MAX,
   decodeResolution,
   RESOLUTION_BYTES_MAX,
   RESOLVE_PATH,
@@ -124,7 +125,8 @@ export class HttpSources {
         await discardAnswer(answer)
         throw new SourceUnavailableError(url.host, `status ${answer.statusCode}`)
       }
-      return decodeResolution(await collect(answer.body, RESOLUTION_BYTES_MAX))
+      const bytesMax = who === 'seeder' ? RESOLUTION_BYTES_MAX : CONTACT_ANSWER_BYTES_MAX
+      return decodeResolution(await collect(answer.body, bytesMax))
     } catch (cause) {
       if (cause instanceof SourceUnavailableError) throw cause
       signal?.throwIfAborted()

@@ -5,7 +5,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import type { Digest, PeerAddress } from '@shoal/core'
 import { FilesystemObjectStore } from '@shoal/storage'
-import type { Resolution, SignedTag } from '@shoal/wire'
+import { encodeSignedTag, type Resolution, type SignedTag } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { BlobSource } from './blob-source.ts'
 import { Contacts } from './contacts.ts'
@@ -171,6 +171,73 @@ describe('while the seeder is away', () => {
   })
 })
 
+describe('what the seeder has just said', () => {
+  const DAY_MS = 24 * 60 * 60 * 1_000
+  beforeEach(() => {
+    nowMs = 10 * DAY_MS
+  })
+
+  it('replaces what it said before, also with an earlier date', async () => {
+    answers.set(SEEDER, resolutionOf(old, tagOf(old.digest, nowMs + DAY_MS)))
+    await digestNow()
+    nowMs += TTL_MS
+    answers.set(SEEDER, resolutionOf(recent, tagOf(recent.digest, nowMs)))
+    expect(await digestNow()).toBe(recent.digest)
+    answers.set(SEEDER, 'away')
+    nowMs += TTL_MS
+    expect(await digestNow()).toBe(recent.digest)
+  })
+
+  it('counts for more than a record from the future that another agent still has', async () => {
+    contacts.heard([contact(1)])
+    answers.set('http://10.0.0.1:6001', resolutionOf(old, tagOf(old.digest, nowMs + DAY_MS)))
+    answers.set(SEEDER, resolutionOf(recent, tagOf(recent.digest, nowMs - DAY_MS)))
+    expect(await digestNow()).toBe(recent.digest)
+    answers.set(SEEDER, 'away')
+    nowMs += TTL_MS
+    expect(await digestNow()).toBe(recent.digest)
+  })
+
+  it('is asked for again when the node’s clock was put back', async () => {
+    answers.set(SEEDER, resolutionOf(old, tagOf(old.digest, 1)))
+    await digestNow()
+    answers.set(SEEDER, resolutionOf(recent, tagOf(recent.digest, 2)))
+    nowMs -= DAY_MS
+    expect(await digestNow()).toBe(recent.digest)
+  })
+})
+
+describe('what is kept on this node', () => {
+  const records = () => new ImageRecords({ objects: new FilesystemObjectStore({ folder: opened.folder }) })
+
+  it('says nothing of a tag where the seeder has not signed it, and goes', async () => {
+    const forged = tagOf(old.digest, 9, generateKeyPairSync('ed25519').privateKey)
+    await records().keepTag(forged)
+    await records().keepManifest('team/app', old)
+    expect(await digestNow()).toBeUndefined()
+    expect(await records().tag('team/app', '1')).toBeUndefined()
+  })
+
+  it('says nothing of another tag', async () => {
+    const other = signedTag({ repository: 'team/app', tag: '2', digest: old.digest, issuedAtMs: 1 })
+    await records().keepManifest('team/app', old)
+    await records().write('repos/team/app/_tags/1', encodeSignedTag(other))
+    expect(await digestNow()).toBeUndefined()
+  })
+
+  it('that is spoilt is as if it were not there', async () => {
+    await records().write('repos/team/app/_tags/1', Buffer.from('spoilt'))
+    expect(await digestNow()).toBeUndefined()
+  })
+
+  it('has the media type of its bytes, whatever stands beside them', async () => {
+    await records().keepManifest('team/app', { ...old, mediaType: 'text/html' })
+    const byDigest = { kind: 'digest', digest: old.digest } as const
+    const manifest = await directory.manifest('team/app', byDigest, 'pull')
+    expect(manifest?.mediaType).toBe(old.mediaType)
+  })
+})
+
 describe('a blob that is here', () => {
   const other = 'team/other'
 
@@ -190,7 +257,10 @@ describe('a blob that is here', () => {
   it('is nobody’s by an agent’s word alone', async () => {
     contacts.heard([contact(1)])
     answers.set('http://10.0.0.1:6001', { manifests: [], blobs: [resolvedBlob(layer)] })
-    expect(await directory.source('team/app', layer)).toMatchObject({ metainfo: { digest: layer } })
+    expect(await directory.source('team/app', layer)).toMatchObject({
+      metainfo: { digest: layer },
+      peers: [contact(1)],
+    })
     expect(directory.hasBlob('team/app', layer)).toBe(false)
     answers.set(SEEDER, undefined)
     expect(await directory.source('team/app', layer)).toBe('unknown')
@@ -205,7 +275,29 @@ describe('contacts', () => {
     const again = new Contacts({ records: new ImageRecords({ objects }), log: silent })
     await again.start()
     expect(again.agents.map(({ host }) => host)).toEqual(['10.0.0.2', '10.0.0.1'])
-    expect(again.isGenuine(tagOf(old.digest, 1))).toBe(true)
+    expect(again.isGenuineTag(tagOf(old.digest, 1))).toBe(true)
+  })
+
+  it('that say hello many times from one host are asked in turn with the others, and push nobody out', () => {
+    contacts.heard([contact(1), contact(2)])
+    const crowd = Array.from({ length: 60 }, (_, n) => ({
+      ...contact(9),
+      peerId: `${n}`.padStart(40, 'f'),
+      port: 7_000 + n,
+    }))
+    contacts.heard(crowd)
+    expect(contacts.agents).toHaveLength(32)
+    expect(contacts.agents.slice(0, 3).map(({ host }) => host)).toEqual(['10.0.0.9', '10.0.0.2', '10.0.0.1'])
+  })
+
+  it('are nobody where their record is spoilt', async () => {
+    const records = new ImageRecords({ objects: new FilesystemObjectStore({ folder: opened.folder }) })
+    await records.write('cluster/contacts', Buffer.from('spoilt'))
+    await records.write('cluster/signing-key', Buffer.from('spoilt'))
+    const again = new Contacts({ records, log: silent })
+    await again.start()
+    expect(again.agents).toEqual([])
+    expect(again.isGenuineTag(tagOf(old.digest, 1))).toBe(false)
   })
 
   it('are bounded, the latest kept, one for each address', () => {

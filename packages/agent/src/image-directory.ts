@@ -3,24 +3,19 @@
  * records, or from other agents while the seeder is away. A tag is believed for a short time without asking again, and
  * served stale when nobody can be asked; digests are for ever.
  */
-import {
-  type Digest,
-  formatHostPort,
-  type PeerAddress,
-  parseDigest,
-  ShoalError,
-  tryParseDigest,
-} from '@shoal/core'
+import { type Digest, formatHostPort, type PeerAddress, ShoalError, tryParseDigest } from '@shoal/core'
 import { chooseManifest, type ParsedManifest, type Platform, requiredBlobs } from '@shoal/oci'
 import { type Manifest, type Reference, readManifest } from '@shoal/registry'
 import type { Resolution, SignedTag } from '@shoal/wire'
 import type { Logger } from 'pino'
 import type { ArrivalSource } from './arrivals.ts'
 import { type BlobSource, blobSourceOf } from './blob-source.ts'
+import { type ProvenAnswer, provenPart } from './contact-answer.ts'
 import type { Contacts } from './contacts.ts'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources, ResolveQuestion } from './http-sources.ts'
 import { hasDigest, type ImageRecords } from './image-records.ts'
+import { isDatedAhead, latestTag } from './latest-tag.ts'
 
 export interface ImageDirectoryParts {
   readonly http: HttpSources
@@ -30,6 +25,8 @@ export interface ImageDirectoryParts {
   readonly nowMs: () => number
   /** A client is about to want these blobs. */
   readonly onWanted: (sources: readonly BlobSource[]) => void
+  /** The seeder itself has said what these blobs' pieces are. */
+  readonly onTold: (sources: readonly BlobSource[]) => void
   readonly isHere: (digest: Digest) => boolean
   /** A blob is on its way to the seeder; some of its pieces can be had. */
   readonly onArriving: (arrival: ArrivalSource) => void
@@ -195,8 +192,9 @@ export class ImageDirectory {
   async #digestOfTag(repository: string, tag: string, purpose: 'look' | 'pull'): Promise<Digest | undefined> {
     const key = `${repository}:${tag}`
     const known = this.#tags.get(key)
-    if (known !== undefined && this.#parts.nowMs() - known.askedAtMs < this.#init.tagTtlMs)
-      return known.digest
+    const ageMs = known === undefined ? 0 : this.#parts.nowMs() - known.askedAtMs
+    // The node's clock may have been put back meanwhile.
+    if (known !== undefined && ageMs >= 0 && ageMs < this.#init.tagTtlMs) return known.digest
     const answer = await this.#ask({ repository, reference: tag }, purpose)
     if (answer?.digest === undefined) {
       this.#tags.delete(key)
@@ -276,7 +274,7 @@ export class ImageDirectory {
     try {
       const resolution = await http.resolve(seederUrl, whole, 'seeder')
       if (resolution === undefined) return undefined
-      return await this.#keep(question, resolution, 'seeder')
+      return await this.#keep(question, resolution)
     } catch (error) {
       if (!(error instanceof ShoalError)) throw error
       log.warn({ event: 'seeder-unavailable', ...question, err: error }, 'seeder unavailable')
@@ -284,66 +282,116 @@ export class ImageDirectory {
     return this.#askContacts(question, whole)
   }
 
-  /** What this node knows itself, and what the other agents know: the latest meaning of a tag wins. */
+  /** What this node knows itself, and what other agents can prove: the latest genuine meaning of a tag wins. */
   async #askContacts(question: Asked, whole: ResolveQuestion): Promise<Answer> {
-    const { http, contacts, records, log } = this.#parts
+    const { contacts } = this.#parts
     const { repository, reference } = question
-    const isTag = reference !== undefined && !reference.includes(':')
-    const own = isTag ? await records.tag(repository, reference) : undefined
     const asked = contacts.agents.slice(0, CONTACTS_ASKED)
-    const answers = await Promise.allSettled(
-      asked.map((agent) =>
-        http.resolve(`http://${formatHostPort(agent)}`, { ...whole, peerId: '' }, 'contact'),
-      ),
-    )
-    const resolutions = answers.flatMap((answer) =>
-      answer.status === 'fulfilled' && answer.value !== undefined ? [answer.value] : [],
-    )
-    let best: Answer | undefined
-    let bestIssuedAtMs = own === undefined ? Number.NEGATIVE_INFINITY : own.record.issuedAtMs
-    if (own !== undefined) best = { digest: own.record.digest, sources: [], arriving: [] }
-    for (const resolution of resolutions) {
-      try {
-        const issuedAtMs = resolution.tag?.record.issuedAtMs ?? 0
-        const answer = await this.#keep(question, resolution, 'contact')
-        if (best !== undefined && issuedAtMs <= bestIssuedAtMs) continue
-        best = answer
-        bestIssuedAtMs = issuedAtMs
-      } catch (error) {
-        if (!(error instanceof ShoalError)) throw error
-        log.warn({ event: 'contact-refused', ...question, err: error }, 'a contact gave a wrong answer')
-      }
+    const answers = (
+      await Promise.all(asked.map((contact) => this.#askContact(contact, question, whole)))
+    ).flatMap((answer) => answer ?? [])
+    if (reference === undefined || reference.includes(':')) {
+      await this.#keepProven(question, answers)
+      const digest = answers[0]?.manifests[0]?.digest
+      return { digest, sources: answers.flatMap(({ sources }) => sources), arriving: [] }
     }
-    return best ?? NOBODY_CAN_SAY
+    const latest = await this.#latestTag(repository, reference, answers)
+    if (latest === undefined) return NOBODY_CAN_SAY
+    const { digest } = latest.record
+    const agreeing = answers.filter(({ tag }) => tag?.record.digest === digest)
+    await this.#keepProven(question, agreeing)
+    return { digest, sources: agreeing.flatMap(({ sources }) => sources), arriving: [] }
+  }
+
+  /** @returns undefined when it does not answer, or proves nothing */
+  async #askContact(
+    contact: PeerAddress,
+    question: Asked,
+    whole: ResolveQuestion,
+  ): Promise<ProvenAnswer | undefined> {
+    const { http, contacts, log } = this.#parts
+    let resolution: Resolution | undefined
+    try {
+      const url = `http://${formatHostPort(contact)}`
+      resolution = await http.resolve(url, { ...whole, peerId: '' }, 'contact')
+    } catch (error) {
+      if (error instanceof ShoalError) return undefined
+      throw error
+    }
+    if (resolution === undefined) return undefined
+    try {
+      // At once: what an answer does not prove need not wait in memory for the others.
+      return provenPart(question, resolution, { contacts, contact, platform: this.#init.platform })
+    } catch (err) {
+      if (!(err instanceof ShoalError)) throw err
+      const { host, port } = contact
+      log.warn({ event: 'contact-refused', ...question, host, port, err }, 'a contact gave a wrong answer')
+      return undefined
+    }
+  }
+
+  /** Keeps the latest genuine meaning, this node's own or another agent's. */
+  async #latestTag(
+    repository: string,
+    tag: string,
+    answers: readonly ProvenAnswer[],
+  ): Promise<SignedTag | undefined> {
+    const { records, contacts, nowMs, log } = this.#parts
+    const kept = await records.tag(repository, tag)
+    const isOwn =
+      kept?.record.repository === repository && kept.record.tag === tag && contacts.isGenuineTag(kept)
+    const told = answers.flatMap((answer) => answer.tag ?? [])
+    const latest = latestTag(isOwn ? [kept, ...told] : told, nowMs())
+    // Kept by a version that did not look.
+    if (kept !== undefined && !isOwn && contacts.hasKey) await records.forgetTag(repository, tag)
+    if (latest === undefined) return undefined
+    if (isDatedAhead(latest, nowMs())) {
+      const { issuedAtMs } = latest.record
+      log.warn(
+        { event: 'tag-dated-ahead', repository, tag, issuedAtMs },
+        'a tag is dated ahead of this clock',
+      )
+    }
+    if (latest !== kept) await records.keepTag(latest)
+    return latest
+  }
+
+  async #keepProven({ repository, reference }: Asked, answers: readonly ProvenAnswer[]): Promise<void> {
+    const manifests = new Map(
+      answers.flatMap((answer) => answer.manifests.map((each) => [each.digest, each])),
+    )
+    for (const manifest of manifests.values()) await this.#parts.records.keepManifest(repository, manifest)
+    for (const source of answers.flatMap(({ sources }) => sources)) {
+      this.#addPeers(source)
+      // An agent that has the bytes does not make them this repository's; the manifest does.
+      if (reference !== undefined) this.#link(repository, source.metainfo.digest)
+    }
   }
 
   /**
-   * Checks a resolution and keeps what it says.
+   * Keeps what the seeder says.
    * @throws SourceUnavailableError when it does not answer the question or is not what it claims
    */
-  async #keep(question: Asked, resolution: Resolution, from: 'seeder' | 'contact'): Promise<Answer> {
+  async #keep(question: Asked, resolution: Resolution): Promise<Answer> {
     const { records } = this.#parts
     const { repository, reference } = question
     for (const { digest, bytes } of resolution.manifests) {
       if (!hasDigest(bytes, digest))
-        throw new SourceUnavailableError(`the ${from}`, `manifest ${digest} has other bytes`)
+        throw new SourceUnavailableError('the seeder', `manifest ${digest} has other bytes`)
     }
-    const first = resolution.manifests[0]?.digest
-    if (reference?.includes(':')) {
-      if (first !== parseDigest(reference))
-        throw new SourceUnavailableError(`the ${from}`, 'it answered another question')
-    } else if (reference !== undefined) {
-      this.#checkTag(resolution.tag, { repository, tag: reference, digest: first }, from)
-    }
-    const sources = resolution.blobs.map((blob) => blobSourceOf(repository, blob, from))
+    const digest = resolution.manifests[0]?.digest
+    if (reference !== undefined && !isAnswered(repository, reference, resolution))
+      throw new SourceUnavailableError('the seeder', 'it answered another question')
+    const sources = resolution.blobs.map((blob) => blobSourceOf(repository, blob))
     for (const manifest of resolution.manifests) await records.keepManifest(repository, manifest)
-    if (resolution.tag !== undefined) await this.#keepTag(resolution.tag)
+    // Whatever was known before, and whenever that was dated: this is what the seeder says now.
+    if (reference !== undefined && resolution.tag !== undefined) await records.keepTag(resolution.tag)
     for (const source of sources) {
       this.#keepSource(source)
-      // Of another agent it only says that it has the bytes.
-      if (from === 'seeder' || reference !== undefined) this.#link(repository, source.metainfo.digest)
+      this.#link(repository, source.metainfo.digest)
     }
-    const arriving = from === 'seeder' ? (resolution.arriving ?? []) : []
+    this.#parts.onTold(sources)
+    const arriving = resolution.arriving ?? []
     for (const arrival of arriving) {
       this.#arriving.set(arrival.digest, arrival.length)
       this.#link(repository, arrival.digest)
@@ -351,32 +399,7 @@ export class ImageDirectory {
     }
     forgetOldest(this.#arriving, SOURCES_MAX)
     const { warning } = resolution
-    return { digest: first, sources, arriving, ...(warning === undefined ? {} : { warning }) }
-  }
-
-  #checkTag(
-    signed: SignedTag | undefined,
-    expected: { repository: string; tag: string; digest: Digest | undefined },
-    from: 'seeder' | 'contact',
-  ): void {
-    const record = signed?.record
-    if (
-      record?.repository !== expected.repository ||
-      record.tag !== expected.tag ||
-      record.digest !== expected.digest
-    ) {
-      throw new SourceUnavailableError(`the ${from}`, 'it answered another question')
-    }
-    if (from === 'contact' && !this.#parts.contacts.isGenuine(signed!)) {
-      throw new SourceUnavailableError('a contact', `what ${expected.tag} means is not signed by the seeder`)
-    }
-  }
-
-  async #keepTag(signed: SignedTag): Promise<void> {
-    const { records } = this.#parts
-    const known = await records.tag(signed.record.repository, signed.record.tag)
-    if (known === undefined || known.record.issuedAtMs < signed.record.issuedAtMs)
-      await records.keepTag(signed)
+    return { digest, sources, arriving, ...(warning === undefined ? {} : { warning }) }
   }
 
   #link(repository: string, digest: Digest): void {
@@ -388,14 +411,34 @@ export class ImageDirectory {
 
   #keepSource(source: BlobSource): void {
     const { digest } = source.metainfo
-    const known = this.#sources.get(digest)
+    const found = this.#sources.get(digest)
+    const known = found?.infoHash === source.infoHash ? found : undefined
     this.#arriving.delete(digest)
     this.#sources.delete(digest)
-    // Of several agents that know the blob, all are peers.
     const peers = [...(known?.peers ?? []), ...source.peers]
     this.#sources.set(digest, { ...known, ...source, peers: distinctPeers(peers) })
     forgetOldest(this.#sources, SOURCES_MAX)
   }
+
+  /** Of several agents that know the blob, all are peers; what the seeder has said beside stays. */
+  #addPeers(source: BlobSource): void {
+    const known = this.#sources.get(source.metainfo.digest)
+    this.#keepSource(known === undefined ? source : { ...known, peers: source.peers })
+  }
+}
+
+/** Whether it tells of the manifest, or the tag, that was asked for. */
+function isAnswered(repository: string, reference: string, { tag, manifests }: Resolution): boolean {
+  const first = manifests[0]?.digest
+  const digest = tryParseDigest(reference)
+  if (digest !== undefined) return first === digest
+  const record = tag?.record
+  return (
+    first !== undefined &&
+    record?.repository === repository &&
+    record.tag === reference &&
+    record.digest === first
+  )
 }
 
 function linkOf(repository: string, digest: Digest): string {

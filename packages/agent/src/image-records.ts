@@ -5,9 +5,16 @@
  */
 import { createHash } from 'node:crypto'
 import { type Digest, digestAlgorithm, digestHex, tryParseDigest } from '@shoal/core'
-import type { Manifest } from '@shoal/registry'
+import { OciError } from '@shoal/oci'
+import { type Manifest, readManifest } from '@shoal/registry'
 import { type ObjectStore, readWhole } from '@shoal/storage'
-import { decodeSignedTag, encodeSignedTag, type ResolvedManifest, type SignedTag } from '@shoal/wire'
+import {
+  decodeSignedTag,
+  encodeSignedTag,
+  type ResolvedManifest,
+  type SignedTag,
+  WireError,
+} from '@shoal/wire'
 
 const RECORD_BYTES_MAX = 4 * 1024 * 1024 + 512
 
@@ -25,8 +32,8 @@ export class ImageRecords {
     const bytes = record.subarray(lineEnd + 1)
     // A folder that others can write to proves nothing.
     if (!hasDigest(bytes, digest)) return undefined
-    const mediaType = Buffer.from(record.subarray(0, lineEnd)).toString('latin1')
-    return { digest, mediaType, length: bytes.length, bytes }
+    const mediaType = mediaTypeOf(bytes)
+    return mediaType === undefined ? undefined : { digest, mediaType, length: bytes.length, bytes }
   }
 
   /** The manifests of a repository, as many as `countMax` of them. */
@@ -47,11 +54,20 @@ export class ImageRecords {
 
   async tag(repository: string, tag: string): Promise<SignedTag | undefined> {
     const record = await this.read(tagKey(repository, tag))
-    return record === undefined ? undefined : decodeSignedTag(record)
+    try {
+      return record && decodeSignedTag(record)
+    } catch (error) {
+      if (error instanceof WireError) return undefined
+      throw error
+    }
   }
 
   async keepTag(signed: SignedTag): Promise<void> {
     await this.#objects.put(tagKey(signed.record.repository, signed.record.tag), encodeSignedTag(signed))
+  }
+
+  async forgetTag(repository: string, tag: string): Promise<void> {
+    await this.#objects.delete(tagKey(repository, tag))
   }
 
   async read(key: string): Promise<Uint8Array | undefined> {
@@ -66,6 +82,19 @@ export class ImageRecords {
 
 export function hasDigest(bytes: Uint8Array, digest: Digest): boolean {
   return createHash(digestAlgorithm(digest)).update(bytes).digest('hex') === digestHex(digest)
+}
+
+/**
+ * The digest covers the bytes only, so the media type is taken from them and not from what was kept beside them.
+ * @returns undefined for what is no manifest
+ */
+function mediaTypeOf(bytes: Uint8Array): string | undefined {
+  try {
+    return readManifest(bytes).mediaType
+  } catch (error) {
+    if (error instanceof OciError) return undefined
+    throw error
+  }
 }
 
 function manifestKey(repository: string, digest: Digest): string {

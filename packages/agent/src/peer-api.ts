@@ -1,7 +1,7 @@
 /**
  * What an agent tells other agents over HTTP on its peer port while the seeder is away: resolutions from its own records.
  * It repeats nothing that is secret (no presigned URLs) and claims nothing: manifests and blobs prove themselves by
- * digest, tags by the seeder's signature.
+ * digest, tags and metainfo by the seeder's signature.
  */
 import type { Socket } from 'node:net'
 import { encodeInfo, type PeerAddress, reachableHost, tryParseDigest } from '@shoal/core'
@@ -9,6 +9,7 @@ import { isRepositoryName, isTag, requiredBlobs } from '@shoal/oci'
 import { type Manifest, readManifest, schemaController } from '@shoal/registry'
 import type { PieceStore, StoredBlob } from '@shoal/storage'
 import {
+  CONTACT_ANSWER_BYTES_MAX,
   encodeResolution,
   RESOLUTION_MEDIA_TYPE,
   RESOLVE_PATH,
@@ -29,6 +30,9 @@ import type { ImageRecords } from './image-records.ts'
 const REQUEST_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_TIMEOUT_MS = 5_000
 const SOCKETS_MAX = 64
+/** Of an answer, and of each blob in it, beside manifests and metainfo: names, one peer, a signature, a tag. */
+const FRAME_BYTES = 4_096
+const BLOB_FRAME_BYTES = 1_024
 
 export class PeerApi {
   readonly #records: ImageRecords
@@ -58,8 +62,9 @@ export class PeerApi {
       const resolution = await this.#resolve(new URL(request.url, 'http://agent').searchParams)
       if (resolution === undefined) return reply.code(404).send()
       // Bound to every address: the one that was dialled is the one that works for who dialled it.
-      const blobs = this.#blobs(resolution.stored, request.raw.socket.localAddress)
-      return reply.type(RESOLUTION_MEDIA_TYPE).send(encodeResolution({ ...resolution.answer, blobs }))
+      const { answer, stored } = resolution
+      const blobs = this.#blobs(stored, bytesLeft(answer.manifests), request.raw.socket.localAddress)
+      return reply.type(RESOLUTION_MEDIA_TYPE).send(encodeResolution({ ...answer, blobs }))
     })
   }
 
@@ -119,9 +124,25 @@ export class PeerApi {
     return requiredBlobs(image).flatMap(({ digest }) => this.#store.get(digest) ?? [])
   }
 
-  #blobs(stored: readonly StoredBlob[], dialledHost: string | undefined): ResolvedBlob[] {
+  /** As many as the answer has room for: the others can be asked for one by one. */
+  #blobs(stored: readonly StoredBlob[], bytesMax: number, dialledHost: string | undefined): ResolvedBlob[] {
     const self = this.#self()
-    const host = reachableHost(self.host, dialledHost)
-    return stored.map(({ metainfo }) => ({ info: encodeInfo(metainfo), peers: [{ ...self, host }] }))
+    const peers = [{ ...self, host: reachableHost(self.host, dialledHost) }]
+    const blobs: ResolvedBlob[] = []
+    let room = bytesMax
+    for (const { metainfo, signature, isComplete } of stored) {
+      // Of what an earlier version was told by anybody, nothing is passed on.
+      if (signature === undefined && !isComplete) continue
+      const info = encodeInfo(metainfo)
+      room -= info.length + BLOB_FRAME_BYTES
+      if (room < 0) break
+      blobs.push({ info, peers, ...(signature !== undefined && { signature }) })
+    }
+    return blobs
   }
+}
+
+/** What is left of an answer beside its manifests, and what frames them. */
+function bytesLeft(manifests: Resolution['manifests']): number {
+  return manifests.reduce((room, { bytes }) => room - bytes.length, CONTACT_ANSWER_BYTES_MAX - FRAME_BYTES)
 }

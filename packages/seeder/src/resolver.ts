@@ -17,7 +17,7 @@ import { ARRIVAL_WAIT_MS, INLINE_BLOB_BYTES_MAX, type Resolution, type ResolvedB
 import type { ArrivingBlobs } from './arriving/arriving-blobs.ts'
 import type { Mirror } from './mirror/mirror.ts'
 import type { Seeding } from './seeding.ts'
-import type { TagSigner } from './tag-signer.ts'
+import type { Signer } from './signer.ts'
 
 export interface ResolverParts {
   readonly images: ImageStore
@@ -26,7 +26,7 @@ export interface ResolverParts {
   readonly objects: ObjectStore
   readonly seeding: Seeding
   readonly tracker: Tracker
-  readonly signer: TagSigner
+  readonly signer: Signer
   readonly nowMs: () => number
 }
 
@@ -146,7 +146,7 @@ export class Resolver {
     const arriving = purpose === 'pull' ? await mirror.arriving(repository, missing) : []
     const record = { repository, tag: reference, digest: manifest.digest, issuedAtMs: nowMs() }
     return {
-      ...(asked === undefined && { tag: signer.sign(record) }),
+      ...(asked === undefined && { tag: signer.signTag(record) }),
       ...(manifest.warning !== undefined && { warning: manifest.warning.slice(0, 256) }),
       manifests: (image === undefined || image === manifest ? [manifest] : [manifest, image]).map(
         ({ digest, mediaType, bytes }) => ({ digest, mediaType, bytes }),
@@ -172,7 +172,7 @@ export class Resolver {
   }
 
   async #blobs(digests: readonly Digest[], peerId: string | undefined): Promise<ResolvedBlob[]> {
-    const { images, seeding, tracker } = this.#parts
+    const { images, seeding, tracker, signer } = this.#parts
     const known = (await Promise.all([...new Set(digests)].map((digest) => images.metainfo(digest)))).filter(
       (blob) => blob !== undefined,
     )
@@ -190,8 +190,10 @@ export class Resolver {
         const inline = inlined.get(blob)
         const originUrl = inline === undefined ? await this.#originUrl(blob.metainfo.digest) : undefined
         const { peers = [], imports } = admissions.get(blob.infoHash) ?? {}
+        const info = encodeInfo(blob.metainfo)
         return {
-          info: encodeInfo(blob.metainfo),
+          info,
+          signature: signer.signMetainfo(blob.metainfo.digest, blob.infoHash, info),
           peers: [...peers],
           ...shares(imports),
           ...(inline !== undefined && { inline }),

@@ -54,7 +54,7 @@ import { Warming } from './publishing/warming.ts'
 import { type Question, Resolver } from './resolver.ts'
 import { Seeding } from './seeding.ts'
 import type { SeederSettings } from './settings.ts'
-import { TagSigner } from './tag-signer.ts'
+import { Signer } from './signer.ts'
 
 const nowMs = () => Date.now()
 
@@ -132,7 +132,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const copies = new FilePieceStore({ folder: join(settings.data, 'pieces') })
     await copies.start()
     undo.push(() => copies.stop())
-    const signer = await TagSigner.open(objects)
+    const signer = await Signer.open(objects)
 
     const images: ImageStore = new ImageStore(
       {

@@ -27,6 +27,7 @@ const HANDLE_IDLE_MS = 5_000
 
 export class FileBlob implements StoredBlob {
   have: Bitfield
+  signature: Uint8Array | undefined
   readonly #paths: { readonly complete: string; readonly partial: string }
   /** What the file should be is on disk: without it, a restart drops the file. */
   #described: Promise<void> = Promise.resolve()
@@ -39,7 +40,6 @@ export class FileBlob implements StoredBlob {
   readonly #writes: PieceWrites
   /** The digest of the file, as far as its beginning is here without a gap. */
   #digest: FileDigest | undefined
-  #checking: Promise<void> | undefined
   #firstMissing = 0
   #idleTimer: NodeJS.Timeout | undefined
 
@@ -153,14 +153,6 @@ export class FileBlob implements StoredBlob {
     })
   }
 
-  checkDigest(): Promise<void> {
-    this.#checking ??= this.#checkDigest().catch((error) => {
-      this.#checking = undefined
-      throw error
-    })
-    return this.#checking
-  }
-
   complete(): Promise<void> {
     this.#completing ??= this.#complete().catch((error) => {
       this.#completing = undefined
@@ -181,7 +173,7 @@ export class FileBlob implements StoredBlob {
   async #complete(): Promise<void> {
     assert(this.have.isFull, 'every piece is there')
     if (this.#isComplete) return
-    await this.checkDigest()
+    await this.#checkDigest()
     await this.#described
     await this.#withHandle((handle) => handle.sync())
     await makeFolder(dirname(this.#paths.complete))
@@ -199,8 +191,6 @@ export class FileBlob implements StoredBlob {
   }
 
   async #checkDigest(): Promise<void> {
-    assert(this.have.isFull, 'every piece is there')
-    if (this.#isComplete) return
     if ((await this.#digestOfFile()) === digestHex(this.metainfo.digest)) return
     this.have = new Bitfield(this.have.length)
     throw new BlobDigestMismatchError(this.metainfo.digest)

@@ -191,4 +191,24 @@ describe('FilePieceStore', () => {
     await store.stop()
     expect((await readdir('/proc/self/fd')).length).toBeLessThanOrEqual(before + 2)
   })
+
+  it('keeps a signature beside the metainfo, through a restart and until the blob is removed', async () => {
+    const signature = randomBytes(64)
+    const store = await start()
+    await write(await store.open(metainfo), [0])
+    await store.sign(metainfo.digest, signature)
+    const again = await start()
+    expect(Buffer.from(again.get(metainfo.digest)!.signature!).equals(signature)).toBe(true)
+    await again.remove(metainfo.digest)
+    expect(await readdir(join(folder, 'signatures'))).toEqual([])
+    await again.sign(metainfo.digest, signature)
+    expect(await readdir(join(folder, 'signatures'))).toEqual([])
+  })
+
+  it('drops signatures of what is not here', async () => {
+    await (await start()).stop()
+    await writeFile(join(folder, 'signatures', `sha256-${digestHex(metainfo.digest)}`), randomBytes(64))
+    await start()
+    expect(await readdir(join(folder, 'signatures'))).toEqual([])
+  })
 })

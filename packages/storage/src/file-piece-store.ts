@@ -1,11 +1,12 @@
 /**
  * Blobs as files of one folder. A complete blob is `blobs/<alg>/<ab>/<hex>`; one that is on its way is `partial/<alg>-<hex>`,
- * preallocated and sparse; beside them, `metainfo/<alg>-<hex>` says what either should be.
+ * preallocated and sparse; beside them, `metainfo/<alg>-<hex>` says what either should be, and `signatures/<alg>-<hex>` is what
+ * somebody signed of that.
  *
  * Killed at any instant, the folder says enough: a complete blob was flushed and checked before it got its name, and every
  * piece of a partial one is verified again at the next start, because nothing else proves that it reached the disk.
  */
-import { link, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import {
   assert,
@@ -23,6 +24,8 @@ import { codeOf, makeFolder, openStaged, publish } from './durable.ts'
 import { FileBlob } from './file-blob.ts'
 import type { PieceStore, StoredBlob } from './piece-store.ts'
 
+const SIGNATURE_BYTES_MAX = 512
+
 export class FilePieceStore implements PieceStore {
   readonly #folder: string
   readonly #blobs = new Map<Digest, FileBlob>()
@@ -38,6 +41,7 @@ export class FilePieceStore implements PieceStore {
     await makeFolder(join(this.#folder, 'blobs'))
     await makeFolder(join(this.#folder, 'partial'))
     await makeFolder(join(this.#folder, 'metainfo'))
+    await makeFolder(join(this.#folder, 'signatures'))
     await rm(this.#staging, { recursive: true, force: true })
     await mkdir(this.#staging)
     for (const name of await readdir(join(this.#folder, 'metainfo'))) await this.#takeUp(name)
@@ -124,6 +128,15 @@ export class FilePieceStore implements PieceStore {
     if (!this.#blobs.has(digest)) await rm(this.#paths(digest).partial, { force: true })
   }
 
+  async sign(digest: Digest, signature: Uint8Array): Promise<void> {
+    const blob = this.#blobs.get(digest)
+    if (blob === undefined) return
+    // What was decoded is a view of the whole message.
+    blob.signature = Uint8Array.from(signature)
+    // It is not flushed: without it, or with half of it, whoever signed it is asked again.
+    await writeFile(this.#paths(digest).signature, signature)
+  }
+
   async remove(digest: Digest): Promise<void> {
     await this.#opening.get(digest)?.catch(() => {})
     const blob = this.#blobs.get(digest)
@@ -133,6 +146,7 @@ export class FilePieceStore implements PieceStore {
     const paths = this.#paths(digest)
     await rm(paths.complete, { force: true })
     await rm(paths.partial, { force: true })
+    await rm(paths.signature, { force: true })
     await rm(paths.metainfo, { force: true })
   }
 
@@ -147,6 +161,7 @@ export class FilePieceStore implements PieceStore {
       complete: join(this.#folder, 'blobs', digestAlgorithm(digest), hex.slice(0, 2), hex),
       partial: join(this.#folder, 'partial', name),
       metainfo: join(this.#folder, 'metainfo', name),
+      signature: join(this.#folder, 'signatures', name),
     }
   }
 
@@ -176,6 +191,7 @@ export class FilePieceStore implements PieceStore {
     }
     const paths = this.#paths(digest)
     const blob = new FileBlob(metainfo, paths)
+    blob.signature = await readSmall(paths.signature)
     if ((await sizeOf(paths.complete)) === metainfo.length) blob.markComplete()
     else if ((await sizeOf(paths.partial)) === metainfo.length) await blob.verifyPieces()
     else {
@@ -185,7 +201,7 @@ export class FilePieceStore implements PieceStore {
     this.#blobs.set(digest, blob)
   }
 
-  /** Removes partial files that no metainfo tells of: nobody could finish them. */
+  /** Removes partial files that no metainfo tells of, since nobody could finish them, and signatures of nothing. */
   async #removeStray(): Promise<void> {
     for (const name of await readdir(join(this.#folder, 'partial'))) {
       const digest = tryParseDigest(name.replace('-', ':'))
@@ -193,7 +209,18 @@ export class FilePieceStore implements PieceStore {
       if (blob === undefined || blob.isComplete)
         await rm(join(this.#folder, 'partial', name), { recursive: true, force: true })
     }
+    for (const name of await readdir(join(this.#folder, 'signatures'))) {
+      const digest = tryParseDigest(name.replace('-', ':'))
+      if (digest === undefined || !this.#blobs.has(digest))
+        await rm(join(this.#folder, 'signatures', name), { recursive: true, force: true })
+    }
   }
+}
+
+/** @returns undefined where there is no such file, or one that no signature is as long as */
+async function readSmall(path: string): Promise<Uint8Array | undefined> {
+  const length = await sizeOf(path)
+  return length === undefined || length === 0 || length > SIGNATURE_BYTES_MAX ? undefined : readFile(path)
 }
 
 function readMetainfo(bytes: Uint8Array): Metainfo | undefined {

@@ -12,6 +12,8 @@ export interface StoredBlob {
   readonly metainfo: Metainfo
   /** Verified pieces that are in the store; grows as pieces are written. */
   readonly have: Bitfield
+  /** What somebody signed of the metainfo, if that is known. The store does not look at it. */
+  readonly signature: Uint8Array | undefined
   /** The whole blob is here and its digest was checked. */
   readonly isComplete: boolean
   /**
@@ -26,11 +28,6 @@ export interface StoredBlob {
    * while others are still coming.
    */
   hashAhead(): void
-  /**
-   * Resolves when the digest of the whole blob was found right. All pieces must be there.
-   * @throws BlobDigestMismatchError when the bytes are not the blob; every piece is forgotten then
-   */
-  checkDigest(): Promise<void>
   /**
    * Checks the digest of the whole blob, makes it durable and keeps it as complete. All pieces must be there. Called
    * twice, it does the work once.
@@ -76,6 +73,8 @@ export interface PieceStore {
   confirm(metainfo: Metainfo): void
   /** Forgets what arrived of the blob. */
   dropArriving(digest: Digest): Promise<void>
+  /** Keeps a signature of the blob's metainfo beside it. Does nothing for a blob that is not here. */
+  sign(digest: Digest, signature: Uint8Array): Promise<void>
   /** Forgets the blob and frees its space; reads under way may fail. */
   remove(digest: Digest): Promise<void>
 }

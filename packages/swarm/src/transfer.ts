@@ -28,18 +28,13 @@ export class Transfer extends EventEmitter<TransferEvents> {
   #changed = Promise.withResolvers<void>()
   #failure: Error | undefined
   #isCompleting = false
-  /** Every piece is here and right, and the metainfo is known to be the blob's: by who gave it, or by the digest. */
-  #isRight = false
-  #isMetainfoTrusted = false
+  #isTrusted = false
 
   constructor(parts: { blob: StoredBlob; swarm: Swarm }) {
     super()
     this.blob = parts.blob
     this.swarm = parts.swarm
-    this.swarm.on('piece', () => {
-      if (!this.#isMetainfoTrusted) this.blob.hashAhead()
-      this.#advance()
-    })
+    this.swarm.on('piece', () => this.#advance())
     this.swarm.on('failed', (error) => this.fail(error))
     if (this.blob.have.isFull && !this.blob.isComplete) this.#advance()
   }
@@ -48,9 +43,15 @@ export class Transfer extends EventEmitter<TransferEvents> {
     return this.blob.isComplete
   }
 
-  /** The metainfo is the blob's: pieces that are right are right bytes, and no reader needs to wait for the digest. */
+  /** The metainfo is the blob's, as the seeder says: pieces that are right are right bytes. Nobody reads anything before. */
   trustMetainfo(): void {
-    this.#isMetainfoTrusted = true
+    if (this.#isTrusted) return
+    this.#isTrusted = true
+    this.#tellChange()
+  }
+
+  get isTrusted(): boolean {
+    return this.#isTrusted
   }
 
   get readerCount(): number {
@@ -82,8 +83,8 @@ export class Transfer extends EventEmitter<TransferEvents> {
   }
 
   /**
-   * The bytes [start, end) in order, each as soon as it is here. Stop iterating, or abort, to cancel. What is yielded is
-   * overwritten when the next is asked for.
+   * The bytes [start, end) in order, each as soon as it is here; where nobody vouches for the metainfo, when the digest of the
+   * whole was found right. Stop iterating, or abort, to cancel. What is yielded is overwritten when the next is asked for.
    * @throws TransferFailedError when the transfer failed before the last byte
    */
   async *read(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
@@ -95,6 +96,7 @@ export class Transfer extends EventEmitter<TransferEvents> {
     this.#readers.add(reader)
     this.#tellPositions()
     try {
+      await this.#until(() => this.#isTrusted || this.isComplete, signal)
       let [filling, resting] = [first, second]
       let offset = start
       while (offset < end) {
@@ -113,17 +115,12 @@ export class Transfer extends EventEmitter<TransferEvents> {
           // Whoever asks for the next chunk hears of it.
           ahead.catch(() => {})
         }
-        // The last byte is held back until the whole is known to be right, unless right pieces make it so.
-        if (offset === metainfo.length) {
-          const isRight = () => this.#isMetainfoTrusted || this.#isRight || this.isComplete
-          await this.#until(isRight, signal)
-        }
         yield chunk
       }
     } finally {
       this.#readers.delete(reader)
       this.#tellPositions()
-      if (this.#isRight && !this.isComplete) this.#tellChange()
+      if (this.#isCompleting && !this.isComplete) this.#tellChange()
       await ahead?.catch(() => {})
       giveReadBuffer(first)
       giveReadBuffer(second)
@@ -164,15 +161,13 @@ export class Transfer extends EventEmitter<TransferEvents> {
   }
 
   /**
-   * Readers go on when the bytes are known to be right. That the blob has its digest and outlasts a power failure is for the
-   * cache, and hashing and flushing it would hold up what they do: it waits until they are done, but not for long.
+   * Readers need only the pieces. That the blob has its digest and outlasts a power failure is for the cache, and hashing and
+   * flushing it would hold up what they do: it waits until they are done, but not for long.
    */
   async #complete(): Promise<void> {
-    if (!this.#isMetainfoTrusted) await this.blob.checkDigest()
-    this.#isRight = true
-    this.#tellChange()
     const patience = AbortSignal.timeout(FLUSH_PATIENCE_MS)
-    await this.#until(() => this.#readers.size === 0, patience).catch(() => {})
+    // Where the metainfo is not trusted, they wait for this.
+    await this.#until(() => this.#readers.size === 0 || !this.#isTrusted, patience).catch(() => {})
     await this.blob.complete()
     this.#tellChange()
     this.emit('complete')

@@ -12,7 +12,13 @@ import {
 import { FrameInvalidError, WireError } from './errors.ts'
 import { encodeMessage } from './msgpack.ts'
 import { encodePeersFrame } from './peers-frame.ts'
-import { decodeResolution, encodeResolution, type Resolution, tagRecordBytes } from './resolution.ts'
+import {
+  decodeResolution,
+  encodeResolution,
+  metainfoRecordBytes,
+  type Resolution,
+  tagRecordBytes,
+} from './resolution.ts'
 
 const peerId = 'ab'.repeat(20)
 const peer = { peerId, host: '10.0.0.1', port: 6001, role: 'agent' as const }
@@ -164,7 +170,12 @@ describe('a resolution', () => {
       { digest, mediaType: 'application/vnd.oci.image.manifest.v1+json', bytes: Uint8Array.of(1, 2) },
     ],
     blobs: [
-      { info: Uint8Array.of(3), peers: [peer], inline: Uint8Array.of(4) },
+      {
+        info: Uint8Array.of(3),
+        signature: new Uint8Array(64),
+        peers: [peer],
+        inline: Uint8Array.of(4),
+      },
       {
         info: Uint8Array.of(5),
         peers: [],
@@ -201,5 +212,14 @@ describe('a resolution', () => {
       { ...record, issuedAtMs: 1 },
     ].map((r) => Buffer.from(tagRecordBytes(r)).toString())
     expect(new Set(texts).size).toBe(4)
+    const other = parseDigest(`sha256:${'2'.repeat(64)}`)
+    const metainfo = [
+      [digest, '3'.repeat(64)],
+      [digest, '4'.repeat(64)],
+      [other, '3'.repeat(64)],
+    ] as const
+    for (const [of, infoSha256] of metainfo)
+      texts.push(Buffer.from(metainfoRecordBytes(of, infoSha256)).toString())
+    expect(new Set(texts).size).toBe(7)
   })
 })

@@ -2,9 +2,10 @@
  * A resolution: everything that an agent needs to pull a reference, in one answer. Encoding and limits only. Pure.
  *
  * The seeder gives it; an agent gives the same to other agents from its cache while the seeder is away. What it says is
- * checked by digest (manifests, blobs), except what a tag means: that is signed by the seeder, whoever passes it on.
+ * checked by digest (manifests, blobs), except what a tag means and what a blob's pieces are: those are signed by the seeder,
+ * whoever passes them on.
  */
-import { asciiBytes, METAINFO_BYTES_MAX } from '@shoal/core'
+import { asciiBytes, type Digest, METAINFO_BYTES_MAX } from '@shoal/core'
 import Type, { type Static } from 'typebox'
 import { encodeMessage } from './msgpack.ts'
 import { Bytes, DigestText, importShareProperties, messageDecoder, Peers } from './schema.ts'
@@ -18,6 +19,8 @@ export const STREAM_SECRET_HEADER = 'shoal-stream-secret'
 export const RESOLUTION_MEDIA_TYPE = 'application/vnd.shoal.resolution.v1+msgpack'
 
 export const RESOLUTION_BYTES_MAX = 64 * 1024 * 1024
+/** Of an agent: the longest manifest or metainfo, and room for the rest of what is usual. What does not fit is asked for alone. */
+export const CONTACT_ANSWER_BYTES_MAX = 5 * 1024 * 1024
 const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 /** Blobs up to this long (image configurations, mostly) travel in the resolution itself. */
 export const INLINE_BLOB_BYTES_MAX = 32 * 1024
@@ -36,7 +39,10 @@ export const TagRecord = Type.Object({
 })
 export type TagRecord = Static<typeof TagRecord>
 
-export const SignedTag = Type.Object({ record: TagRecord, signature: Bytes(64) })
+/** Of an Ed25519 signature. */
+export const SIGNATURE_BYTES = 64
+
+export const SignedTag = Type.Object({ record: TagRecord, signature: Bytes(SIGNATURE_BYTES) })
 export type SignedTag = Static<typeof SignedTag>
 
 const ResolvedManifest = Type.Object({
@@ -49,6 +55,8 @@ export type ResolvedManifest = Static<typeof ResolvedManifest>
 const ResolvedBlob = Type.Object({
   /** The bencoded `info` dictionary. */
   info: Bytes(METAINFO_BYTES_MAX),
+  /** The seeder's, of `metainfoRecordBytes`: absent where nobody has it, such as a seeder of an earlier version. */
+  signature: Type.Optional(Bytes(SIGNATURE_BYTES)),
   peers: Peers,
   /** What the asker may ask of peers in other zones; only the tracker says so. */
   imports: Type.Optional(Type.Object(importShareProperties)),
@@ -104,4 +112,13 @@ export function tagRecordBytes(record: TagRecord): Uint8Array {
   return asciiBytes(
     `shoal tag 1\n${record.repository}\n${record.tag}\n${record.digest}\n${record.issuedAtMs}\n`,
   )
+}
+
+/**
+ * The same of metainfo: the seeder says that these are the pieces of the blob.
+ *
+ * @param infoSha256 of the bencoded info dictionary, hexadecimal
+ */
+export function metainfoRecordBytes(digest: Digest, infoSha256: string): Uint8Array {
+  return asciiBytes(`shoal metainfo 1\n${digest}\n${infoSha256}\n`)
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type Digest, encodeInfo, parseDigest } from '@shoal/core'
 import { FilesystemObjectStore } from '@shoal/storage'
 import {
+  metainfoRecordBytes,
   type Resolution,
   type ResolvedBlob,
   type SignedTag,
@@ -62,6 +63,7 @@ export async function openTestDirectory(init: {
       log: silent,
       nowMs: init.nowMs,
       onWanted: init.onWanted,
+      onTold: () => {},
       isHere: () => false,
       onArriving: () => {},
       onLost: () => {},
@@ -93,15 +95,15 @@ export function signedTag(record: TagRecord, key: KeyObject = keys.privateKey): 
   return { record, signature: sign(null, tagRecordBytes(record), key) }
 }
 
-export function resolvedBlob(digest: Digest): ResolvedBlob {
-  return {
-    info: encodeInfo({
-      digest,
-      length: BLOB_LENGTH,
-      pieceLength: 65_536,
-      piecesSha1: new Uint8Array(20),
-      piecesSha256: new Uint8Array(32),
-    }),
-    peers: [],
-  }
+/** @param key a stranger's, where it is not to be the seeder's */
+export function resolvedBlob(digest: Digest, key: KeyObject = keys.privateKey): ResolvedBlob {
+  const info = encodeInfo({
+    digest,
+    length: BLOB_LENGTH,
+    pieceLength: 65_536,
+    piecesSha1: new Uint8Array(20),
+    piecesSha256: new Uint8Array(32),
+  })
+  const infoSha256 = createHash('sha256').update(info).digest('hex')
+  return { info, signature: sign(null, metainfoRecordBytes(digest, infoSha256), key), peers: [] }
 }

@@ -14,6 +14,7 @@ const BANNED_MAX = 1_024
 
 export class Connecting {
   readonly #state: NodeState
+  /** Of each swarm, addresses that were dialled, and ids by which somebody came. */
   readonly #banned = new Set<string>()
 
   constructor(state: NodeState) {
@@ -72,7 +73,7 @@ export class Connecting {
       if (dialled !== undefined) swarm.addresses.delete(keyOf(dialled))
       return { refusal: 'own-connection' }
     }
-    if (this.#isBanned(swarm, peerId)) return { refusal: 'banned' }
+    if (this.#isBanned(swarm, dialled === undefined ? peerId : keyOf(dialled))) return { refusal: 'banned' }
     const twin = [...swarm.peers].find((peer) => peer.peerId === peerId)
     if (twin !== undefined) {
       // Both dialled at once: both keep the connection that the one with the lower id dialled.
@@ -87,20 +88,26 @@ export class Connecting {
   }
 
   /** A connection to `dialled`, admitted or refused, is over. */
-  gone(nowMs: number, swarm: Swarm, peerId: PeerId, dialled: PeerAddress | undefined): void {
+  gone(nowMs: number, swarm: Swarm, dialled: PeerAddress | undefined): void {
     const known = dialled && swarm.addresses.get(keyOf(dialled))
     if (known === undefined) return
-    if (this.#isBanned(swarm, peerId)) swarm.addresses.delete(keyOf(known.address))
+    if (this.#isBanned(swarm, keyOf(known.address))) swarm.addresses.delete(keyOf(known.address))
     else this.#retryLater(nowMs, swarm, known)
   }
 
-  ban(peer: Peer): void {
-    if (this.#banned.size >= BANNED_MAX) this.#banned.delete(this.#banned.values().next().value!)
-    this.#banned.add(banOf(peer.swarm, peer.peerId))
+  /**
+   * An id is only what a peer says of itself, and who dials may say another's. So who came by an id is not let in by it again, and
+   * the peer that really has it can still be dialled where it is known to be.
+   */
+  ban({ swarm, peerId, dialled }: Peer): void {
+    for (const whom of [peerId, ...(dialled === undefined ? [] : [keyOf(dialled)])]) {
+      if (this.#banned.size >= BANNED_MAX) this.#banned.delete(this.#banned.values().next().value!)
+      this.#banned.add(banOf(swarm, whom))
+    }
   }
 
-  #isBanned(swarm: Swarm, peerId: PeerId): boolean {
-    return this.#banned.has(banOf(swarm, peerId))
+  #isBanned(swarm: Swarm, whom: string): boolean {
+    return this.#banned.has(banOf(swarm, whom))
   }
 
   #retryLater(nowMs: number, swarm: Swarm, known: KnownAddress): void {
@@ -114,16 +121,16 @@ export class Connecting {
     this.#state.wakeAt(known.retryAtMs)
   }
 
-  #isKnownPeer(swarm: Swarm, { peerId }: PeerAddress): boolean {
-    if (this.#isBanned(swarm, peerId)) return true
-    for (const peer of swarm.peers) if (peer.peerId === peerId) return true
+  #isKnownPeer(swarm: Swarm, address: PeerAddress): boolean {
+    if (this.#isBanned(swarm, keyOf(address))) return true
+    for (const peer of swarm.peers) if (peer.peerId === address.peerId) return true
     return false
   }
 }
 
 /** By swarm: an honest seeder whose disk has spoilt one blob can serve all others. */
-function banOf({ infoHash }: Swarm, peerId: PeerId): string {
-  return `${infoHash} ${peerId}`
+function banOf({ infoHash }: Swarm, whom: string): string {
+  return `${infoHash} ${whom}`
 }
 
 function keyOf({ host, port }: PeerAddress): string {

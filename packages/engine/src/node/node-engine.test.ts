@@ -140,6 +140,37 @@ describe('NodeEngine', () => {
     ])
   })
 
+  it('blames no other for what somebody sent by its id', () => {
+    const one = node()
+    one.want()
+    const victim = '1'.padStart(40, '0')
+    // Who dials says of itself what it likes.
+    const requests = of(one.source(1), 'request')
+    arrive(one, requests)
+    const { fetch } = requests[0]!
+    one.step(6, { kind: 'piece-verified', infoHash: INFO_HASH, fetch, isRight: false })
+    const found = one.step(7, { kind: 'peers-found', infoHash: INFO_HASH, peers: [address(victim)] })
+    expect(of(found, 'dial')).toHaveLength(1)
+    const dialled = one.connected(3, { peerId: victim, dialled: address(victim) })
+    expect(of(dialled, 'close')).toEqual([])
+  })
+
+  it('dials nobody again who lied where it was dialled', () => {
+    const one = node()
+    one.want()
+    const liar = address('7'.padStart(40, '0'))
+    one.step(1, { kind: 'peers-found', infoHash: INFO_HASH, peers: [liar] })
+    one.connected(1, { peerId: liar.peerId, dialled: liar })
+    one.say(1, 1, { kind: 'have-all' })
+    const requests = of(one.say(1, 1, { kind: 'unchoke' }), 'request')
+    arrive(one, requests)
+    const { fetch } = requests[0]!
+    one.step(6, { kind: 'piece-verified', infoHash: INFO_HASH, fetch, isRight: false })
+    // By another id neither.
+    const again = [{ ...liar, peerId: '8'.padStart(40, '0') }, liar]
+    expect(of(one.step(7, { kind: 'peers-found', infoHash: INFO_HASH, peers: again }), 'dial')).toEqual([])
+  })
+
   it('gives the work of a silent peer to others, and closes it in the end', () => {
     const one = node()
     one.want()

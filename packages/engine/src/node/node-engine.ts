@@ -209,7 +209,7 @@ export class NodeEngine {
     const admission = this.#connecting.admit(swarm, peerId, dialled)
     if ('refusal' in admission) {
       this.#state.effect({ kind: 'close', connection, reason: admission.refusal })
-      this.#connecting.gone(nowMs, swarm, peerId, dialled)
+      this.#connecting.gone(nowMs, swarm, dialled)
       return
     }
     if (admission.replaces !== undefined) this.#drop(nowMs, admission.replaces, 'duplicate')
@@ -271,7 +271,7 @@ export class NodeEngine {
     this.#state.peers.delete(peer.connection)
     peer.swarm.peerGone(peer)
     this.#showing.peerGone(peer)
-    this.#connecting.gone(nowMs, peer.swarm, peer.peerId, peer.dialled)
+    this.#connecting.gone(nowMs, peer.swarm, peer.dialled)
     this.#uploading.peerGone(nowMs, peer)
     this.#downloading.peerGone(nowMs, peer)
   }

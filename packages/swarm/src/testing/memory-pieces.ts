@@ -32,6 +32,7 @@ export class MemoryPieces implements StoredBlob {
   readonly have: Bitfield
   readonly bytes: Buffer
   readonly writes: number[] = []
+  signature: Uint8Array | undefined
   isComplete = false
 
   /** @param indexes the pieces that are there from the beginning */
@@ -70,13 +71,9 @@ export class MemoryPieces implements StoredBlob {
 
   hashAhead(): void {}
 
-  async checkDigest(): Promise<void> {
+  async complete(): Promise<void> {
     const digest = `sha256:${createHash('sha256').update(this.bytes).digest('hex')}`
     if (digest !== this.metainfo.digest) throw new Error('the pieces do not make up the blob')
-  }
-
-  async complete(): Promise<void> {
-    await this.checkDigest()
     this.isComplete = true
   }
 }
