@@ -61,9 +61,13 @@ export interface ImageStoreLimits extends UploadLimits {
 }
 
 const LIMITS: ImageStoreLimits = {
-  uploadsMax: 128,
+  // Those that the registry's routes let in, eight of other registries, and some that rest.
+  uploadsMax: 160,
   uploadIdleMs: 60 * 60 * 1000,
   uploadAbandonedMs: 24 * 60 * 60 * 1000,
+  // A push rests for moments: 200 that begin their five layers at once, behind one address.
+  uploadsRestingMax: 4_096,
+  uploadsRestingPerAddressMax: 1_024,
   graceMs: 24 * 60 * 60 * 1000,
 }
 
@@ -232,9 +236,10 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
 
   async startUpload(
     repository: string,
-    init: { bytesExpected?: number; algorithm?: 'sha256' | 'sha512'; isOneRequest?: boolean },
+    init: Parameters<RegistryPush['startUpload']>[1],
   ): Promise<UploadStatus> {
     const session = await this.#uploads.begin(repository, {
+      ...(init.from === undefined ? {} : { from: init.from }),
       ...(init.isOneRequest === undefined ? {} : { isOneRequest: init.isOneRequest }),
       ...(init.algorithm === undefined ? {} : { algorithm: init.algorithm }),
       ...(init.bytesExpected === undefined ? {} : { blobBytes: init.bytesExpected }),
@@ -254,14 +259,15 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   ): Promise<UploadStatus> {
     // Finished at once: nobody needs to find it as it is now.
     const keep = chunk.isLast === true ? 'if-it-fails' : 'always'
-    return this.#uploads.use(repository, id, keep, async (session) => {
+    const append = async (session: UploadSession) => {
       const { watchUpload } = this.parts
       const { digest, blobBytes = session.init.blobBytes } = chunk
       if (session.received === 0 && digest !== undefined && blobBytes !== undefined)
         session.watcher = await watchUpload?.(repository, digest, blobBytes)
       await session.append(body, chunk)
       return session.status
-    })
+    }
+    return this.#uploads.use(repository, id, keep, append, chunk.from)
   }
 
   async finishUpload(repository: string, id: string, digest: Digest): Promise<BlobStat> {
