@@ -73,12 +73,12 @@ function counted(): { now: number; most: number; run<T>(work: () => Promise<T>):
 
 function withBackend(images: ImageStore, changed: Partial<RegistryBackend>): RegistryBackend {
   return {
-    tags: (...args) => images.tags(...args),
-    hasRepository: (...args) => images.hasRepository(...args),
-    manifest: (...args) => images.manifest(...args),
-    blobStat: (...args) => images.blobStat(...args),
+    tags: (name, page) => images.tags(name, page),
+    hasRepository: (name) => images.hasRepository(name),
+    manifest: (name, reference) => images.manifest(name, reference),
+    blobStat: (name, digest, purpose) => images.blobStat(name, digest, purpose),
     readBlob: (...args) => images.readBlob(...args),
-    referrers: (...args) => images.referrers(...args),
+    referrers: (name, subject, query) => images.referrers(name, subject, query),
     push: images.push,
     ...changed,
   }
