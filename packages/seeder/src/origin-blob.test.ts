@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Metainfo, parseDigest, pieceLengthFor } from '@shoal/core'
+import { Gate } from '@shoal/registry'
 import {
   readBytes as bytesOf,
   FilePieceStore,
@@ -15,7 +16,6 @@ import {
 } from '@shoal/storage'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { OriginCorruptError, OriginMissingError } from './errors.ts'
-import { Gate } from './gate.ts'
 import { OriginBlob } from './origin-blob.ts'
 
 const KEY = 'content/1'

@@ -3,12 +3,11 @@
  * seeder's copy until its room is needed.
  */
 import { chooseVictims, type Digest, type InfoHash } from '@shoal/core'
-import type { ImageStore } from '@shoal/registry'
+import { Gate, type ImageStore } from '@shoal/registry'
 import type { ByteRange, ObjectStore, PieceStore } from '@shoal/storage'
 import type { Swarm, SwarmEngine } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import { OriginMissingError } from './errors.ts'
-import { Gate } from './gate.ts'
 import { OriginBlob } from './origin-blob.ts'
 
 export interface SeedingParts {

@@ -95,6 +95,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       objects: parts.objects,
       manifestDigests: (name) => repositories.manifestDigests(name),
       manifest: (name, digest) => repositories.manifest(name, digest),
+      nowMs: parts.nowMs,
     })
     this.#uploads = new UploadSessions(parts, this.#limits)
     this.#garbage = new GarbageCollector(
