@@ -13,7 +13,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
 import { createHttpServer, registryPlugin, version } from '@shoal/registry'
-import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
+import { FilePieceStore, FilesystemObjectStore, foldersOpenToOthers } from '@shoal/storage'
 import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -103,6 +103,9 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     const store = new FilePieceStore({ folder: join(settings.cache, 'pieces') })
     await store.start()
     undo.push(() => store.stop())
+
+    for (const open of await foldersOpenToOthers([settings.cache]))
+      log.warn({ event: 'folder-open-to-others', ...open }, 'others on this machine can look into a folder')
 
     const http = new HttpSources()
     undo.push(() => http.stop())
