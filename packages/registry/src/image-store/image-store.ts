@@ -309,7 +309,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     tags: readonly string[] = [],
   ): Promise<StoredManifest> {
     const manifest = await checkManifest(reference, mediaType, bytes, async (blob) => {
-      return (await this.blobStat(repository, blob, 'look')) !== undefined
+      return (await this.blobStat(repository, blob, 'look'))?.length
     })
     const { digest, length, parsed } = manifest
     const subject = parsed.subject?.digest
