@@ -27,7 +27,7 @@ afterEach(async () => {
   server = undefined
 })
 
-/** `/waiting` is answered when the test says so, `/large` with a MiB. */
+/** `/waiting` is answered when the test says so, `/large` with a MiB, `/body` with the length of what was sent. */
 async function start(limits: Partial<HttpServerLimits> = {}) {
   const state = { waiting: 0, most: 0, release: Promise.withResolvers<void>() }
   server = createHttpServer(pino({ level: 'silent' }), undefined, { connections: CONNECTIONS, ...limits })
@@ -38,6 +38,7 @@ async function start(limits: Partial<HttpServerLimits> = {}) {
     return 'done'
   })
   server.get('/large', async () => Buffer.alloc(1024 * 1024))
+  server.post<{ Body: string }>('/body', async ({ body }) => `${body.length}`)
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   return { url, state }
 }
@@ -144,6 +145,26 @@ describe('a connection', () => {
     )
     return counted.promise
   }
+})
+
+describe('small bodies', () => {
+  it('that come slowly give way to one that comes', async () => {
+    const bodies = { placesMax: 6, placesPerAddressMax: 4, stallMs: 200, patienceMs: 5_000 }
+    const { url } = await start({ bodies, connections: { ...CONNECTIONS, connectionsPerAddressMax: 12 } })
+    const slow = []
+    for (let i = 0; i < 8; i++) {
+      const head =
+        'POST /body HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 900000\r\n\r\n'
+      slow.push(await connect(url, head))
+    }
+    const answer = await fetch(`${url}/body`, {
+      method: 'POST',
+      headers: { 'content-type': 'text/plain' },
+      body: 'x'.repeat(900_000),
+    })
+    expect(await answer.text()).toBe('900000')
+    expect(slow.filter(({ socket }) => socket.destroyed).length).toBeGreaterThan(0)
+  })
 })
 
 describe('answers that nobody takes', () => {

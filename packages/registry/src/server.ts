@@ -9,9 +9,11 @@ import fastify, {
   LogController,
 } from 'fastify'
 import type { Logger } from 'pino'
+import { BodyPlaces, type BodyPlacesInit } from './body-places.ts'
 import { type ConnectionLimits, ConnectionPlaces } from './connection-places.ts'
 import { loggableUrl } from './loggable-url.ts'
 import { rewriteMirrorUrl } from './namespace.ts'
+import { ClientLeftError } from './oci-errors.ts'
 import { registryFrameworkErrors } from './plugin.ts'
 import { schemaController } from './schema-compilers.ts'
 import { UnreadAnswers, type UnreadAnswersInit } from './unread-answers.ts'
@@ -24,6 +26,8 @@ export interface HttpServerLimits {
   readonly headersTimeoutMs: number
   /** For the whole of a small body; those of blobs and manifests have the registry's own limits. */
   readonly bodyTimeoutMs: number
+  /** Small bodies that are being received. */
+  readonly bodies: BodyPlacesInit
   readonly connections: ConnectionLimits
   readonly unreadAnswers: UnreadAnswersInit
 }
@@ -35,6 +39,8 @@ export interface HttpServerLimits {
 const LIMITS: HttpServerLimits = {
   headersTimeoutMs: 10_000,
   bodyTimeoutMs: 10_000,
+  // A registry's events may have a MiB, and who sends them is known only when they are here.
+  bodies: { placesMax: 64, placesPerAddressMax: 48, stallMs: 1_000, patienceMs: 2_000 },
   connections: {
     connectionsMax: 16_384,
     connectionsPerAddressMax: 4_096,
@@ -82,15 +88,7 @@ export function createHttpServer(
   })
   boundConnections(server, limits.connections)
   boundAnswers(server, limits.unreadAnswers)
-  server.addHook('preParsing', async ({ url, raw }, _reply, payload) => {
-    if (raw.complete || /^\/v2(?:[/?]|$)/.test(url)) return
-    const timer = setTimeout(
-      () => raw.destroy(new Error(`the body took longer than ${limits.bodyTimeoutMs} ms`)),
-      limits.bodyTimeoutMs,
-    )
-    const end = () => clearTimeout(timer)
-    payload.once('end', end).once('close', end).once('error', end)
-  })
+  boundBodies(server, limits)
   // What is not expected is the log's business: its message may name files of this machine.
   server.setErrorHandler<FastifyError>((error, request, reply) => {
     const status = error.statusCode ?? 500
@@ -118,6 +116,34 @@ export function createHttpServer(
   server.get('/healthz', async () => ({ status: 'alive' }))
   server.get('/readyz', async () => ({ status: 'ready', ...(service && { service, version }) }))
   return server
+}
+
+/** Those of the registry's own routes are bounded there. */
+function boundBodies(server: FastifyInstance, { bodies, bodyTimeoutMs }: HttpServerLimits): void {
+  const places = new BodyPlaces(bodies)
+  server.addHook('preParsing', async ({ url, raw }, _reply, payload) => {
+    if (raw.complete || /^\/v2(?:[/?]|$)/.test(url)) return
+    const gone = new AbortController()
+    const begunAtMs = performance.now()
+    const body = {
+      ip: raw.socket.remoteAddress ?? '',
+      stalledMs: () => performance.now() - begunAtMs,
+      giveWay: () => raw.destroy(new Error('the body came too slowly, and others waited')),
+    }
+    const timer = setTimeout(
+      () => raw.destroy(new Error(`the body took longer than ${bodyTimeoutMs} ms`)),
+      bodyTimeoutMs,
+    )
+    const end = () => {
+      clearTimeout(timer)
+      gone.abort(new ClientLeftError())
+      places.free(body)
+    }
+    payload.once('end', end).once('close', end).once('error', end)
+    await places.take(body, gone.signal).catch((cause: Error) => {
+      throw Object.assign(new Error(cause.message, { cause }), { statusCode: 429, code: 'TOO_MANY_REQUESTS' })
+    })
+  })
 }
 
 function boundConnections(server: FastifyInstance, limits: ConnectionLimits): void {
