@@ -9,10 +9,12 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { ImageStore, RegistryBackend } from '@shoal/registry'
 import { afterEach, describe, expect, it } from 'vitest'
+import { MapObjectStore } from '../../packages/registry/src/testing/map-object-store.ts'
 import {
   patternBytes,
   pushBlob as pushQuickly,
   type RegistryServer,
+  sha256,
   startRegistry,
 } from '../../packages/registry/src/testing/registry-server.ts'
 import { filesBelow } from '../support/folder-files.ts'
@@ -135,6 +137,34 @@ describe('uploads that send a byte now and then', () => {
     await expect.poll(() => slow.text, { timeout: 15_000 }).toContain('DIGEST_INVALID')
   }, 30_000)
 
+  it('a byte a chunk are written in larger ones, whole', async () => {
+    class CountingObjectStore extends MapObjectStore {
+      writes = 0
+      override async createWriter(key: string) {
+        const writer = await super.createWriter(key)
+        const write = (chunk: Uint8Array) => {
+          this.writes++
+          return writer.write(chunk)
+        }
+        return Object.assign(Object.create(writer), { write })
+      }
+    }
+    const objects = new CountingObjectStore()
+    registry = await startRegistry({ parts: { objects } })
+    const bytes = patternBytes(20_000)
+    const digest = sha256(bytes)
+    const head = `POST /v2/some/app/blobs/uploads/?digest=${digest} HTTP/1.1\r\nhost: x\r\n`
+    const crumbs = [...bytes].map((byte) => Buffer.from([0x31, 13, 10, byte, 13, 10]))
+    const end = Buffer.from('0\r\n\r\n')
+    const exchange = openRaw(
+      registry.url,
+      Buffer.concat([Buffer.from(`${head}transfer-encoding: chunked\r\n\r\n`), ...crumbs, end]),
+    )
+    open.push(exchange)
+    await expect.poll(() => exchange.text, { timeout: 10_000 }).toContain('201 Created')
+    expect(objects.writes).toBeLessThan(bytes.length / 10)
+  })
+
   async function range(upload: string): Promise<string | null> {
     return (await fetch(new URL(upload, registry!.url))).headers.get('range')
   }
@@ -214,7 +244,7 @@ describe('what is held for bodies', () => {
   it('of blobs that are asked for and not read is so many at a time, and who reads is served', async () => {
     const reads = counted()
     registry = await startRegistry({
-      plugin: { blobPlaces: { placesMax: 12, placesPerAddressMax: 8, stallMs: 300 } },
+      plugin: { blobPlaces: { placesMax: 12, placesPerAddressMax: 8, stallMs: 2_000 } },
       backend: (images) =>
         withBackend(images, {
           async *readBlob(...args) {

@@ -18,6 +18,8 @@ const DISCARD_MS_MAX = 5_000
 const RATE_MIN_BYTES_PER_MS = (4 * 1024) / 1_000
 /** Who has brought so much has come on; a byte now and then is nothing. */
 const PROGRESS_BYTES = 64 * 1024
+/** Chunks that are shorter are joined with what has piled up behind them. */
+const CRUMB_BYTES = 4 * 1024
 
 /** Bytes that the client announced; undefined when it did not. */
 export function announcedBytes(raw: IncomingMessage): number | undefined {
@@ -145,6 +147,7 @@ class ChunkReader {
   /** Since the client came on last: how long it was waited for, and what came. */
   #waitedMs = 0
   #cameBytes = 0
+  #lastBytes = CRUMB_BYTES
   #waitingSinceMs: number | undefined
 
   constructor(
@@ -196,9 +199,14 @@ class ChunkReader {
       Math.max(0, idleTimeoutMs - this.#owedMs),
     )
     try {
+      // What a client sends in crumbs is taken together, a turn later: each costs as much as a chunk.
+      const isCrumbs = this.#lastBytes < CRUMB_BYTES
+      if (isCrumbs) await new Promise((resolve) => setImmediate(resolve))
+      if (this.#isEnded || this.#error !== undefined) return
       await new Promise<void>((resolve) => {
         this.#wake = resolve
-        raw.resume()
+        if (isCrumbs && raw.readableLength > 0) raw.read()
+        else raw.resume()
       })
     } finally {
       clearTimeout(timer)
@@ -209,6 +217,7 @@ class ChunkReader {
     this.#owedMs = Math.max(0, this.#owedMs + waitedMs - came / RATE_MIN_BYTES_PER_MS)
     this.#waitedMs += waitedMs
     this.#cameBytes += came
+    this.#lastBytes = came
     if (this.#cameBytes < PROGRESS_BYTES) return
     this.#cameBytes = 0
     this.#waitedMs = 0
