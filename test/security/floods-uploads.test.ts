@@ -234,8 +234,8 @@ describe('what is held for bodies', () => {
       if ((await answer).status === 429) refused++
     }
     const statuses = Promise.all(answers.map(count))
-    await expect.poll(() => puts.now, { timeout: 10_000 }).toBe(24)
-    await expect.poll(() => refused, { timeout: 15_000 }).toBe(76)
+    await expect.poll(() => puts.now, { timeout: 10_000 }).toBe(12)
+    await expect.poll(() => refused, { timeout: 15_000 }).toBe(88)
     release.resolve()
     await statuses
     expect(puts.most).toBe(24)

@@ -45,9 +45,9 @@ const UPLOAD_PLACES: BodyPlacesInit = {
   patienceMs: 2_000,
 }
 /** Each may have 4 MiB, and is read as a document when it is whole. */
-const MANIFEST_PLACES: BodyPlacesInit = { ...UPLOAD_PLACES, placesMax: 32, placesPerAddressMax: 24 }
+const MANIFEST_PLACES: BodyPlacesInit = { ...UPLOAD_PLACES, placesMax: 16, placesPerAddressMax: 12 }
 /**
- * A blob on its way to a client has a buffer of 1 MiB: half a GiB. A node's clients ask for some tens at a time; of 500 agents
+ * A blob on its way to a client has buffers, of 1 MiB where they are few and of 128 KiB where they are many. A node's clients ask for some tens at a time; of 500 agents
  * that fall back to the seeder those that come too many wait, and are sent to at the same rate all together. Clients pause
  * while they unpack: they give way after 10 s, and only to somebody who waits.
  */

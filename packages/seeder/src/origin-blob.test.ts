@@ -66,7 +66,12 @@ function metainfoOf(bytes: Buffer): Metainfo {
 async function open(bytes: Buffer, stored: Buffer = bytes): Promise<OriginBlob> {
   await objects.put(KEY, stored)
   const copy = await copies.open(metainfoOf(bytes))
-  return new OriginBlob({ copy, readContent: (range) => objects.read(KEY, { range }), gate: new Gate(2) })
+  return new OriginBlob({
+    copy,
+    readContent: (range) => objects.read(KEY, { range }),
+    gate: new Gate(2),
+    streams: { count: 0 },
+  })
 }
 
 describe('OriginBlob', () => {

@@ -62,6 +62,12 @@ export class Referrers {
   }
 
   async add(name: string, subject: Digest, referrer: Referrer): Promise<void> {
+    // While there is little to look through: at the first question there may be much, and somebody waits.
+    await this.#index(name)
+    await this.#put(name, subject, referrer)
+  }
+
+  async #put(name: string, subject: Digest, referrer: Referrer): Promise<void> {
     await this.#parts.objects.put(keys.referrer(name, subject, referrer.digest), encodeReferrer(referrer))
   }
 
@@ -175,8 +181,10 @@ export class Referrers {
   async #addIfReferrer(name: string, digest: Digest): Promise<void> {
     const stored = await this.#parts.manifest(name, digest)
     const parsed = stored && readManifest(stored.bytes, stored.mediaType)
-    if (parsed?.subject !== undefined)
-      await this.add(name, parsed.subject.digest, referrerOf(parsed, digest, stored!.length))
+    if (parsed?.subject === undefined) return
+    const subject = parsed.subject.digest
+    if ((await this.#parts.objects.stat(keys.referrer(name, subject, digest))) !== undefined) return
+    await this.#put(name, subject, referrerOf(parsed, digest, stored!.length))
   }
 }
 
