@@ -151,6 +151,7 @@ export const GOOD_VALUES: readonly GoodValues[] = [
     title: 'agents in the node’s network, with network policies',
     values: { ...IMAGE, networkPolicy: { enabled: true, nodeCidrs: ['10.0.0.0/16', 'fd00::/64'] } },
   },
+  { title: 'no network policies', values: { ...IMAGE, networkPolicy: { enabled: false, nodeCidrs: [] } } },
   { title: 'one zone for all', values: { ...IMAGE, agent: { zone: { value: 'hall 7' } } } },
   { title: 'no zones', values: { ...IMAGE, agent: { zone: { nodeLabel: '' } } } },
   { title: 'CRI-O', values: { ...IMAGE, clientConfig: { runtime: 'crio', registries: ['docker.io'] } } },
@@ -265,7 +266,7 @@ export const BAD_VALUES: readonly (readonly [string, Values, RegExp])[] = [
   ],
   [
     'a policy without the nodes',
-    { ...IMAGE, networkPolicy: { enabled: true } },
+    { ...IMAGE, networkPolicy: { nodeCidrs: [] } },
     /networkPolicy\.nodeCidrs is required/,
   ],
   [

@@ -6,6 +6,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { addressClass } from '@shoal/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { programPaths } from '../support/components.ts'
 import { describeWith } from '../support/describe-with.ts'
@@ -326,18 +327,31 @@ describeWith(['chart-templates'], 'the chart', () => {
       const clients = [{ podSelector: {}, namespaceSelector: { matchLabels: { team: 'ci' } } }]
       const objects = await objectsWith({
         agent: { network: 'hostPort' },
-        networkPolicy: { enabled: true, clients },
+        networkPolicy: { nodeCidrs: ['10.0.0.0/16'], clients },
       })
       const ingressOf = (name: string) => find(objects, 'NetworkPolicy', name)!.spec.ingress
       expect(ingressOf('shoal-seeder')).toMatchObject([
-        { ports: [{ port: 'http' }, { port: 'peers' }], from: [{ podSelector: {} }] },
+        {
+          ports: [{ port: 'http' }, { port: 'peers' }],
+          from: [{ podSelector: {} }, { ipBlock: { cidr: '10.0.0.0/16' } }],
+        },
         { ports: [{ port: 'http' }], from: clients },
       ])
       expect(ingressOf('shoal-agent')).toMatchObject([{ ports: [{ port: 'peers' }] }])
     })
 
+    test('are there without being asked for, and let nobody in from public networks', async () => {
+      const [agents, ...others] = find(await objectsWith(), 'NetworkPolicy', 'shoal-seeder')!.spec.ingress
+      expect(others).toEqual([])
+      const networks = agents.from.map(({ ipBlock }: { ipBlock: { cidr: string } }) => ipBlock.cidr)
+      for (const network of networks) expect(addressClass(network.split('/')[0])).toBe('private')
+      expect(networks.length).toBeGreaterThan(0)
+      const without = await objectsWith({ networkPolicy: { enabled: false } })
+      expect(find(without, 'NetworkPolicy', 'shoal-seeder')).toBeUndefined()
+    })
+
     test('name the nodes where agents are in their network', async () => {
-      const objects = await objectsWith({ networkPolicy: { enabled: true, nodeCidrs: ['10.0.0.0/16'] } })
+      const objects = await objectsWith({ networkPolicy: { nodeCidrs: ['10.0.0.0/16'] } })
       expect(find(objects, 'NetworkPolicy', 'shoal-seeder')!.spec.ingress[0].from).toEqual([
         { ipBlock: { cidr: '10.0.0.0/16' } },
       ])

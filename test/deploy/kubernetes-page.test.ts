@@ -179,13 +179,14 @@ describeWith(['chart-templates'], 'docs/install/kubernetes.md', () => {
       return (await renderer.render(values)).files.get('templates/NOTES.txt') ?? ''
     }
     if ((await notesWith('nothing but')) === '') return skip('rendered by Helm')
-    expect(await notesWith('nothing but')).toMatch(/port-forward.*are refused until.*asks nobody who he is/s)
+    expect(await notesWith('nothing but')).toMatch(/port-forward.*are refused until.*lets in\n10\.0\.0\.0/s)
     expect(await notesWith('nothing but')).not.toContain('Every seeder tracks')
     expect(await notesWith('three seeders')).toMatch(/3 seeders.*3 replicas read an image/s)
     expect(await notesWith('an ingress with TLS')).toContain('docker push registry.example.com/my/app:1')
     expect(await notesWith('secrets')).toContain('--token-file api-token')
     expect(await notesWith('Docker')).toMatch(/--image=127.0.0.1:5001.my.app:1.*Docker Hub alone/s)
     expect(await notesWith('nodes left alone')).toContain('Nodes were left alone')
-    expect(await notesWith('agents in the pod network')).not.toContain('asks nobody who he is')
+    expect(await notesWith('agents in the pod network')).toContain('and networkPolicy.clients')
+    expect(await notesWith('no network policies')).toContain('asks nobody who he is')
   })
 })

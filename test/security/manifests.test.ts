@@ -200,6 +200,18 @@ describe('a pushed manifest', () => {
     )
   })
 
+  it('that lies about the length of its configuration or of a layer is refused, wherever it says it', async () => {
+    const [layer] = layers
+    const longer = (descriptor: { size: number }) => ({ ...descriptor, size: descriptor.size + 1 })
+    const manifest = { schemaVersion: 2, mediaType: oci.manifest, config, layers }
+    expect(await put({ ...manifest, config: longer(config) })).toEqual(invalid)
+    expect(await put({ ...manifest, layers: [longer(layer!)] })).toEqual(invalid)
+    expect(await put({ ...manifest, layers: [layer, longer(layer!)] })).toEqual(invalid)
+    // What lies elsewhere cannot be looked at.
+    const foreign = { ...longer(layer!), urls: ['https://elsewhere.example/layer'] }
+    expect((await put({ ...manifest, layers: [layer, foreign] })).status).toBe(201)
+  })
+
   it('does not poison what has nothing to do with it through __proto__', async () => {
     const text = `{"__proto__":{"mediaType":"${oci.index}","manifests":[]},"schemaVersion":2,"constructor":{"prototype":{"x":1}},"config":${JSON.stringify(config)},"layers":${JSON.stringify(layers)}}`
     expect((await put(text)).status).toBe(201)

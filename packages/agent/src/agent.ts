@@ -19,7 +19,7 @@ import {
   registryPlugin,
   version,
 } from '@shoal/registry'
-import { FilePieceStore, FilesystemObjectStore } from '@shoal/storage'
+import { FilePieceStore, FilesystemObjectStore, foldersOpenToOthers } from '@shoal/storage'
 import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -117,6 +117,9 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     const store = new FilePieceStore({ folder: join(settings.cache, 'pieces') })
     await store.start()
     undo.push(() => store.stop())
+
+    for (const open of await foldersOpenToOthers([settings.cache]))
+      log.warn({ event: 'folder-open-to-others', ...open }, 'others on this machine can look into a folder')
 
     const dialRule = new AgentDialRule({
       peerHost: peerListen.host,

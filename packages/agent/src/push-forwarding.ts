@@ -2,6 +2,8 @@
  * Passes pushes on to the seeder, byte by byte as they come: `docker push localhost:…` from any node. The seeder answers
  * with locations that have no host, so what it says is right for a client of this node as it is.
  */
+import type { IncomingMessage } from 'node:http'
+import { PassThrough } from 'node:stream'
 import { OciError } from '@shoal/oci'
 import { hasBody, loggableUrl } from '@shoal/registry'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -67,7 +69,7 @@ export class PushForwarding {
         method: method as 'PUT',
         headers: endToEnd(raw.headers),
         signal: gone.signal,
-        ...(hasBody(raw) && { body: raw }),
+        ...(hasBody(raw) && { body: forwarded(raw) }),
       })
     } catch (cause) {
       if (gone.signal.aborted) {
@@ -89,6 +91,16 @@ export class PushForwarding {
     answer.body.on('error', () => out.destroy())
     answer.body.pipe(out)
   }
+}
+
+/**
+ * The body by a stream of its own: a client whose body is refused early would otherwise lose its connection before it has the
+ * answer.
+ */
+function forwarded(raw: IncomingMessage): PassThrough {
+  const body = new PassThrough()
+  raw.once('close', () => raw.complete || body.destroy(new Error('the client closed the connection')))
+  return raw.pipe(body)
 }
 
 /**

@@ -4,12 +4,16 @@
  */
 import { type Digest, digestAlgorithm, digestHex } from '@shoal/core'
 import { OciError } from '@shoal/oci'
-import type { ReferrersPage } from '@shoal/registry'
+import { Gate, type ReferrersPage } from '@shoal/registry'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources, ReferrersQuery } from './http-sources.ts'
 import type { ImageRecords } from './image-records.ts'
 
+/** Pages that are read from the seeder at a time: each may be as long as a manifest. */
+const PAGES_AT_ONCE = 4
+
 export class ReferrerLists {
+  readonly #gate = new Gate(PAGES_AT_ONCE)
   readonly #http: HttpSources
   readonly #records: ImageRecords
   readonly #seederUrl: string
@@ -31,7 +35,9 @@ export class ReferrerLists {
     // Only whole first pages are kept: enough for what images have, and a filter can be applied to them.
     const isFirst = query.after === undefined
     try {
-      const page = await this.#http.referrers(this.#seederUrl, repository, subject, query, signal)
+      const page = await this.#gate.run(() =>
+        this.#http.referrers(this.#seederUrl, repository, subject, query, signal),
+      )
       if (isFirst && query.artifactType === undefined && page.next === undefined)
         await this.#records.write(key, Buffer.from(JSON.stringify(page.referrers)))
       return page

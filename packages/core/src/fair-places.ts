@@ -19,15 +19,15 @@ export type TakenPlace<Holder> =
   | { readonly kind: 'taken'; readonly displaced?: Holder }
   | { readonly kind: 'refused'; readonly why: 'address' | 'all' }
 
-interface Place<Holder> {
-  readonly holder: Holder
-  isIdle: boolean
+/** Of one address; those that came first first. */
+interface Places<Holder> {
+  readonly idle: Set<Holder>
+  readonly inUse: Set<Holder>
 }
 
 export class FairPlaces<Holder extends object> {
   readonly #init: FairPlacesInit
-  /** Of each address, those that came first first. */
-  readonly #byAddress = new Map<string, Map<Holder, Place<Holder>>>()
+  readonly #byAddress = new Map<string, Places<Holder>>()
   readonly #addressOf = new Map<Holder, string>()
 
   constructor(init: FairPlacesInit) {
@@ -42,20 +42,20 @@ export class FairPlaces<Holder extends object> {
 
   /** Places that are held from this address. */
   heldBy(ip: string): number {
-    return this.#byAddress.get(addressKey(ip))?.size ?? 0
+    return countOf(this.#byAddress.get(addressKey(ip)))
   }
 
   /** @param ip where the holder comes from */
   take(ip: string, holder: Holder): TakenPlace<Holder> {
     assert(!this.#addressOf.has(holder), 'a holder has one place')
     const key = addressKey(ip)
-    const isAddressFull = (this.#byAddress.get(key)?.size ?? 0) >= this.#init.placesPerAddressMax
+    const isAddressFull = countOf(this.#byAddress.get(key)) >= this.#init.placesPerAddressMax
     const isFull = isAddressFull || this.size >= this.#init.placesMax
     const displaced = isFull ? this.#idlest(isAddressFull ? key : this.#greediest()) : undefined
     if (isFull && displaced === undefined) return { kind: 'refused', why: isAddressFull ? 'address' : 'all' }
     if (displaced !== undefined) this.free(displaced)
-    const places = this.#byAddress.get(key) ?? new Map<Holder, Place<Holder>>()
-    places.set(holder, { holder, isIdle: true })
+    const places = this.#byAddress.get(key) ?? { idle: new Set(), inUse: new Set() }
+    places.idle.add(holder)
     this.#byAddress.set(key, places)
     this.#addressOf.set(holder, key)
     return displaced === undefined ? { kind: 'taken' } : { kind: 'taken', displaced }
@@ -63,15 +63,17 @@ export class FairPlaces<Holder extends object> {
 
   /** The holder does what the place is for, and keeps it. */
   use(holder: Holder): void {
-    const place = this.#placeOf(holder)
-    if (place !== undefined) place.isIdle = false
+    const places = this.#placesOf(holder)
+    if (places?.idle.delete(holder)) places.inUse.add(holder)
   }
 
   /** The holder does nothing any more, and may lose the place; it counts as having come now. */
   rest(holder: Holder): void {
-    const key = this.#addressOf.get(holder)
-    const places = key === undefined ? undefined : this.#byAddress.get(key)
-    if (places?.delete(holder)) places.set(holder, { holder, isIdle: true })
+    const places = this.#placesOf(holder)
+    if (places === undefined) return
+    places.inUse.delete(holder)
+    places.idle.delete(holder)
+    places.idle.add(holder)
   }
 
   /** Does nothing for who has no place. */
@@ -80,13 +82,14 @@ export class FairPlaces<Holder extends object> {
     if (key === undefined) return
     this.#addressOf.delete(holder)
     const places = this.#byAddress.get(key)
-    places?.delete(holder)
-    if (places?.size === 0) this.#byAddress.delete(key)
+    places?.idle.delete(holder)
+    places?.inUse.delete(holder)
+    if (countOf(places) === 0) this.#byAddress.delete(key)
   }
 
-  #placeOf(holder: Holder): Place<Holder> | undefined {
+  #placesOf(holder: Holder): Places<Holder> | undefined {
     const key = this.#addressOf.get(holder)
-    return key === undefined ? undefined : this.#byAddress.get(key)?.get(holder)
+    return key === undefined ? undefined : this.#byAddress.get(key)
   }
 
   /** Of the addresses with an idle place, the one that holds most. */
@@ -94,16 +97,20 @@ export class FairPlaces<Holder extends object> {
     let found: string | undefined
     let most = 0
     for (const [key, places] of this.#byAddress) {
-      if (places.size <= most || this.#idlest(key) === undefined) continue
+      const count = countOf(places)
+      if (count <= most || places.idle.size === 0) continue
       found = key
-      most = places.size
+      most = count
     }
     return found
   }
 
   #idlest(key: string | undefined): Holder | undefined {
-    if (key === undefined) return undefined
-    for (const place of this.#byAddress.get(key)?.values() ?? []) if (place.isIdle) return place.holder
-    return undefined
+    const [first] = (key !== undefined && this.#byAddress.get(key)?.idle) || []
+    return first
   }
+}
+
+function countOf<Holder>(places: Places<Holder> | undefined): number {
+  return places === undefined ? 0 : places.idle.size + places.inUse.size
 }

@@ -79,11 +79,16 @@ export function parseManifest(text: string, contentType?: string): ParsedManifes
  * layers and those with `urls` are elsewhere and not among them.
  */
 export function requiredBlobs(manifest: ParsedManifest): readonly Descriptor[] {
+  return unique(requiredDescriptors(manifest))
+}
+
+/** As `requiredBlobs`, with each time that one is named: it may be named with different sizes. */
+export function requiredDescriptors(manifest: ParsedManifest): readonly Descriptor[] {
   if (manifest.kind === 'index') return []
   const layers = manifest.layers.filter(
     (layer) => layer.urls.length === 0 && !isForeignLayer(layer.mediaType),
   )
-  return unique([manifest.config, ...layers])
+  return [manifest.config, ...layers]
 }
 
 /** The manifests that an index names, each once; they may be missing (a sparse index). */

@@ -120,6 +120,8 @@ export interface UploadChunk {
   readonly digest?: Digest
   /** The request that brings these bytes finishes the upload as well. */
   readonly isLast?: boolean
+  /** Where the client is. */
+  readonly from?: string
 }
 
 export interface RegistryPush {
@@ -134,6 +136,8 @@ export interface RegistryPush {
       readonly algorithm?: DigestAlgorithm
       /** The request that begins the upload also ends it; no other will be about it. */
       readonly isOneRequest?: boolean
+      /** Where the client is. */
+      readonly from?: string
     },
   ): Promise<UploadStatus>
   uploadStatus(repository: string, id: string): Promise<UploadStatus | undefined>

@@ -27,6 +27,7 @@ export async function getBlob(exchange: Exchange, repository: string, digestText
     bytes,
     idleTimeoutMs: exchange.limits.idleTimeoutMs,
     signal: exchange.signal,
+    places: exchange.places.blobs,
   })
 }
 

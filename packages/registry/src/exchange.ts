@@ -4,6 +4,7 @@ import { tryParseDigest } from '@shoal/core'
 import { isTag, OciError } from '@shoal/oci'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Reference, RegistryBackend, RegistryPush, RegistryRemove } from './backend.ts'
+import type { BodyPlaces } from './body-places.ts'
 
 export interface RegistryLimits {
   /** How long a client may neither send nor take a byte that is waited for. */
@@ -15,11 +16,20 @@ export interface RegistryLimits {
   readonly tagsMax: number
 }
 
+/** Who may have a body on its way here. */
+export interface Places {
+  readonly uploads: BodyPlaces
+  readonly manifests: BodyPlaces
+  /** Blobs on their way to clients. */
+  readonly blobs: BodyPlaces
+}
+
 export interface Exchange {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly backend: RegistryBackend
   readonly limits: RegistryLimits
+  readonly places: Places
   readonly query: URLSearchParams
   /** Aborts when the client goes away before it has its answer. */
   readonly signal: AbortSignal
@@ -62,6 +72,8 @@ export function isKnownToClient(request: FastifyRequest, digest: Digest): boolea
   const header = request.headers['if-none-match']
   if (header === undefined) return false
   if (header.trim() === '*') return true
+  // A header of thousands of other tags is not taken apart.
+  if (!header.includes(etagOf(digest))) return false
   return header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etagOf(digest))
 }
 

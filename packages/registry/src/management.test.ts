@@ -100,9 +100,13 @@ describe('referrers', () => {
   test('of manifests that were stored before there was an index are found as well', async () => {
     const { digest } = await pushImage(registry.url, 'app', 'v1', 'layer')
     const attached = await attach(digest, 'application/x', 'old')
-    for (const key of registry.objects.keys('repos/app/_referrers/')) registry.objects.objects.delete(key)
+    const { objects } = registry
+    for (const key of objects.keys('repos/app/_referrers/')) objects.objects.delete(key)
+    // The process that stored it is gone.
+    await registry.close()
+    registry = { ...(await startRegistry({ parts: { objects } })), objects }
     expect((await referrers(digest)).manifests.map((each) => each.digest)).toEqual([attached.digest])
-    const { calls } = registry.objects
+    const { calls } = objects
     const listed = calls.list
     await referrers(digest)
     expect(calls.list).toBe(listed! + 1)

@@ -2,8 +2,9 @@
 import type { Digest } from '@shoal/core'
 import { isTag, mediaTypeOfHeader, OciError } from '@shoal/oci'
 import type { Manifest } from './backend.ts'
+import { inPlace } from './body-places.ts'
 import { type Exchange, etagOf, isKnownToClient, pushOf, referenceOf, removeOf } from './exchange.ts'
-import { collectBody } from './request-body.ts'
+import { announcedBytes, bodyTooLong, collectBody, RequestBody } from './request-body.ts'
 
 /** Tags that one PUT may give, beside the reference in its path. */
 const TAGS_PER_PUT_MAX = 100
@@ -43,9 +44,14 @@ export async function putManifest(
   }
   const tags = reference.kind === 'digest' ? tagsOf(exchange.query) : []
   const { raw, headers } = exchange.request
-  const bytes = await collectBody(raw, exchange.limits.manifestBytesMax, exchange.limits.idleTimeoutMs)
+  const { limits, places, signal } = exchange
+  if ((announcedBytes(raw) ?? 0) > limits.manifestBytesMax) throw bodyTooLong(limits.manifestBytesMax)
   const mediaType = mediaTypeOfHeader(headers['content-type']) ?? ''
-  const stored = await push.putManifest(repository, reference, mediaType, bytes, tags)
+  const body = new RequestBody(raw, limits.idleTimeoutMs)
+  const stored = await inPlace(places.manifests, body, signal, async () => {
+    const bytes = await collectBody(body, limits.manifestBytesMax)
+    return push.putManifest(repository, reference, mediaType, bytes, tags)
+  })
   exchange.reply
     .code(201)
     .headers({

@@ -8,7 +8,8 @@ import { MANIFEST_BYTES_MAX, OciError } from '@shoal/oci'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { RegistryBackend } from './backend.ts'
 import { deleteBlob, getBlob, headBlob } from './blob-routes.ts'
-import { type Exchange, pushOf, type RegistryLimits } from './exchange.ts'
+import { BodyPlaces, type BodyPlacesInit } from './body-places.ts'
+import { type Exchange, type Places, pushOf, type RegistryLimits } from './exchange.ts'
 import { deleteManifest, getManifest, headManifest, putManifest } from './manifest-routes.ts'
 import { inNamespace, rewriteMirrorUrl } from './namespace.ts'
 import { ClientLeftError, sendOciError } from './oci-errors.ts'
@@ -20,6 +21,8 @@ import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from './u
 
 export interface RegistryPluginOptions extends Partial<RegistryLimits> {
   readonly backend: RegistryBackend
+  readonly uploadPlaces?: Partial<BodyPlacesInit>
+  readonly blobPlaces?: Partial<BodyPlacesInit>
 }
 
 const LIMITS: RegistryLimits = {
@@ -28,6 +31,31 @@ const LIMITS: RegistryLimits = {
   manifestBytesMax: MANIFEST_BYTES_MAX,
   tagsMax: 1_000,
   allowDelete: true,
+}
+
+/**
+ * An upload has some MiB of buffers, into a bucket 24; what one address may not have is for the others. A client whose bytes
+ * come at less than 64 KiB/s gives way when all places are taken, and who comes waits two seconds for one: clients try again
+ * after a 429.
+ */
+const UPLOAD_PLACES: BodyPlacesInit = {
+  placesMax: 128,
+  placesPerAddressMax: 96,
+  stallMs: 1_000,
+  patienceMs: 2_000,
+}
+/** Each may have 4 MiB, and is read as a document when it is whole. */
+const MANIFEST_PLACES: BodyPlacesInit = { ...UPLOAD_PLACES, placesMax: 16, placesPerAddressMax: 12 }
+/**
+ * A blob on its way to a client has buffers, of 1 MiB where they are few and of 128 KiB where they are many. A node's clients ask for some tens at a time; of 500 agents
+ * that fall back to the seeder those that come too many wait, and are sent to at the same rate all together. Clients pause
+ * while they unpack: they give way after 10 s, and only to somebody who waits.
+ */
+const BLOB_PLACES: BodyPlacesInit = {
+  placesMax: 512,
+  placesPerAddressMax: 384,
+  stallMs: 10_000,
+  patienceMs: 30_000,
 }
 
 const PREFIX = '/v2'
@@ -41,8 +69,13 @@ export async function registryPlugin(server: FastifyInstance, options: RegistryP
     tagsMax: options.tagsMax ?? LIMITS.tagsMax,
     allowDelete: options.allowDelete ?? LIMITS.allowDelete,
   }
+  const places: Places = {
+    uploads: new BodyPlaces({ ...UPLOAD_PLACES, ...options.uploadPlaces }),
+    manifests: new BodyPlaces(MANIFEST_PLACES),
+    blobs: new BodyPlaces({ ...BLOB_PLACES, ...options.blobPlaces }),
+  }
   const handle = (request: FastifyRequest, reply: FastifyReply) =>
-    serve(options.backend, limits, request, reply)
+    serve(options.backend, limits, places, request, reply)
   await server.register(
     async (v2) => {
       v2.removeAllContentTypeParsers()
@@ -86,12 +119,13 @@ export function registryFrameworkErrors(
 async function serve(
   backend: RegistryBackend,
   limits: RegistryLimits,
+  places: Places,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const [path, query] = splitUrl(rewriteMirrorUrl(request.raw.url ?? ''))
   const signal = abortWithClient(reply)
-  const exchange: Exchange = { request, reply, backend, limits, query, signal }
+  const exchange: Exchange = { request, reply, backend, limits, places, query, signal }
   await route(exchange, inNamespace(parseRegistryPath(path.slice(PREFIX.length)), query.get('ns')))
   return reply
 }

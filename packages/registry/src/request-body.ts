@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { OciError } from '@shoal/oci'
+import type { BodyOnItsWay } from './body-places.ts'
 import { RequestCutError } from './oci-errors.ts'
 
 /** What a refused body may still send while the client learns of the refusal, and for how long. */
@@ -11,10 +12,14 @@ const DISCARD_BYTES_MAX = 16 * 1024 * 1024
 const DISCARD_MS_MAX = 5_000
 
 /**
- * Waiting counts from one of these marks to the next: who sends a byte just before every timeout would otherwise hold an
- * upload, of which there are few, for ever. 64 KiB in two minutes is half a KiB/s.
+ * The least that a client may send, over all the time that it is waited for: a `docker push` sends five layers at once, and
+ * over a line of 256 kbit/s, the slowest from which somebody pushes, each of them gets 6 KiB/s.
  */
+const RATE_MIN_BYTES_PER_MS = (4 * 1024) / 1_000
+/** Who has brought so much has come on; a byte now and then is nothing. */
 const PROGRESS_BYTES = 64 * 1024
+/** Chunks that are shorter are joined with what has piled up behind them. */
+const CRUMB_BYTES = 4 * 1024
 
 /** Bytes that the client announced; undefined when it did not. */
 export function announcedBytes(raw: IncomingMessage): number | undefined {
@@ -28,47 +33,76 @@ export function hasBody(raw: IncomingMessage): boolean {
   return raw.headers['transfer-encoding'] !== undefined || (announcedBytes(raw) ?? 0) > 0
 }
 
-/**
- * @param idleTimeoutMs how long the client may be waited for until it has sent 64 KiB, or all; the time that the consumer
- * takes does not count
- * @throws RequestCutError from the iteration, when the client goes away or stays silent
- */
-export async function* readBody(raw: IncomingMessage, idleTimeoutMs: number): AsyncGenerator<Uint8Array> {
-  let received = 0
-  const chunks = new ChunkReader(raw, idleTimeoutMs)
-  try {
-    for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
-      received += chunk.length
-      yield chunk
-    }
-  } catch (cause) {
-    throw new RequestCutError(received, { cause })
-  } finally {
-    chunks.release()
+/** The body of one request; can be iterated once. */
+export class RequestBody implements BodyOnItsWay, AsyncIterable<Uint8Array> {
+  readonly ip: string
+  #chunks: ChunkReader | undefined
+  #hasGivenWay = false
+
+  /**
+   * @param idleTimeoutMs how long the client may be waited for, beyond what its bytes take at 4 KiB/s; the time that the
+   * consumer takes does not count
+   */
+  constructor(
+    private readonly raw: IncomingMessage,
+    private readonly idleTimeoutMs: number,
+  ) {
+    this.ip = raw.socket.remoteAddress ?? ''
   }
-  if (raw.complete === false) throw new RequestCutError(received)
+
+  stalledMs(): number {
+    return this.#chunks?.stalledMs ?? 0
+  }
+
+  giveWay(): void {
+    this.#hasGivenWay = true
+    this.#chunks?.fail(gaveWay())
+  }
+
+  /** @throws RequestCutError when the client goes away or stays silent, OciError when the body gave way */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    if (this.#hasGivenWay) throw gaveWay()
+    let received = 0
+    const chunks = new ChunkReader(this.raw, this.idleTimeoutMs)
+    this.#chunks = chunks
+    try {
+      for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
+        received += chunk.length
+        yield chunk
+      }
+    } catch (cause) {
+      if (cause instanceof OciError) throw cause
+      throw new RequestCutError(received, { cause })
+    } finally {
+      chunks.release()
+      this.#chunks = undefined
+    }
+    if (this.raw.complete === false) throw new RequestCutError(received)
+  }
+}
+
+function gaveWay(): OciError {
+  return new OciError('TOOMANYREQUESTS', 'the body came too slowly, and others wait; try again')
 }
 
 /**
  * Collects a small body.
- * @throws OciError 413, as soon as more than `bytesMax` are announced or received
+ * @throws OciError 413, as soon as more than `bytesMax` are received
  */
-export async function collectBody(
-  raw: IncomingMessage,
-  bytesMax: number,
-  idleTimeoutMs: number,
-): Promise<Uint8Array> {
-  const tooLarge = () =>
-    new OciError('MANIFEST_INVALID', `longer than the ${bytesMax} bytes that are allowed`, { status: 413 })
-  if ((announcedBytes(raw) ?? 0) > bytesMax) throw tooLarge()
+export async function collectBody(body: RequestBody, bytesMax: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   let length = 0
-  for await (const part of readBody(raw, idleTimeoutMs)) {
+  for await (const part of body) {
     length += part.length
-    if (length > bytesMax) throw tooLarge()
+    if (length > bytesMax) throw bodyTooLong(bytesMax)
     parts.push(part)
   }
   return Buffer.concat(parts)
+}
+
+export function bodyTooLong(bytesMax: number): OciError {
+  const what = `longer than the ${bytesMax} bytes that are allowed`
+  return new OciError('MANIFEST_INVALID', what, { status: 413 })
 }
 
 /**
@@ -108,9 +142,13 @@ class ChunkReader {
   #isEnded = false
   #error: Error | undefined
   #wake: () => void = () => {}
-  /** Since the last mark: how long was waited, and what came. */
+  /** How long the client was waited for, less what its bytes take at the least rate. */
+  #owedMs = 0
+  /** Since the client came on last: how long it was waited for, and what came. */
   #waitedMs = 0
   #cameBytes = 0
+  #lastBytes = CRUMB_BYTES
+  #waitingSinceMs: number | undefined
 
   constructor(
     private readonly raw: IncomingMessage,
@@ -140,24 +178,46 @@ class ChunkReader {
     this.raw.on('error', () => {})
   }
 
+  /** How long the client has been waited for since it came on last; 0 while it is not waited for. */
+  get stalledMs(): number {
+    const since = this.#waitingSinceMs
+    return since === undefined ? 0 : this.#waitedMs + performance.now() - since
+  }
+
+  /** Whoever waits for the next chunk gets this instead. */
+  fail(error: Error): void {
+    this.#onError(error)
+  }
+
   async #arrival(): Promise<void> {
     if (this.raw.destroyed) return this.#onClose()
     const { raw, idleTimeoutMs } = this
-    const begunAtMs = performance.now()
+    const sinceMs = performance.now()
+    this.#waitingSinceMs = sinceMs
     const timer = setTimeout(
-      () => raw.destroy(new Error(`${this.#cameBytes} bytes were sent in ${idleTimeoutMs} ms`)),
-      Math.max(0, idleTimeoutMs - this.#waitedMs),
+      () => raw.destroy(new Error('less than 4 KiB/s were sent for too long')),
+      Math.max(0, idleTimeoutMs - this.#owedMs),
     )
     try {
+      // What a client sends in crumbs is taken together, a turn later: each costs as much as a chunk.
+      const isCrumbs = this.#lastBytes < CRUMB_BYTES
+      if (isCrumbs) await new Promise((resolve) => setImmediate(resolve))
+      if (this.#isEnded || this.#error !== undefined) return
       await new Promise<void>((resolve) => {
         this.#wake = resolve
-        raw.resume()
+        if (isCrumbs && raw.readableLength > 0) raw.read()
+        else raw.resume()
       })
     } finally {
       clearTimeout(timer)
-      this.#waitedMs += performance.now() - begunAtMs
+      this.#waitingSinceMs = undefined
     }
-    this.#cameBytes += this.#chunk?.length ?? 0
+    const waitedMs = performance.now() - sinceMs
+    const came = this.#chunk?.length ?? 0
+    this.#owedMs = Math.max(0, this.#owedMs + waitedMs - came / RATE_MIN_BYTES_PER_MS)
+    this.#waitedMs += waitedMs
+    this.#cameBytes += came
+    this.#lastBytes = came
     if (this.#cameBytes < PROGRESS_BYTES) return
     this.#cameBytes = 0
     this.#waitedMs = 0

@@ -4,6 +4,7 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
+import { type BodyOnItsWay, type BodyPlaces, inPlace } from './body-places.ts'
 import { BodyLengthError, ClientLeftError } from './oci-errors.ts'
 
 /**
@@ -18,6 +19,39 @@ export interface BodyInit {
   /** How long the client may take nothing. */
   readonly idleTimeoutMs: number
   readonly signal: AbortSignal
+  /** Where a body that is longer than a few buffers needs a place. */
+  readonly places: BodyPlaces
+}
+
+/** Shorter ones are no more than the answer itself. */
+const PLACELESS_BYTES_MAX = 64 * 1024
+
+/** As the places see it: a client that is waited for is one that does not take what was written. */
+class BodyToClient implements BodyOnItsWay {
+  readonly ip: string
+  #waitingSinceMs: number | undefined
+
+  constructor(readonly raw: ServerResponse) {
+    this.ip = raw.socket?.remoteAddress ?? ''
+  }
+
+  stalledMs(): number {
+    return this.#waitingSinceMs === undefined ? 0 : performance.now() - this.#waitingSinceMs
+  }
+
+  giveWay(): void {
+    this.raw.destroy(new Error('the client took nothing, and others waited'))
+  }
+
+  /** Resolves when the system has taken the bytes. @throws ClientLeftError */
+  async write(bytes: Uint8Array, idleTimeoutMs: number): Promise<void> {
+    this.#waitingSinceMs = performance.now()
+    try {
+      await write(this.raw, bytes, idleTimeoutMs)
+    } finally {
+      this.#waitingSinceMs = undefined
+    }
+  }
 }
 
 /**
@@ -29,19 +63,24 @@ export async function sendBody(
   body: AsyncIterable<Uint8Array>,
   init: BodyInit,
 ): Promise<void> {
-  const chunks = body[Symbol.asyncIterator]()
-  try {
-    const first = await chunks.next()
-    if (first.done === true && init.bytes > 0) throw new BodyLengthError(init.bytes, 0)
-    reply.hijack()
-    await sendChunks(reply, first, chunks, init)
-  } finally {
-    await chunks.return?.()
+  const client = new BodyToClient(reply.raw)
+  const send = async () => {
+    const chunks = body[Symbol.asyncIterator]()
+    try {
+      const first = await chunks.next()
+      if (first.done === true && init.bytes > 0) throw new BodyLengthError(init.bytes, 0)
+      reply.hijack()
+      await sendChunks(reply, client, first, chunks, init)
+    } finally {
+      await chunks.return?.()
+    }
   }
+  await (init.bytes <= PLACELESS_BYTES_MAX ? send() : inPlace(init.places, client, init.signal, send))
 }
 
 async function sendChunks(
   reply: FastifyReply,
+  client: BodyToClient,
   first: IteratorResult<Uint8Array>,
   chunks: AsyncIterator<Uint8Array>,
   init: BodyInit,
@@ -55,7 +94,7 @@ async function sendChunks(
     for (let next = first; next.done !== true; next = await chunks.next()) {
       sent += next.value.length
       if (sent > init.bytes) throw new BodyLengthError(init.bytes, sent)
-      await writeAll(raw, next.value, init.idleTimeoutMs)
+      await writeAll(client, next.value, init.idleTimeoutMs)
     }
     if (sent !== init.bytes) throw new BodyLengthError(init.bytes, sent)
     raw.end()
@@ -69,10 +108,10 @@ async function sendChunks(
   }
 }
 
-async function writeAll(raw: ServerResponse, chunk: Uint8Array, idleTimeoutMs: number): Promise<void> {
+async function writeAll(client: BodyToClient, chunk: Uint8Array, idleTimeoutMs: number): Promise<void> {
   for (let offset = 0; offset < chunk.length; offset += WRITE_BYTES_MAX) {
-    if (raw.destroyed) throw new ClientLeftError()
-    await write(raw, chunk.subarray(offset, offset + WRITE_BYTES_MAX), idleTimeoutMs)
+    if (client.raw.destroyed) throw new ClientLeftError()
+    await client.write(chunk.subarray(offset, offset + WRITE_BYTES_MAX), idleTimeoutMs)
   }
 }
 

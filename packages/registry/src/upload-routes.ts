@@ -10,9 +10,10 @@ import {
   tryParseDigest,
 } from '@shoal/core'
 import { type ByteSpan, formatUploadRange, isRepositoryName, OciError, parseUploadRange } from '@shoal/oci'
-import type { RegistryPush, UploadChunk, UploadStatus } from './backend.ts'
+import type { BlobStat, RegistryPush, UploadChunk, UploadStatus } from './backend.ts'
+import { inPlace } from './body-places.ts'
 import { digestOf, type Exchange, pushOf } from './exchange.ts'
-import { announcedBytes, hasBody, readBody } from './request-body.ts'
+import { announcedBytes, hasBody, RequestBody } from './request-body.ts'
 
 export async function postUpload(exchange: Exchange, repository: string): Promise<void> {
   const push = pushOf(exchange)
@@ -22,29 +23,33 @@ export async function postUpload(exchange: Exchange, repository: string): Promis
     if (mounted !== undefined) return answerCreated(exchange, repository, mounted)
   }
   const algorithm = algorithmOf(exchange.query.get('digest-algorithm'))
-  const status = await push.startUpload(repository, algorithm === undefined ? {} : { algorithm })
+  const from = exchange.request.raw.socket.remoteAddress ?? ''
+  const status = await push.startUpload(repository, { from, ...(algorithm !== undefined && { algorithm }) })
   answerStatus(exchange, repository, status, 202)
 }
 
 export async function patchUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
-  const appended = await append(exchange, pushOf(exchange), repository, id, {})
+  const push = pushOf(exchange)
+  const appended = await receiving(exchange, (body) => append(exchange, push, repository, id, body, {}))
   answerStatus(exchange, repository, appended, 202)
 }
 
 export async function putUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
   const push = pushOf(exchange)
   const digest = digestOf(exchange.query.get('digest'))
-  if (hasBody(exchange.request.raw)) {
-    const { received } = await findUpload(push, repository, id)
-    const announced = announcedBytes(exchange.request.raw)
-    await append(exchange, push, repository, id, {
-      algorithm: digestAlgorithm(digest),
-      digest,
-      isLast: true,
-      ...(announced === undefined ? {} : { blobBytes: received + announced }),
-    })
-  }
-  const stat = await push.finishUpload(repository, id, digest)
+  const stat = await receiving(exchange, async (body) => {
+    if (hasBody(exchange.request.raw)) {
+      const { received } = await findUpload(push, repository, id)
+      const announced = announcedBytes(exchange.request.raw)
+      await append(exchange, push, repository, id, body, {
+        algorithm: digestAlgorithm(digest),
+        digest,
+        isLast: true,
+        ...(announced === undefined ? {} : { blobBytes: received + announced }),
+      })
+    }
+    return push.finishUpload(repository, id, digest)
+  })
   answerCreated(exchange, repository, stat.digest)
 }
 
@@ -60,23 +65,43 @@ export async function deleteUpload(exchange: Exchange, repository: string, id: s
 async function postWholeBlob(exchange: Exchange, push: RegistryPush, repository: string): Promise<void> {
   const { raw } = exchange.request
   const digest = digestOf(exchange.query.get('digest'))
-  const algorithm = digestAlgorithm(digest)
-  const bytesExpected = announcedBytes(raw) ?? (hasBody(raw) ? undefined : 0)
+  const stat = await receiving(exchange, (body) =>
+    hasBody(raw)
+      ? storeWholeBlob(push, repository, digest, body, announcedBytes(raw))
+      : storeWholeBlob(push, repository, digest, undefined, 0),
+  )
+  answerCreated(exchange, repository, stat.digest)
+}
+
+async function storeWholeBlob(
+  push: RegistryPush,
+  repository: string,
+  digest: Digest,
+  body: RequestBody | undefined,
+  bytesExpected: number | undefined,
+): Promise<BlobStat> {
   const status = await push.startUpload(repository, {
-    algorithm,
+    algorithm: digestAlgorithm(digest),
     isOneRequest: true,
     ...(bytesExpected === undefined ? {} : { bytesExpected }),
   })
   try {
-    if (hasBody(raw))
-      await push.appendUpload(repository, status.id, readBody(raw, exchange.limits.idleTimeoutMs), { digest })
-    const stat = await push.finishUpload(repository, status.id, digest)
-    answerCreated(exchange, repository, stat.digest)
+    if (body !== undefined) await push.appendUpload(repository, status.id, body, { digest })
+    return await push.finishUpload(repository, status.id, digest)
   } catch (error) {
     // Nobody was told the upload's id, so nobody can continue it.
     await push.cancelUpload(repository, status.id)
     throw error
   }
+}
+
+/** Works with the request's body while it has a place among those that are received. */
+function receiving<T>(
+  { request, limits, places, signal }: Exchange,
+  work: (body: RequestBody) => Promise<T>,
+): Promise<T> {
+  const body = new RequestBody(request.raw, limits.idleTimeoutMs)
+  return inPlace(places.uploads, body, signal, () => work(body))
 }
 
 /** A mount that cannot be done is no error: the client is offered an upload instead. */
@@ -96,15 +121,15 @@ async function append(
   push: RegistryPush,
   repository: string,
   id: string,
+  body: RequestBody,
   last: Omit<UploadChunk, 'startAt'>,
 ): Promise<UploadStatus> {
-  const { raw } = exchange.request
   try {
     const span = contentRangeOf(exchange)
-    const body = readBody(raw, exchange.limits.idleTimeoutMs)
     const exact = span === undefined ? body : exactly(body, span.end - span.start)
     return await push.appendUpload(repository, id, exact, {
       ...last,
+      from: body.ip,
       ...(span === undefined ? {} : { startAt: span.start }),
     })
   } catch (error) {

@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Metainfo, parseDigest, pieceLengthFor } from '@shoal/core'
+import { Gate } from '@shoal/registry'
 import {
   readBytes as bytesOf,
   FilePieceStore,
@@ -15,7 +16,6 @@ import {
 } from '@shoal/storage'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { OriginCorruptError, OriginMissingError } from './errors.ts'
-import { Gate } from './gate.ts'
 import { OriginBlob } from './origin-blob.ts'
 
 const KEY = 'content/1'
@@ -66,7 +66,12 @@ function metainfoOf(bytes: Buffer): Metainfo {
 async function open(bytes: Buffer, stored: Buffer = bytes): Promise<OriginBlob> {
   await objects.put(KEY, stored)
   const copy = await copies.open(metainfoOf(bytes))
-  return new OriginBlob({ copy, readContent: (range) => objects.read(KEY, { range }), gate: new Gate(2) })
+  return new OriginBlob({
+    copy,
+    readContent: (range) => objects.read(KEY, { range }),
+    gate: new Gate(2),
+    streams: { count: 0 },
+  })
 }
 
 describe('OriginBlob', () => {

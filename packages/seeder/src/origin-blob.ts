@@ -12,6 +12,9 @@ import { OriginCorruptError, OriginMissingError } from './errors.ts'
 
 const WINDOW_BYTES = 32 * 1024 * 1024
 const READ_CHUNK_BYTES = 1024 * 1024
+/** Where many blobs are sent at a time, each has less: clients that do not take it hold it for long. */
+const READ_CHUNK_BYTES_MIN = 128 * 1024
+const READ_CHUNKS_BYTES = 32 * 1024 * 1024
 
 export interface OriginBlobParts {
   /** The seeder's own copy, as far as it goes. */
@@ -20,6 +23,8 @@ export interface OriginBlobParts {
   readonly readContent: (range: ByteRange) => Promise<ObjectRead | undefined>
   /** Bounds how many windows are read at a time, over all blobs. */
   readonly gate: { run<T>(work: () => Promise<T>): Promise<T> }
+  /** Streams under way, over all blobs. */
+  readonly streams: { count: number }
 }
 
 export class OriginBlob implements SwarmPieces {
@@ -51,12 +56,19 @@ export class OriginBlob implements SwarmPieces {
 
   /** The same, streamed; what is yielded is overwritten when the next is asked for. */
   async *stream({ start, end }: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
-    const buffer = Buffer.allocUnsafe(Math.min(READ_CHUNK_BYTES, end - start))
-    for (let offset = start; offset < end; offset += buffer.length) {
-      signal.throwIfAborted()
-      const chunk = buffer.subarray(0, Math.min(buffer.length, end - offset))
-      await this.readInto(offset, [chunk])
-      yield chunk
+    const { streams } = this.#parts
+    streams.count++
+    try {
+      const share = Math.max(READ_CHUNK_BYTES_MIN, Math.floor(READ_CHUNKS_BYTES / streams.count))
+      const buffer = Buffer.allocUnsafe(Math.min(READ_CHUNK_BYTES, share, end - start))
+      for (let offset = start; offset < end; offset += buffer.length) {
+        signal.throwIfAborted()
+        const chunk = buffer.subarray(0, Math.min(buffer.length, end - offset))
+        await this.readInto(offset, [chunk])
+        yield chunk
+      }
+    } finally {
+      streams.count--
     }
   }
 

@@ -7,6 +7,7 @@ import { chooseManifest, isRepositoryName, isTag, type Platform, requiredBlobs }
 import {
   type BlobMetainfo,
   type BlobStat,
+  Gate,
   type ImageStore,
   type Manifest,
   readManifest,
@@ -49,8 +50,15 @@ const ORIGIN_URL_SECONDS = 6 * 60 * 60
 /** Inlined bytes of one answer: some configurations, not hundreds of small layers. */
 const INLINE_BYTES_MAX = 256 * 1024
 
+/**
+ * Answers that are put together at a time: each looks up every blob of an image, reads the short ones and encodes all of it.
+ * Whoever waits for another registry or for a blob on its way is not among them.
+ */
+const ANSWERS_AT_ONCE = 64
+
 export class Resolver {
   readonly #parts: ResolverParts
+  readonly #gate = new Gate(ANSWERS_AT_ONCE)
 
   constructor(parts: ResolverParts) {
     this.#parts = parts
@@ -171,7 +179,11 @@ export class Resolver {
     )
   }
 
-  async #blobs(digests: readonly Digest[], peerId: string | undefined): Promise<ResolvedBlob[]> {
+  #blobs(digests: readonly Digest[], peerId: string | undefined): Promise<ResolvedBlob[]> {
+    return this.#gate.run(() => this.#describe(digests, peerId))
+  }
+
+  async #describe(digests: readonly Digest[], peerId: string | undefined): Promise<ResolvedBlob[]> {
     const { images, seeding, tracker, signer } = this.#parts
     const known = (await Promise.all([...new Set(digests)].map((digest) => images.metainfo(digest)))).filter(
       (blob) => blob !== undefined,

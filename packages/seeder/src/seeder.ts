@@ -30,7 +30,13 @@ import {
   registryPlugin,
 } from '@shoal/registry'
 import { Credentials } from '@shoal/registry/client'
-import { FilePieceStore, MeteredObjectStore, openObjectStore, parseOrigin } from '@shoal/storage'
+import {
+  FilePieceStore,
+  foldersOpenToOthers,
+  MeteredObjectStore,
+  openObjectStore,
+  parseOrigin,
+} from '@shoal/storage'
 import { createEngine, dialPeer, swarmLimitsOf } from '@shoal/swarm'
 import { remoteHostOf, Tracker } from '@shoal/tracker'
 import { encodeResolution, RESOLUTION_MEDIA_TYPE, RESOLVE_PATH, STREAM_SECRET_HEADER } from '@shoal/wire'
@@ -122,7 +128,8 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       uploads: () => images.uploadCount,
       arrivals: () => arrivals.count,
     })
-    const objects = new MeteredObjectStore(await openObjectStore(parseOrigin(settings.origin)), {
+    const origin = parseOrigin(settings.origin)
+    const objects = new MeteredObjectStore(await openObjectStore(origin), {
       onRequest: (operation) => metrics.originRequests.inc({ operation }),
       onReadBytes: (bytes) => metrics.originReadBytes.inc(bytes),
       onWrittenBytes: (bytes) => metrics.originWrittenBytes.inc(bytes),
@@ -132,6 +139,9 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const copies = new FilePieceStore({ folder: join(settings.data, 'pieces') })
     await copies.start()
     undo.push(() => copies.stop())
+    const folders = [settings.data, ...(origin.kind === 'filesystem' ? [origin.folder] : [])]
+    for (const open of await foldersOpenToOthers(folders))
+      log.warn({ event: 'folder-open-to-others', ...open }, 'others on this machine can look into a folder')
     const signer = await Signer.open(objects)
 
     const images: ImageStore = new ImageStore(

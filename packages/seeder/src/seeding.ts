@@ -3,12 +3,11 @@
  * seeder's copy until its room is needed.
  */
 import { chooseVictims, type Digest, type InfoHash } from '@shoal/core'
-import type { ImageStore } from '@shoal/registry'
+import { Gate, type ImageStore } from '@shoal/registry'
 import type { ByteRange, ObjectStore, PieceStore } from '@shoal/storage'
 import type { Swarm, SwarmEngine } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import { OriginMissingError } from './errors.ts'
-import { Gate } from './gate.ts'
 import { OriginBlob } from './origin-blob.ts'
 
 export interface SeedingParts {
@@ -35,6 +34,7 @@ export class Seeding {
   readonly #parts: SeedingParts
   readonly #dataMaxBytes: number
   readonly #gate = new Gate(WINDOWS_AT_ONCE)
+  readonly #streams = { count: 0 }
   readonly #blobs = new Map<Digest, Promise<Entry>>()
   readonly #open = new Map<Digest, Entry>()
   readonly #swarms = new Map<InfoHash, Promise<Swarm | undefined>>()
@@ -125,7 +125,7 @@ export class Seeding {
     const adopted = file === undefined ? undefined : await copies.adopt(known.metainfo, file)
     const copy = adopted ?? (await copies.open(known.metainfo))
     const readContent = (range: ByteRange) => images.openContent(digest, range)
-    const blob = new OriginBlob({ copy, readContent, gate: this.#gate })
+    const blob = new OriginBlob({ copy, readContent, gate: this.#gate, streams: this.#streams })
     const entry: Entry = { blob, infoHash: known.infoHash, lastUsedAtMs: nowMs(), readers: 0 }
     this.#open.set(digest, entry)
     return entry

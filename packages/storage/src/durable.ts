@@ -3,6 +3,13 @@ import { randomUUID } from 'node:crypto'
 import { type FileHandle, link, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 
+/**
+ * What Shoal makes is for the user that it runs as, whatever the umask: images are not everybody's to read on a machine, and
+ * the origin holds a key.
+ */
+export const FOLDER_MODE = 0o700
+export const FILE_MODE = 0o600
+
 /** Flushes a folder, so that the names in it last. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
@@ -16,7 +23,7 @@ export async function syncFolder(folder: string): Promise<void> {
 /** Makes the folder and its parents, and their names last. */
 export async function makeFolder(folder: string): Promise<void> {
   const whole = resolve(folder)
-  const first = await mkdir(whole, { recursive: true })
+  const first = await mkdir(whole, { recursive: true, mode: FOLDER_MODE })
   if (first === undefined) return
   for (let made = whole; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
 }
@@ -24,7 +31,7 @@ export async function makeFolder(folder: string): Promise<void> {
 /** Opens a new file in the staging folder. */
 export async function openStaged(stagingFolder: string): Promise<{ path: string; handle: FileHandle }> {
   const path = join(stagingFolder, randomUUID())
-  return { path, handle: await open(path, 'wx') }
+  return { path, handle: await open(path, 'wx', FILE_MODE) }
 }
 
 /**

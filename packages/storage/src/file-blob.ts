@@ -14,7 +14,7 @@ import {
   pieceSha256,
   toHex,
 } from '@shoal/core'
-import { makeFolder, syncFolder } from './durable.ts'
+import { FILE_MODE, makeFolder, syncFolder } from './durable.ts'
 import { BlobDigestMismatchError, BlobRemovedError } from './errors.ts'
 import { type FileDigest, sharedHasher } from './hasher.ts'
 import { readBytes, type StoredBlob } from './piece-store.ts'
@@ -68,7 +68,7 @@ export class FileBlob implements StoredBlob {
   /** Makes the file, sparse, with its final length. */
   async allocate(): Promise<void> {
     if (this.metainfo.length > SHORT_BYTES) sharedHasher.wake()
-    const handle = await open(this.#paths.partial, 'w')
+    const handle = await open(this.#paths.partial, 'w', FILE_MODE)
     try {
       await handle.truncate(this.metainfo.length)
     } finally {

@@ -20,7 +20,7 @@ import {
   torrentName,
   tryParseDigest,
 } from '@shoal/core'
-import { codeOf, makeFolder, openStaged, publish } from './durable.ts'
+import { codeOf, FOLDER_MODE, makeFolder, openStaged, publish } from './durable.ts'
 import { FileBlob } from './file-blob.ts'
 import type { PieceStore, StoredBlob } from './piece-store.ts'
 
@@ -43,7 +43,7 @@ export class FilePieceStore implements PieceStore {
     await makeFolder(join(this.#folder, 'metainfo'))
     await makeFolder(join(this.#folder, 'signatures'))
     await rm(this.#staging, { recursive: true, force: true })
-    await mkdir(this.#staging)
+    await mkdir(this.#staging, { mode: FOLDER_MODE })
     for (const name of await readdir(join(this.#folder, 'metainfo'))) await this.#takeUp(name)
     await this.#removeStray()
   }

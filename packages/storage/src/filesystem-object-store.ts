@@ -7,7 +7,7 @@
  */
 import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
-import { codeOf, makeFolder, openStaged, publish } from './durable.ts'
+import { codeOf, FOLDER_MODE, makeFolder, openStaged, publish } from './durable.ts'
 import { StorageUnavailableError } from './errors.ts'
 import { FilesystemWriter, type FilesystemWriterParts } from './filesystem-writer.ts'
 import { KeyLocks } from './key-locks.ts'
@@ -52,7 +52,7 @@ export class FilesystemObjectStore implements ObjectStore {
       await makeFolder(this.#folder)
       // What a process that died left half written.
       await rm(this.#staging, { recursive: true, force: true })
-      await mkdir(this.#staging)
+      await mkdir(this.#staging, { mode: FOLDER_MODE })
       await makeFolder(this.#checkpoints)
     })
   }

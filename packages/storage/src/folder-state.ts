@@ -64,6 +64,30 @@ export async function folderState(path: string): Promise<FolderState> {
   }
 }
 
+export interface OpenFolder {
+  readonly folder: string
+  /** Octal. */
+  readonly mode: string
+  /** What closes it, to be typed in a shell. */
+  readonly remedy: string
+}
+
+/**
+ * Of these folders, those into which others on this machine may look or write, and whose owner this user is. A folder of
+ * somebody else's, such as a mounted one, is only told of where everybody may write: its owner has decided the rest.
+ */
+export async function foldersOpenToOthers(paths: readonly string[]): Promise<readonly OpenFolder[]> {
+  const states = await Promise.all(paths.map(folderState))
+  return states.flatMap(({ folder, ownerId, mode = 0 }) => {
+    const isOpen = (mode & 0o002) !== 0 || (ownerId === process.getuid?.() && (mode & 0o077) !== 0)
+    return isOpen ? [{ folder, mode: mode.toString(8), remedy: `chmod -R go= ${quoted(folder)}` }] : []
+  })
+}
+
+function quoted(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
+}
+
 /** Asked of the system: a file written for trial would change what is looked at. */
 async function writeProblemOf(folder: string): Promise<string | undefined> {
   try {

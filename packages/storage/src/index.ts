@@ -1,3 +1,4 @@
+export { FILE_MODE, FOLDER_MODE } from './durable.ts'
 export * from './errors.ts'
 export * from './file-piece-store.ts'
 export * from './filesystem-object-store.ts'

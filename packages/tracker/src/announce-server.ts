@@ -111,7 +111,9 @@ export class AnnounceServer {
       socket.on('error', () => socket.destroy())
       const path = request.url?.split('?', 1)[0]
       if (path !== ANNOUNCE_STREAM_PATH) {
-        socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+        // Destroyed as well: the other side may leave its half open.
+        const refusal = 'HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
+        socket.end(refusal, () => socket.destroy())
         return
       }
       this.#sockets.handleUpgrade(request, socket, head, (stream) => {

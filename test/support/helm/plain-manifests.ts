@@ -21,7 +21,7 @@ metadata:
 
 /** Templates by file. The hooks that wait are for Helm: kubectl waits itself. */
 const FILES: Readonly<Record<string, RegExp>> = {
-  'seeder.yaml': /^templates\/seeder-/,
+  'seeder.yaml': /^templates\/(seeder-|networkpolicies)/,
   'agent.yaml': /^templates\/agent-/,
   'uninstall/uninstall.yaml': /^templates\/cleanup-(daemonset|serviceaccount)\.yaml$/,
 }

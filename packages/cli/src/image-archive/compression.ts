@@ -17,3 +17,11 @@ export function compressionOf(start: Uint8Array): Compression | undefined {
 export function decompressor(compression: Compression): Transform | undefined {
   return compression === 'gzip' ? zlib.createGunzip() : zlib.createZstdDecompress?.()
 }
+
+/** Less is no harm, whatever it was packed into. */
+const UNPACKED_BYTES_ALWAYS = 64 * 1024 * 1024
+
+/** How many bytes something packed may unpack to, at so many times its length. */
+export function unpackedBytesMax(packedBytes: number, times: number): number {
+  return Math.max(UNPACKED_BYTES_ALWAYS, packedBytes * times)
+}

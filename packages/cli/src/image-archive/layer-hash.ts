@@ -6,8 +6,8 @@ import { type Digest, parseDigest } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
 import { sha256Digest } from '../image-builder/blob-source.ts'
 import { type ArchiveFile, READ_BYTES } from './archive-files.ts'
-import { type Compression, compressionOf, decompressor } from './compression.ts'
-import { ArchiveFormatError, ImageArchiveError } from './errors.ts'
+import { type Compression, compressionOf, decompressor, unpackedBytesMax } from './compression.ts'
+import { ArchiveFormatError, ArchiveLimitError, ImageArchiveError } from './errors.ts'
 
 export interface HashedLayer {
   readonly mediaType: string
@@ -22,6 +22,9 @@ const MEDIA_TYPE: Readonly<Record<Compression | 'none', string>> = {
   gzip: MEDIA_TYPES.ociLayerGzip,
   zstd: MEDIA_TYPES.ociLayerZstd,
 }
+
+/** What gzip makes of zeros is a 1032nd of them: layers may have such. */
+const UNPACKED_TIMES_MAX = 1_100
 
 /** Docker's own layers are plain tars; some other tools compress them, and they are pushed as they are. */
 export async function hashLayer(
@@ -43,9 +46,24 @@ export async function hashLayer(
   if (unpacking === undefined) throw new ArchiveFormatError(path, `this Node cannot unpack ${compression}`)
   try {
     const packed = Readable.from(bytes, { objectMode: false, highWaterMark: READ_BYTES })
-    await pipeline(packed, unpacking, async (unpacked: AsyncIterable<Buffer>) => {
-      for await (const chunk of unpacked) diffHash.update(chunk)
-    })
+    const bytesMax = unpackedBytesMax(file.sizeBytes, UNPACKED_TIMES_MAX)
+    await pipeline(
+      packed,
+      unpacking,
+      async (unpacked: AsyncIterable<Buffer>) => {
+        let bytes = 0
+        for await (const chunk of unpacked) {
+          bytes += chunk.length
+          if (bytes > bytesMax)
+            throw new ArchiveLimitError(
+              path,
+              `the ${file.sizeBytes} bytes of ${name} unpack to more than ${bytesMax}`,
+            )
+          diffHash.update(chunk)
+        }
+      },
+      { signal },
+    )
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof ImageArchiveError) throw error

@@ -3,7 +3,7 @@
  * What is in it is looked at only when the folder itself belongs to somebody else, and it comes last: an end in the middle
  * is made up for by the next run.
  */
-import { lchown, lstat, opendir } from 'node:fs/promises'
+import { chmod, lchown, lstat, opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OutputFileError } from './errors.ts'
 
@@ -18,6 +18,8 @@ export async function ownFolder(folder: string, owner: Owner, signal: AbortSigna
     const { uid, gid } = await lstat(folder)
     if (uid === owner.user && gid === owner.group) return false
     await ownContent(folder, owner, signal)
+    // As the agent would have made it; while it is still this user's own.
+    if (uid === process.getuid?.()) await chmod(folder, 0o700)
     await lchown(folder, owner.user, owner.group)
     return true
   } catch (cause) {

@@ -48,7 +48,7 @@ export interface UpstreamBlob {
   readonly body: AsyncIterable<Uint8Array>
 }
 
-/** Pages of referrers that are read for one list. */
+/** Pages of referrers that are read for one list, as far as they are not longer together than one may be. */
 const REFERRER_PAGES_MAX = 16
 /** Everything that is stored, and whatever else is there: the caller says what it cannot use. */
 const ACCEPT = [...MANIFEST_MEDIA_TYPES, '*/*'].join(', ')
@@ -217,13 +217,18 @@ export class UpstreamClient {
   ): Promise<readonly Descriptor[] | undefined> {
     const found: Descriptor[] = []
     let query: string | undefined = filter
-    for (let pages = 0; query !== undefined && pages < REFERRER_PAGES_MAX; pages++) {
+    let bytes = 0
+    const isWithin = (pages: number) => pages < REFERRER_PAGES_MAX && bytes < this.#limits.listBytesMax
+    for (let pages = 0; query !== undefined && isWithin(pages); pages++) {
       const path: string = `referrers/${digest}${query === '' ? '' : `?${query}`}`
       const page: { list: readonly Descriptor[]; next: string | undefined } | undefined = await this.#list(
         repository,
         path,
         signal,
-        (bytes, answer) => ({ list: readReferrers(this.address.host, bytes), next: nextPage(answer) }),
+        (body, answer) => {
+          bytes += body.length
+          return { list: readReferrers(this.address.host, body), next: nextPage(answer) }
+        },
       )
       if (page === undefined) return pages === 0 ? undefined : found
       found.push(...page.list)

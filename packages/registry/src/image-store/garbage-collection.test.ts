@@ -38,14 +38,19 @@ beforeEach(() => {
 async function* once(bytes: Uint8Array) {
   yield bytes
 }
+const lengths = new Map<string, number>()
 async function pushBlob(bytes: Uint8Array, name = 'app') {
+  lengths.set(sha256(bytes), bytes.length)
   const { id } = await images.startUpload(name, { isOneRequest: true })
   await images.appendUpload(name, id, once(bytes))
   await images.finishUpload(name, id, sha256(bytes))
   return sha256(bytes)
 }
 async function pushManifest(...digests: string[]) {
-  const [config, ...layers] = digests.map((digest) => ({ mediaType: 'application/x', digest, size: 1 }))
+  const descriptors = digests.map((digest) => {
+    return { mediaType: 'application/x', digest, size: lengths.get(digest) }
+  })
+  const [config, ...layers] = descriptors
   const bytes = Buffer.from(
     JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers }),
   )

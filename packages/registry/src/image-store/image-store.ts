@@ -61,9 +61,13 @@ export interface ImageStoreLimits extends UploadLimits {
 }
 
 const LIMITS: ImageStoreLimits = {
-  uploadsMax: 128,
+  // Those that the registry's routes let in, eight of other registries, and some that rest.
+  uploadsMax: 160,
   uploadIdleMs: 60 * 60 * 1000,
   uploadAbandonedMs: 24 * 60 * 60 * 1000,
+  // A push rests for moments: 200 that begin their five layers at once, behind one address.
+  uploadsRestingMax: 4_096,
+  uploadsRestingPerAddressMax: 1_024,
   graceMs: 24 * 60 * 60 * 1000,
 }
 
@@ -91,6 +95,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       objects: parts.objects,
       manifestDigests: (name) => repositories.manifestDigests(name),
       manifest: (name, digest) => repositories.manifest(name, digest),
+      nowMs: parts.nowMs,
     })
     this.#uploads = new UploadSessions(parts, this.#limits)
     this.#garbage = new GarbageCollector(
@@ -232,9 +237,10 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
 
   async startUpload(
     repository: string,
-    init: { bytesExpected?: number; algorithm?: 'sha256' | 'sha512'; isOneRequest?: boolean },
+    init: Parameters<RegistryPush['startUpload']>[1],
   ): Promise<UploadStatus> {
     const session = await this.#uploads.begin(repository, {
+      ...(init.from === undefined ? {} : { from: init.from }),
       ...(init.isOneRequest === undefined ? {} : { isOneRequest: init.isOneRequest }),
       ...(init.algorithm === undefined ? {} : { algorithm: init.algorithm }),
       ...(init.bytesExpected === undefined ? {} : { blobBytes: init.bytesExpected }),
@@ -254,14 +260,15 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   ): Promise<UploadStatus> {
     // Finished at once: nobody needs to find it as it is now.
     const keep = chunk.isLast === true ? 'if-it-fails' : 'always'
-    return this.#uploads.use(repository, id, keep, async (session) => {
+    const append = async (session: UploadSession) => {
       const { watchUpload } = this.parts
       const { digest, blobBytes = session.init.blobBytes } = chunk
       if (session.received === 0 && digest !== undefined && blobBytes !== undefined)
         session.watcher = await watchUpload?.(repository, digest, blobBytes)
       await session.append(body, chunk)
       return session.status
-    })
+    }
+    return this.#uploads.use(repository, id, keep, append, chunk.from)
   }
 
   async finishUpload(repository: string, id: string, digest: Digest): Promise<BlobStat> {
@@ -302,7 +309,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     tags: readonly string[] = [],
   ): Promise<StoredManifest> {
     const manifest = await checkManifest(reference, mediaType, bytes, async (blob) => {
-      return (await this.blobStat(repository, blob, 'look')) !== undefined
+      return (await this.blobStat(repository, blob, 'look'))?.length
     })
     const { digest, length, parsed } = manifest
     const subject = parsed.subject?.digest

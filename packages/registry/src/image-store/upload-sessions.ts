@@ -6,6 +6,7 @@
  * Two replicas that work on one upload at the same time are kept apart by the record's tag: the second to finish its
  * request is refused. An upload's id works only in the repository where it was begun.
  */
+import { FairPlaces } from '@shoal/core'
 import { OciError } from '@shoal/oci'
 import { type ObjectStore, readWhole } from '@shoal/storage'
 import type { Logger } from 'pino'
@@ -25,17 +26,34 @@ export interface UploadLimits {
   readonly uploadIdleMs: number
   /** How long an upload may rest before it is given up, whoever began it. */
   readonly uploadAbandonedMs: number
+  /**
+   * Uploads that rest between two requests, each a record in the store and perhaps the beginning of a blob. Of the address
+   * that has most, the one that has rested longest makes room.
+   */
+  readonly uploadsRestingMax: number
+  /** Of these, how many may come from one address. */
+  readonly uploadsRestingPerAddressMax: number
 }
 
 export interface UploadInit extends Pick<UploadSessionInit, 'algorithm' | 'blobBytes'> {
   /** The request that begins it also ends it: nobody else will hear of it. */
   readonly isOneRequest?: boolean
+  /** Where who begins it is. */
+  readonly from?: string
+}
+
+/** As it was recorded last by this process. */
+interface RestingUpload {
+  readonly id: string
+  readonly recordTag: string
 }
 
 const LIST_KEYS_MAX = 1_000
 
 export class UploadSessions {
   readonly #sessions = new Map<string, UploadSession>()
+  readonly #resting = new Map<string, RestingUpload>()
+  readonly #places: FairPlaces<RestingUpload>
 
   constructor(
     private readonly parts: {
@@ -45,7 +63,12 @@ export class UploadSessions {
       newId: () => string
     },
     private readonly limits: UploadLimits,
-  ) {}
+  ) {
+    this.#places = new FairPlaces({
+      placesMax: limits.uploadsRestingMax,
+      placesPerAddressMax: limits.uploadsRestingPerAddressMax,
+    })
+  }
 
   /** Uploads that this process holds. */
   get count(): number {
@@ -53,7 +76,10 @@ export class UploadSessions {
   }
 
   /** @throws OciError TOOMANYREQUESTS */
-  async begin(repository: string, { isOneRequest = false, ...init }: UploadInit): Promise<UploadSession> {
+  async begin(
+    repository: string,
+    { isOneRequest = false, from, ...init }: UploadInit,
+  ): Promise<UploadSession> {
     await this.#makeRoom()
     const id = this.parts.newId()
     const session = new UploadSession(
@@ -64,7 +90,7 @@ export class UploadSessions {
     this.#sessions.set(id, session)
     if (isOneRequest) return session
     try {
-      await this.#save(session)
+      await this.#save(session, from)
     } catch (error) {
       this.#sessions.delete(session.init.id)
       throw error
@@ -104,6 +130,7 @@ export class UploadSessions {
   /**
    * Runs `work` alone on the session, and records what came of it.
    * @param keep when what was received is recorded
+   * @param from where who asks is
    * @throws OciError BLOB_UPLOAD_UNKNOWN, or BLOB_UPLOAD_INVALID (409) while another request works on it
    */
   async use<T>(
@@ -111,6 +138,7 @@ export class UploadSessions {
     id: string,
     keep: 'always' | 'if-it-fails' | 'never',
     work: (session: UploadSession) => Promise<T>,
+    from?: string,
   ): Promise<T> {
     const session = await this.find(repository, id)
     if (session === undefined)
@@ -119,10 +147,12 @@ export class UploadSessions {
       throw new OciError('BLOB_UPLOAD_INVALID', 'another request is working on this upload', { status: 409 })
     }
     session.isBusy = true
+    const resting = this.#resting.get(id)
+    if (resting !== undefined) this.#places.use(resting)
     const before = session.received
     const record = async () => {
       const isHeld = this.#sessions.get(id) === session && session.recordTag !== undefined
-      if (isHeld && session.isSound && session.received !== before) await this.#save(session)
+      if (isHeld && session.isSound && session.received !== before) await this.#save(session, from)
     }
     try {
       const result = await work(session)
@@ -133,6 +163,7 @@ export class UploadSessions {
       throw error
     } finally {
       session.isBusy = false
+      if (resting !== undefined) this.#places.rest(resting)
       session.lastActiveAtMs = this.parts.nowMs()
       if (!session.isSound) await this.drop(session)
     }
@@ -141,6 +172,7 @@ export class UploadSessions {
   /** Ends the session and removes what it has written. */
   async drop(session: UploadSession): Promise<void> {
     this.#sessions.delete(session.init.id)
+    this.#forgetResting(session.init.id)
     try {
       await session.abort()
       await this.#deleteRecord(session)
@@ -155,6 +187,7 @@ export class UploadSessions {
   /** Ends a session whose content stays. */
   async end(session: UploadSession): Promise<void> {
     this.#sessions.delete(session.init.id)
+    this.#forgetResting(session.init.id)
     await this.#deleteRecord(session)
   }
 
@@ -221,17 +254,59 @@ export class UploadSessions {
     return session
   }
 
-  async #save(session: UploadSession): Promise<void> {
+  async #save(session: UploadSession, from = ''): Promise<void> {
     const { recordTag } = session
     const record = encodeUploadRecord(await session.record(this.parts.nowMs()))
     const precondition = recordTag === undefined ? { ifAbsent: true as const } : { ifMatch: recordTag }
     const outcome = await this.parts.objects.put(keys.upload(session.init.id), record, precondition)
     if (outcome.kind === 'stored') {
       session.recordTag = outcome.etag
+      this.#noteResting({ id: session.init.id, recordTag: outcome.etag }, from)
       return
     }
     await this.#release(session)
     throw new OciError('BLOB_UPLOAD_INVALID', 'another request has gone on with this upload', { status: 409 })
+  }
+
+  #noteResting(upload: RestingUpload, from: string): void {
+    this.#forgetResting(upload.id)
+    const taken = this.#places.take(from, upload)
+    if (taken.kind === 'refused') return
+    this.#resting.set(upload.id, upload)
+    const { displaced } = taken
+    if (displaced === undefined) return
+    this.#resting.delete(displaced.id)
+    this.#giveUp(displaced).catch((err: unknown) =>
+      this.parts.log.warn(
+        { event: 'upload-not-aborted', err, uploadId: displaced.id },
+        'upload could not be given up; it stays until it is swept',
+      ),
+    )
+  }
+
+  #forgetResting(id: string): void {
+    const upload = this.#resting.get(id)
+    if (upload === undefined) return
+    this.#resting.delete(id)
+    this.#places.free(upload)
+  }
+
+  /** Others need the room. Whoever goes on with it meanwhile, here or elsewhere, keeps it. */
+  async #giveUp({ id, recordTag }: RestingUpload): Promise<void> {
+    const { objects, log } = this.parts
+    const key = keys.upload(id)
+    const stored = await objects.read(key)
+    if (stored === undefined) return
+    const record = decodeUploadRecord(key, await readWhole(key, stored, UPLOAD_RECORD_BYTES_MAX))
+    const held = this.#sessions.get(id)
+    if (stored.etag !== recordTag || held?.isBusy || !(await objects.deleteIf(key, recordTag))) return
+    this.#sessions.delete(id)
+    const session = held ?? UploadSession.resume(objects, { id, contentKey: keys.content(id) }, record, 0)
+    await session.abort()
+    log.info(
+      { event: 'upload-dropped', uploadId: id, received: record.received },
+      'resting upload dropped: others need the room',
+    )
   }
 
   /** What this process holds goes, what is recorded stays. */

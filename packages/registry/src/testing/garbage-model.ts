@@ -122,9 +122,14 @@ class GarbageModel {
     const { prng } = this.#init
     const name = nameOf(client)
     const blobs: Digest[] = []
-    for (let count = 1 + prng.below(3); count > 0; count--)
-      blobs.push(await this.#pushBlob(client, this.#contents[prng.below(CONTENTS)]!))
-    const [config, ...layers] = blobs.map((digest) => ({ mediaType: 'application/x', digest, size: 1 }))
+    const descriptors: object[] = []
+    for (let count = 1 + prng.below(3); count > 0; count--) {
+      const content = this.#contents[prng.below(CONTENTS)]!
+      const digest = await this.#pushBlob(client, content)
+      blobs.push(digest)
+      descriptors.push({ mediaType: 'application/x', digest, size: content.length })
+    }
+    const [config, ...layers] = descriptors
     const document = JSON.stringify({
       schemaVersion: 2,
       mediaType: MEDIA_TYPES.ociManifest,

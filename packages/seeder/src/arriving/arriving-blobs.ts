@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ARRIVING_LENGTH_MAX, type Digest, type InfoHash } from '@shoal/core'
+import { FOLDER_MODE } from '@shoal/storage'
 import type { Swarm, SwarmEngine } from '@shoal/swarm'
 import type { Tracker } from '@shoal/tracker'
 import type { Logger } from 'pino'
@@ -60,7 +61,7 @@ export class ArrivingBlobs {
 
   async start(): Promise<void> {
     await rm(this.#folder, { recursive: true, force: true })
-    await mkdir(this.#folder, { recursive: true })
+    await mkdir(this.#folder, { recursive: true, mode: FOLDER_MODE })
   }
 
   async stop(): Promise<void> {

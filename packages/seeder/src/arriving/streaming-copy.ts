@@ -16,7 +16,7 @@ import {
   pieceCount,
   unknownMetainfo,
 } from '@shoal/core'
-import { arrivalHashOf } from '@shoal/storage'
+import { arrivalHashOf, FILE_MODE } from '@shoal/storage'
 import type { SwarmPieces } from '@shoal/swarm'
 
 export interface StreamingCopyParts {
@@ -39,7 +39,7 @@ export class StreamingCopy implements SwarmPieces {
   #isClosed = false
 
   static async create(parts: StreamingCopyParts): Promise<StreamingCopy> {
-    return new StreamingCopy(parts, await open(parts.path, 'w+'))
+    return new StreamingCopy(parts, await open(parts.path, 'w+', FILE_MODE))
   }
 
   private constructor({ path, digest, length, onPiece }: StreamingCopyParts, handle: FileHandle) {

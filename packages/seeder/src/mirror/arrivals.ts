@@ -6,11 +6,10 @@ import { randomInt } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
 import { type Digest, digestAlgorithm } from '@shoal/core'
 import { OciError } from '@shoal/oci'
-import type { ImageStore } from '@shoal/registry'
+import { Gate, type ImageStore } from '@shoal/registry'
 import { UpstreamInvalidError, UpstreamUnavailableError } from '@shoal/registry/client'
 import type { Logger } from 'pino'
 import type { ArrivingBlob, ArrivingBlobs } from '../arriving/arriving-blobs.ts'
-import { Gate } from '../gate.ts'
 import type { UpstreamRepository } from './upstreams.ts'
 
 export interface ArrivalsParts {

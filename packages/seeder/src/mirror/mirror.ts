@@ -28,6 +28,7 @@ import type { Logger } from 'pino'
 import type { Arrival, Arrivals } from './arrivals.ts'
 import { CarriedImage } from './carried-image.ts'
 import { RecentRefusals } from './recent-refusals.ts'
+import { UpstreamLists } from './upstream-lists.ts'
 import type { UpstreamRepository, Upstreams } from './upstreams.ts'
 
 export interface MirrorParts {
@@ -67,11 +68,13 @@ export class Mirror implements RegistryBackend, RegistryPush {
   readonly #carried: CarriedImage
   readonly #refusals = new RecentRefusals({ ageMs: REFUSAL_AGE_MS, countMax: REFUSALS_MAX })
   readonly #questions = new Map<string, Promise<Manifest | undefined>>()
+  readonly #lists: UpstreamLists
 
   constructor(parts: MirrorParts, init: MirrorInit) {
     this.#parts = parts
     this.#init = init
     const { images } = parts
+    this.#lists = new UpstreamLists(parts)
     this.#carried = new CarriedImage({ images, log: parts.log })
     const here = (name: string) => this.#ownName(name) ?? name
     this.remove = {
@@ -163,8 +166,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
     if (from === undefined) return undefined
     if (page.tagsMax === 0) return { tags: [], more: false }
     try {
-      const signal = AbortSignal.timeout(QUESTION_TIMEOUT_MS)
-      return await from.client.tags(from.repository, page, signal)
+      return await this.#lists.tags(from, page)
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error
       return images.tags(from.name, page)
@@ -182,9 +184,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
     if (from === undefined || (own !== undefined && (await images.hasRepository(own))))
       return images.referrers(own ?? name, subject, query)
     try {
-      const filter = query.artifactType === undefined ? {} : { artifactType: query.artifactType }
-      const signal = AbortSignal.timeout(QUESTION_TIMEOUT_MS)
-      return { referrers: await from.client.referrers(from.repository, subject, filter, signal) }
+      return await this.#lists.referrers(from, subject, query)
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error
       return images.referrers(from.name, subject, query)

@@ -7,8 +7,9 @@
  * a crash had kept it from getting there. Only a worker that holds the repository's claim changes a pending event; an
  * addition may replace it at any time.
  */
+
+import { Gate } from '@shoal/registry'
 import { type ObjectStore, readWhole } from '@shoal/storage'
-import { Gate } from '../gate.ts'
 import type { Clock } from './clock.ts'
 import { TriggerQueueFullError } from './errors.ts'
 import {
