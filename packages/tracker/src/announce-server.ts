@@ -7,8 +7,8 @@ import type { Duplex } from 'node:stream'
 import { isWildcard, type PeerAddress, type PeerId, reachableHost } from '@shoal/core'
 import type { TrackerTable } from '@shoal/engine'
 import {
+  AGENT_FRAME_BYTES_MAX,
   type AgentMessage,
-  ANNOUNCE_FRAME_BYTES_MAX,
   ANNOUNCE_STREAM_PATH,
   ANNOUNCE_STREAM_VERSION,
   decodeAgentMessage,
@@ -58,7 +58,7 @@ export class AnnounceServer {
   readonly #parts: AnnounceServerParts
   readonly #sockets = new WebSocketServer({
     noServer: true,
-    maxPayload: ANNOUNCE_FRAME_BYTES_MAX,
+    maxPayload: AGENT_FRAME_BYTES_MAX,
     perMessageDeflate: false,
   })
   readonly #streams = new Map<PeerId, WebSocket>()
