@@ -3,6 +3,7 @@
  * effects become frames out. A stream that is silent, too slow or not understood is closed; the agent comes again.
  */
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { isWildcard, type PeerAddress, type PeerId, reachableHost } from '@shoal/core'
 import type { TrackerTable } from '@shoal/engine'
@@ -13,6 +14,8 @@ import {
   ANNOUNCE_STREAM_VERSION,
   decodeAgentMessage,
   encodeTrackerMessage,
+  FrameTooLargeError,
+  HELLO_FRAME_BYTES_MAX,
   TRY_PEERS_CAPABILITY,
   WireError,
 } from '@shoal/wire'
@@ -22,12 +25,15 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import type { TrackerDriver } from './driver.ts'
 import type { Outbox } from './outbox.ts'
 import type { PeerTries } from './peer-tries.ts'
+import { StreamBounds } from './stream-bounds.ts'
 
 const HEARTBEAT_MS = 10_000
 /** An agent says who it is at once. */
 const HELLO_TIMEOUT_MS = 10_000
-/** What a slow agent may leave unread before its stream is closed. */
-const UNREAD_BYTES_MAX = 8 * 1024 * 1024
+/** Nobody who is meant sends a frame in parts. */
+const FRAGMENTS_MAX = 16
+/** Packets of a frame that are kept until it is whole, each with some hundred bytes of its own: the longest needs 250 small ones. */
+const CHUNKS_MAX = 512
 const CONTACTS_COUNT = 8
 /** Of these, those that are told of the newcomer even if they know enough: what they know would only grow old. */
 const CONTACTS_TOLD = 2
@@ -35,10 +41,13 @@ const CONTACTS_TOLD = 2
 const CLOSE_GOING_AWAY = 1001
 const CLOSE_UNDERSTOOD_NOT = 1007
 const CLOSE_POLICY = 1008
+const CLOSE_TRY_LATER = 1013
 
 export interface AnnounceServerParts {
   readonly table: TrackerTable
   readonly drive: TrackerDriver
+  readonly onAnnounce: (peerId: PeerId, ip: string, swarms: AnnouncedSwarms) => void
+  readonly nowMs: () => number
   readonly signingKey: Uint8Array
   /** Nobody else's to take. */
   readonly seederId: PeerId
@@ -46,6 +55,8 @@ export interface AnnounceServerParts {
   readonly tries: PeerTries
   readonly log: Logger
 }
+
+export type AnnouncedSwarms = (AgentMessage & { readonly type: 'announce' })['swarms']
 
 /** An agent as people know it. */
 export interface ConnectedAgent {
@@ -59,8 +70,11 @@ export class AnnounceServer {
   readonly #sockets = new WebSocketServer({
     noServer: true,
     maxPayload: AGENT_FRAME_BYTES_MAX,
+    maxFragments: FRAGMENTS_MAX,
+    maxBufferedChunks: CHUNKS_MAX,
     perMessageDeflate: false,
   })
+  readonly #bounds: StreamBounds
   readonly #streams = new Map<PeerId, WebSocket>()
   readonly #names = new Map<PeerId, { readonly name: string; readonly zone: string }>()
   /** The seeder's own address on each stream: the one that works for that agent. */
@@ -73,6 +87,7 @@ export class AnnounceServer {
 
   constructor(parts: AnnounceServerParts) {
     this.#parts = parts
+    this.#bounds = new StreamBounds({ nowMs: parts.nowMs })
   }
 
   /** The agents whose streams are open. */
@@ -101,7 +116,9 @@ export class AnnounceServer {
       }
       this.#sockets.handleUpgrade(request, socket, head, (stream) => {
         this.#dialledHosts.set(stream, request.socket.localAddress ?? '')
-        this.#accept(stream, (request.socket.remoteAddress ?? '').replace(/^::ffff:/, ''))
+        const remoteHost = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+        this.#accept(stream, remoteHost)
+        this.#bounds.opened(stream, socket as Socket, remoteHost, head.length)
       })
     })
     http.addHook('preClose', () => this.#close())
@@ -125,12 +142,7 @@ export class AnnounceServer {
 
   send(to: PeerId, frame: Uint8Array): void {
     const stream = this.#streams.get(to)
-    if (stream === undefined) return
-    if (stream.bufferedAmount > UNREAD_BYTES_MAX) {
-      stream.terminate()
-      return
-    }
-    stream.send(frame)
+    if (stream !== undefined && this.#bounds.maySend(stream)) stream.send(frame)
   }
 
   #accept(stream: WebSocket, remoteHost: string): void {
@@ -138,7 +150,8 @@ export class AnnounceServer {
     let peerId: PeerId | undefined
     let isAlive = true
     const heartbeat = setInterval(() => {
-      if (!isAlive) return stream.terminate()
+      const isRead = this.#bounds.look(stream)
+      if (!isAlive && isRead) return stream.terminate()
       isAlive = false
       stream.ping()
     }, HEARTBEAT_MS)
@@ -161,11 +174,17 @@ export class AnnounceServer {
     })
     stream.on('message', (frame: Buffer) => {
       isAlive = true
+      // What came behind a frame that was refused.
+      if (stream.readyState !== stream.OPEN) return
+      this.#bounds.finished(stream)
       try {
+        if (peerId === undefined && frame.length > HELLO_FRAME_BYTES_MAX)
+          throw new FrameTooLargeError(frame.length, HELLO_FRAME_BYTES_MAX)
         const message = decodeAgentMessage(frame)
+        this.#bounds.heard(stream, swarmsNamedIn(message))
         if (message.type === 'hello') peerId = this.#greet(stream, message, peerId, remoteHost)
         else if (peerId === undefined) stream.close(CLOSE_POLICY, 'say hello first')
-        else this.#hear(peerId, message, remoteHost)
+        else this.#hear(stream, peerId, message, remoteHost)
       } catch (error) {
         if (!(error instanceof WireError)) throw error
         log.warn({ event: 'announce-frame-refused', peerId, err: error }, 'frame refused')
@@ -196,6 +215,10 @@ export class AnnounceServer {
         'an id that is taken was claimed',
       )
       stream.close(CLOSE_POLICY, 'this id is taken')
+      return undefined
+    }
+    if (!this.#bounds.named(stream)) {
+      stream.close(CLOSE_TRY_LATER, 'there are too many agents')
       return undefined
     }
     this.#remoteHosts.set(stream, remoteHost)
@@ -229,10 +252,18 @@ export class AnnounceServer {
     }
   }
 
-  #hear(peerId: PeerId, message: Exclude<AgentMessage, { type: 'hello' }>, remoteHost: string): void {
-    const { drive, tries } = this.#parts
-    if (message.type === 'announce') drive({ kind: 'announced', peerId, swarms: message.swarms })
-    else if (message.type === 'leave') drive({ kind: 'swarms-left', peerId, infoHashes: message.infoHashes })
+  #hear(
+    stream: WebSocket,
+    peerId: PeerId,
+    message: Exclude<AgentMessage, { type: 'hello' }>,
+    remoteHost: string,
+  ): void {
+    const { drive, onAnnounce, tries } = this.#parts
+    if (message.type === 'announce') {
+      if (message.swarms.length > 0) this.#bounds.takesPart(stream)
+      onAnnounce(peerId, remoteHost, message.swarms)
+    } else if (message.type === 'leave')
+      drive({ kind: 'swarms-left', peerId, infoHashes: message.infoHashes })
     else if (message.type === 'try-peers') tries.asked(peerId, message.id, remoteHost)
     else tries.dialled(peerId, message)
   }
@@ -245,4 +276,9 @@ export class AnnounceServer {
     }
     this.#sockets.close()
   }
+}
+
+function swarmsNamedIn(message: AgentMessage): number {
+  if (message.type === 'announce') return message.swarms.length
+  return message.type === 'leave' ? message.infoHashes.length : 0
 }
