@@ -161,7 +161,11 @@ export class AnnounceServer {
     stream.on('pong', () => {
       isAlive = true
     })
-    stream.on('error', (error) => log.debug({ event: 'announce-stream-error', peerId, err: error }))
+    stream.on('error', (error) => {
+      log.debug({ event: 'announce-stream-error', peerId, err: error })
+      // Who has sent what cannot be a frame is not read to the end of it.
+      stream.terminate()
+    })
     stream.on('close', () => {
       clearInterval(heartbeat)
       clearTimeout(hello)

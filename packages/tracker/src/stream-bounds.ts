@@ -26,8 +26,8 @@ interface Rate {
   readonly perSecond: number
   readonly burstMs: number
 }
-/** Frames and the swarms named in them. At the start an agent names all that it has. */
-const STREAM_RATE: Rate = { perSecond: 2_000, burstMs: 10_000 }
+/** Frames and the swarms named in them. At the start an agent names all that it has, 8192 at most. */
+const STREAM_RATE: Rate = { perSecond: 2_000, burstMs: 4_200 }
 /** Ten thousand agents that complete an image of twenty layers within ten seconds. */
 const ADDRESS_RATE: Rate = { perSecond: 20_000, burstMs: 10_000 }
 /** Addresses whose rate is remembered although nobody there has a stream. */

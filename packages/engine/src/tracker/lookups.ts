@@ -40,8 +40,9 @@ interface Rate {
 
 export const LOOKUP_LIMITS: LookupLimits = {
   atOnceMax: 32,
-  hashesMax: 65_536,
-  hashesPerAddressMax: 16_384,
+  hashesMax: 32_768,
+  // As many as one agent may be in.
+  hashesPerAddressMax: 8_192,
   // When 500 agents say at once what they have, most of it waits for a moment: 60 bytes each.
   announcesMax: 1_048_576,
   announcesPerAddressMax: 262_144,
