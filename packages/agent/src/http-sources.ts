@@ -7,6 +7,7 @@ import { type Referrer, splitMirroredName } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
 import {
   ARRIVAL_WAIT_MS,
+  BLOB_RESOLUTION_BYTES_MAX,
   decodeResolution,
   RESOLUTION_BYTES_MAX,
   RESOLVE_PATH,
@@ -97,7 +98,8 @@ export class HttpSources {
         await answer.body.dump()
         throw new SourceUnavailableError(url.host, `status ${answer.statusCode}`)
       }
-      return decodeResolution(await collect(answer.body, RESOLUTION_BYTES_MAX))
+      const bytesMax = question.blob === undefined ? RESOLUTION_BYTES_MAX : BLOB_RESOLUTION_BYTES_MAX
+      return decodeResolution(await collect(answer.body, bytesMax))
     } catch (cause) {
       if (cause instanceof SourceUnavailableError) throw cause
       signal?.throwIfAborted()

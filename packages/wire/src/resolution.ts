@@ -13,6 +13,8 @@ export const RESOLVE_PATH = '/api/v1/resolve'
 export const RESOLUTION_MEDIA_TYPE = 'application/vnd.shoal.resolution.v1+msgpack'
 
 export const RESOLUTION_BYTES_MAX = 64 * 1024 * 1024
+/** Of an answer about one blob: its metainfo or the hashes of what arrived of it, its peers, and what is short of it. */
+export const BLOB_RESOLUTION_BYTES_MAX = METAINFO_BYTES_MAX + 1024 * 1024
 const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 /** Blobs up to this long (image configurations, mostly) travel in the resolution itself. */
 export const INLINE_BLOB_BYTES_MAX = 32 * 1024
