@@ -38,7 +38,9 @@ export class FairBytes<Holder extends object> {
    * @returns who holds too much: nothing is counted for them any more, and whoever keeps the bytes gives them up
    */
   holds(ip: string, holder: Holder, bytes: number): readonly Holder[] {
-    const key = this.#addressOf.get(holder) ?? addressKey(ip)
+    const known = this.#addressOf.get(holder)
+    if (known === undefined && bytes === 0) return NOBODY
+    const key = known ?? addressKey(ip)
     const held = this.#byAddress.get(key) ?? { holders: new Map<Holder, number>(), bytes: 0 }
     const change = bytes - (held.holders.get(holder) ?? 0)
     if (change === 0) return NOBODY
