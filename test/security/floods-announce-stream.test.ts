@@ -211,6 +211,19 @@ describe('announce streams', () => {
     expect(await seeder.grownMegabytes()).toBeLessThan(GROWTH_MAX_MEGABYTES)
   }, 90_000)
 
+  it('small frames without end are read at a rate, or cost who sends them the stream', async () => {
+    const seeder = await seederProcess()
+    const streams = await Promise.all(Array.from({ length: 8 }, () => openStream(seeder.url, STRANGER)))
+    const tries = encodeAgentMessage({ type: 'try-peers', id: 1 })
+    for (const [n, stream] of streams.entries()) {
+      const closed = once(stream, 'close')
+      stream.send(hello(n))
+      for (let frame = 0; frame < 20_000; frame++) stream.send(tries)
+      await closed
+    }
+    await pullsAnew(seeder.url)
+  }, 60_000)
+
   it('streams that say nothing lose their places to who comes, from the same address too', async () => {
     const seeder = await seederProcess()
     const idle: RawWebSocket[] = []

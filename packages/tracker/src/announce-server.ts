@@ -185,7 +185,7 @@ export class AnnounceServer {
         if (peerId === undefined && frame.length > HELLO_FRAME_BYTES_MAX)
           throw new FrameTooLargeError(frame.length, HELLO_FRAME_BYTES_MAX)
         const message = decodeAgentMessage(frame)
-        this.#bounds.heard(stream, swarmsNamedIn(message))
+        this.#bounds.heard(stream, costOf(message))
         if (message.type === 'hello') peerId = this.#greet(stream, message, peerId, remoteHost)
         else if (peerId === undefined) stream.close(CLOSE_POLICY, 'say hello first')
         else this.#hear(stream, peerId, message, remoteHost)
@@ -282,7 +282,19 @@ export class AnnounceServer {
   }
 }
 
-function swarmsNamedIn(message: AgentMessage): number {
-  if (message.type === 'announce') return message.swarms.length
-  return message.type === 'leave' ? message.infoHashes.length : 0
+/** What a frame sets off, in swarms. */
+function costOf(message: AgentMessage): number {
+  switch (message.type) {
+    case 'announce':
+      return 1 + message.swarms.length
+    case 'leave':
+      return 1 + message.infoHashes.length
+    // Once in a stream's life, and what others are told of it.
+    case 'hello':
+      return 100
+    // Somebody asks once in a while; each is answered, and others dial.
+    case 'try-peers':
+    case 'dialled':
+      return 50
+  }
 }

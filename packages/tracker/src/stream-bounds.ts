@@ -30,6 +30,8 @@ interface Rate {
 const STREAM_RATE: Rate = { perSecond: 2_000, burstMs: 4_200 }
 /** Ten thousand agents that complete an image of twenty layers within ten seconds. */
 const ADDRESS_RATE: Rate = { perSecond: 20_000, burstMs: 10_000 }
+/** Who is so far ahead of its rate with what one read brought is no agent. */
+const AHEAD_MS_MAX = 10_000
 /** Addresses whose rate is remembered although nobody there has a stream. */
 const IDLE_ADDRESSES_MAX = 4_096
 
@@ -132,18 +134,22 @@ export class StreamBounds {
 
   /**
    * What comes too fast is read later: nothing of it is lost, and nothing of it is here.
-   * @param swarmCount named in a frame
+   * @param cost of a frame: the swarms named in it, and what else it is worth
    */
-  heard(stream: WebSocket, swarmCount: number): void {
+  heard(stream: WebSocket, cost: number): void {
     const bounded = this.#bounded.get(stream)
     if (bounded === undefined) return
     const { rate, addressRate } = bounded
     const nowMs = this.#nowMs()
     rate.hasAny(nowMs)
-    rate.spend(1 + swarmCount)
+    rate.spend(cost)
     addressRate.bucket.hasAny(nowMs)
-    addressRate.bucket.spend(1 + swarmCount)
+    addressRate.bucket.spend(cost)
     const untilMs = Math.max(rate.nextAtMs(nowMs), addressRate.bucket.nextAtMs(nowMs))
+    if (rate.nextAtMs(nowMs) - nowMs > AHEAD_MS_MAX) {
+      stream.terminate()
+      return
+    }
     if (untilMs <= nowMs || bounded.goesOn !== undefined) return
     stream.pause()
     bounded.goesOn = setTimeout(() => {
