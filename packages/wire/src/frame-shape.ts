@@ -28,6 +28,8 @@ export interface MapShape {
 
 export interface Field {
   readonly key: Uint8Array
+  /** The key as writers write it: MessagePack's header of a short string, and the key. */
+  readonly written: Uint8Array
   /** One of 31, another for every field. */
   readonly bit: number
   readonly shape: Shape
@@ -98,7 +100,13 @@ function numbered(shapes: ReadonlyMap<string, Shape>, required: ReadonlySet<stri
   const fields = [...shapes].map(([name, shape], position) => {
     const bit = 1 << position
     if (required.has(name)) requiredBits |= bit
-    return { key: asciiBytes(name), bit, shape }
+    assert(name.length < 32, 'the name of a field is a short string')
+    return {
+      key: asciiBytes(name),
+      written: asciiBytes(`${String.fromCharCode(0xa0 | name.length)}${name}`),
+      bit,
+      shape,
+    }
   })
   return { fields, requiredBits }
 }

@@ -85,8 +85,7 @@ class Walk {
     // Writers keep the order of the schema, mostly: the next field is looked for behind the last one.
     let next = 0
     for (let entry = 0; entry < count; entry++) {
-      const start = this.#key(path)
-      const position = this.#fieldAt(fields, start, next)
+      const position = this.#field(fields, next, path)
       if (position < 0) {
         this.#unknown(0, path)
         continue
@@ -99,6 +98,16 @@ class Walk {
     }
     if ((seenBits & requiredBits) !== requiredBits)
       throw new FrameInvalidError(`${path || '/'} lacks something that must be in it`)
+  }
+
+  /** Reads a key. @returns the position of its field; -1 when it is not known */
+  #field(fields: MapShape['fields'], next: number, path: string): number {
+    const expected = fields[next]?.written
+    if (expected !== undefined && this.#isAt(expected, this.at)) {
+      this.at += expected.length
+      return next
+    }
+    return this.#fieldAt(fields, this.#key(path), next)
   }
 
   /** @returns where the key begins; `at` is behind it */
