@@ -480,7 +480,7 @@ describe('a liar', () => {
   }, 60_000)
 
   it('who never ends is cut off, and is asked one thing at a time', async () => {
-    const http = new HttpSources()
+    const http = new HttpSources({ mayDial: () => true, streamSecret: () => undefined })
     stack.defer(() => http.stop())
     let sent = 0
     let [atATime, atMost] = [0, 0]

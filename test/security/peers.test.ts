@@ -302,6 +302,12 @@ describe('another agent, asked in the seeder’s place', () => {
   }, 60_000)
 })
 
+/** Said by who has said hello: it may say more at a time. */
+const named = (say: (s: Stream) => void) => (s: Stream) => {
+  hello(s, 'dd'.repeat(20), 6005)
+  say(s)
+}
+
 describe('the announce stream', () => {
   const resolutionFor = async (seeder: LocalService, peerId: string) => {
     const query = new URLSearchParams({ repository: 'team/app', blob: layer.digest, peerId })
@@ -357,26 +363,27 @@ describe('the announce stream', () => {
         flood,
         Array.from({ length: 1_000 }, () => randomBytes(20).toString('hex')),
       )
-    await expect.poll(() => metric(seeder, 'shoal_seeder_swarms'), { timeout: 20_000 }).toBe(20_000)
+    flood.socket.ping()
+    await once(flood.socket, 'pong')
     // Everybody else is served meanwhile.
     const agent = await agentOf(seeder)
     expect((await pullImage(agent.url, 'team/app', '1')).digest).toBe(image.manifest.digest)
-    flood.socket.terminate()
-    await expect.poll(() => metric(seeder, 'shoal_seeder_swarms'), { timeout: 20_000 }).toBeLessThan(10)
+    expect(await metric(seeder, 'shoal_seeder_swarms')).toBeLessThan(10)
   }, 60_000)
 
   it.each([
     ['a frame of no MessagePack', (s: Stream) => s.socket.send(Buffer.from('c1', 'hex')), 1007],
     ['a text', (s: Stream) => s.socket.send('{"type":"hello"}'), 1007],
     ['an announcement before hello', (s: Stream) => announce(s, ['aa'.repeat(20)]), 1008],
-    ['five megabytes', (s: Stream) => s.socket.send(Buffer.alloc(5_000_000)), 1009],
+    ['five megabytes', named((s) => s.socket.send(Buffer.alloc(5_000_000))), [1006, 1009]],
+    ['more than a hello before it', (s: Stream) => s.socket.send(Buffer.alloc(8_200)), 1007],
     ['a list that says it is long', (s: Stream) => s.socket.send(Buffer.from('ddffffffff', 'hex')), 1007],
     [
       'maps within maps',
-      (s: Stream) => s.socket.send(Buffer.concat([Buffer.alloc(1_000_000, 0x91), Buffer.of(0xc0)])),
+      named((s) => s.socket.send(Buffer.concat([Buffer.alloc(100_000, 0x91), Buffer.of(0xc0)]))),
       1007,
     ],
-    ['too many swarms in a frame', (s: Stream) => announce(s, Array(1_025).fill('aa'.repeat(20))), 1007],
+    ['too many swarms in a frame', named((s) => announce(s, Array(1_025).fill('aa'.repeat(20)))), 1007],
     ['a port that is none', (s: Stream) => hello(s, 'aa'.repeat(20), 70_000), 1007],
     ['a host with a path', (s: Stream) => hello(s, 'aa'.repeat(20), 1, '127.0.0.1/x?y@z'), 1007],
     [
@@ -393,7 +400,8 @@ describe('the announce stream', () => {
     hello(quiet, 'ee'.repeat(20), 6004)
     const opened = await stream(seeder)
     say(opened)
-    await expect.poll(() => opened.closeCode).toBe(code)
+    // A code may be lost where more was on its way.
+    await expect.poll(() => opened.closeCode).toBeOneOf([code].flat())
     expect(quiet.socket.readyState).toBe(WebSocket.OPEN)
     expect((await fetch(`${seeder.url}/healthz`)).status).toBe(200)
   })
@@ -473,7 +481,8 @@ describe('the HTTP tracker', () => {
         ),
       )
     const scrape = await (await fetch(`${seeder.url}/scrape?info_hash=${info_hash}`)).text()
-    expect(Number(/8:completei(\d+)e/.exec(scrape)?.[1])).toBe(1_000)
+    // Of one address; a swarm may have twice as many.
+    expect(Number(/8:completei(\d+)e/.exec(scrape)?.[1])).toBe(500)
     const many = await ask(seeder, { info_hash, peer_id: encoded('ab'.repeat(20)), numwant: '999999999' })
     expect(many.length).toBeLessThan(2_000)
     const agent = await agentOf(seeder)

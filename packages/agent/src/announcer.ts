@@ -8,7 +8,6 @@ import { EventEmitter } from 'node:events'
 import type { Digest, ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
 import {
   type AgentMessage,
-  ANNOUNCE_FRAME_BYTES_MAX,
   ANNOUNCE_STREAM_PATH,
   ANNOUNCE_STREAM_VERSION,
   type DialOutcome,
@@ -17,6 +16,7 @@ import {
   STREAM_SECRET_CAPABILITY,
   SWARMS_PER_FRAME_MAX,
   type SwarmState,
+  TRACKER_FRAME_BYTES_MAX,
   TRY_PEERS_CAPABILITY,
   type TrackerMessage,
   WireError,
@@ -168,7 +168,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
     const url = new URL(ANNOUNCE_STREAM_PATH, seederUrl)
     url.protocol = url.protocol.replace('http', 'ws')
     const socket = new WebSocket(url, {
-      maxPayload: ANNOUNCE_FRAME_BYTES_MAX,
+      maxPayload: TRACKER_FRAME_BYTES_MAX,
       perMessageDeflate: false,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     })

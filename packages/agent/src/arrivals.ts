@@ -41,6 +41,12 @@ export interface ArrivalSource {
   }
 }
 
+interface EarlyHashes {
+  readonly infoHash: InfoHash
+  readonly index: number
+  readonly sha256: Uint8Array
+}
+
 interface Entry {
   readonly digest: Digest
   readonly metainfo: Metainfo
@@ -52,13 +58,15 @@ interface Entry {
 const ARRIVALS_MAX = 64
 /** Hashes of swarms that this node has not joined yet, or has left. */
 const EARLY_MAX = 256
+const EARLY_BYTES_MAX = 4 * 1024 * 1024
 const SHA256_BYTES = 32
 
 export class AgentArrivals {
   readonly #parts: ArrivalsParts
   readonly #entries = new Map<Digest, Entry>()
   readonly #byInfoHash = new Map<InfoHash, Entry>()
-  readonly #early = new Map<string, { infoHash: InfoHash; index: number; sha256: Uint8Array }>()
+  readonly #early = new Map<string, EarlyHashes>()
+  #earlyBytes = 0
 
   constructor(parts: ArrivalsParts) {
     this.#parts = parts
@@ -80,7 +88,7 @@ export class AgentArrivals {
     this.#learn(entry, 0, pieces.sha256)
     for (const [key, { infoHash, index, sha256 }] of this.#early) {
       if (infoHash !== entry.infoHash) continue
-      this.#early.delete(key)
+      this.#forgetEarly(key)
       this.#learn(entry, index, sha256)
     }
     this.#connect(entry.infoHash, pieces.peers)
@@ -153,8 +161,20 @@ export class AgentArrivals {
       this.#learn(entry, index, sha256)
       return
     }
-    this.#early.set(`${infoHash} ${index}`, { infoHash, index, sha256 })
-    if (this.#early.size > EARLY_MAX) this.#early.delete(this.#early.keys().next().value!)
+    const key = `${infoHash} ${index}`
+    this.#forgetEarly(key)
+    // A copy: what was decoded is a view of its whole frame.
+    this.#early.set(key, { infoHash, index, sha256: Uint8Array.from(sha256) })
+    this.#earlyBytes += sha256.length
+    for (const oldest of this.#early.keys()) {
+      if (this.#early.size <= EARLY_MAX && this.#earlyBytes <= EARLY_BYTES_MAX) break
+      this.#forgetEarly(oldest)
+    }
+  }
+
+  #forgetEarly(key: string): void {
+    this.#earlyBytes -= this.#early.get(key)?.sha256.length ?? 0
+    this.#early.delete(key)
   }
 
   #learn(entry: Entry, first: number, sha256: Uint8Array): void {

@@ -9,6 +9,7 @@ import type { ByteRange } from '@shoal/storage'
 import { peerLookup } from '@shoal/swarm'
 import {
   ARRIVAL_WAIT_MS,
+  BLOB_RESOLUTION_BYTES_MAX,
   CONTACT_ANSWER_BYTES_MAX,
   decodeResolution,
   RESOLUTION_BYTES_MAX,
@@ -125,8 +126,7 @@ export class HttpSources {
         await discardAnswer(answer)
         throw new SourceUnavailableError(url.host, `status ${answer.statusCode}`)
       }
-      const bytesMax = who === 'seeder' ? RESOLUTION_BYTES_MAX : CONTACT_ANSWER_BYTES_MAX
-      return decodeResolution(await collect(answer.body, bytesMax))
+      return decodeResolution(await collect(answer.body, answerBytesMax(question, who)))
     } catch (cause) {
       if (cause instanceof SourceUnavailableError) throw cause
       signal?.throwIfAborted()
@@ -241,6 +241,11 @@ export class HttpSources {
     if (received !== range.end - range.start)
       throw new SourceUnavailableError(source, 'the body was cut short')
   }
+}
+
+function answerBytesMax({ blob }: ResolveQuestion, who: 'seeder' | 'contact'): number {
+  if (who === 'contact') return CONTACT_ANSWER_BYTES_MAX
+  return blob === undefined ? RESOLUTION_BYTES_MAX : BLOB_RESOLUTION_BYTES_MAX
 }
 
 function timeoutOf({ repository, wait }: ResolveQuestion, who: 'seeder' | 'contact'): number {

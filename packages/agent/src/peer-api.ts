@@ -4,7 +4,7 @@
  * digest, tags and metainfo by the seeder's signature.
  */
 import type { Socket } from 'node:net'
-import { encodeInfo, type PeerAddress, reachableHost, tryParseDigest } from '@shoal/core'
+import { encodeInfo, FairPlaces, type PeerAddress, reachableHost, tryParseDigest } from '@shoal/core'
 import { isRepositoryName, isTag, requiredBlobs } from '@shoal/oci'
 import { type Manifest, readManifest, schemaController } from '@shoal/registry'
 import type { PieceStore, StoredBlob } from '@shoal/storage'
@@ -17,19 +17,15 @@ import {
   type ResolvedBlob,
   type SignedTag,
 } from '@shoal/wire'
-import fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyRequest,
-  LogController,
-} from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import type { ImageRecords } from './image-records.ts'
 
 /** For a request, for its answer, and between two requests. */
 const REQUEST_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_TIMEOUT_MS = 5_000
-const SOCKETS_MAX = 64
+/** Connections, of all agents and of one host. */
+const SOCKETS = { placesMax: 64, placesPerAddressMax: 32 }
 /** Of an answer, and of each blob in it, beside manifests and metainfo: names, one peer, a signature, a tag. */
 const FRAME_BYTES = 4_096
 const BLOB_FRAME_BYTES = 1_024
@@ -39,6 +35,8 @@ export class PeerApi {
   readonly #store: PieceStore
   readonly #http: FastifyInstance
   readonly #sockets = new Set<Socket>()
+  /** Who asks nothing gives way to who comes. */
+  readonly #places = new FairPlaces<Socket>(SOCKETS)
   readonly #self: () => PeerAddress
   readonly #deadlines = new WeakMap<Socket, NodeJS.Timeout>()
 
@@ -55,9 +53,14 @@ export class PeerApi {
       schemaController,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     })
-    const goOn = async ({ raw }: FastifyRequest) => void this.#deadlines.get(raw.socket)?.refresh()
-    this.#http.addHook('onRequest', goOn)
-    this.#http.addHook('onResponse', goOn)
+    this.#http.addHook('onRequest', async ({ raw: { socket } }) => {
+      this.#places.use(socket)
+      this.#deadlines.get(socket)?.refresh()
+    })
+    this.#http.addHook('onResponse', async ({ raw: { socket } }) => {
+      this.#places.rest(socket)
+      this.#deadlines.get(socket)?.refresh()
+    })
     this.#http.get(RESOLVE_PATH, async (request, reply) => {
       const resolution = await this.#resolve(new URL(request.url, 'http://agent').searchParams)
       if (resolution === undefined) return reply.code(404).send()
@@ -79,10 +82,12 @@ export class PeerApi {
 
   /** Takes a connection from the peer port. */
   accept(socket: Socket): void {
-    if (this.#sockets.size >= SOCKETS_MAX) {
+    const place = this.#places.take(socket.remoteAddress ?? '', socket)
+    if (place.kind === 'refused') {
       socket.destroy()
       return
     }
+    place.displaced?.destroy()
     this.#sockets.add(socket)
     // Node keeps a server's time limits only while the server listens, which this one never does.
     const deadline = setTimeout(() => socket.destroy(), REQUEST_TIMEOUT_MS)
@@ -90,6 +95,7 @@ export class PeerApi {
     socket.once('close', () => {
       clearTimeout(deadline)
       this.#sockets.delete(socket)
+      this.#places.free(socket)
     })
     this.#http.server.emit('connection', socket)
   }

@@ -54,6 +54,7 @@ describe('bencoding', () => {
     ['a key twice', 'd1:ai1e1:ai1ee'],
     ['something behind it', 'i1ei1e'],
     ['endless lists', 'l'.repeat(1_000)],
+    ['many lists, of two bytes each', `l${'le'.repeat(2_000)}e`],
     ['nothing', ''],
   ])('refuses %s', (_what, text) => {
     expect(() => bdecode(asciiBytes(text))).toThrow(BencodeError)

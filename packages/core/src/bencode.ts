@@ -19,6 +19,8 @@ export class BencodeError extends ShoalError {
 
 /** Nesting deeper than this is refused: metainfo needs three levels. */
 const DEPTH_MAX = 16
+/** Two bytes may be a list, which takes forty here: metainfo has ten values, an extension handshake some dozens. */
+const VALUES_MAX = 1_024
 
 export function bencode(value: Bencoded): Uint8Array {
   const parts: Uint8Array[] = []
@@ -57,10 +59,12 @@ function write(value: Bencoded, parts: Uint8Array[]): void {
 
 class Reader {
   offset = 0
+  private values = 0
   constructor(readonly bytes: Uint8Array) {}
 
   value(depth: number): Bencoded {
     if (depth > DEPTH_MAX) throw new BencodeError(this.offset, `nested deeper than ${DEPTH_MAX}`)
+    if (++this.values > VALUES_MAX) throw new BencodeError(this.offset, `more than ${VALUES_MAX} values`)
     const byte = this.bytes[this.offset]
     switch (byte) {
       case 0x69: // i

@@ -98,7 +98,9 @@ describe('metainfo', () => {
     ['too few SHA-256 pieces', { 'shoal.pieces.sha256': new Uint8Array(32) }],
     ['a public torrent', { private: 0 }],
     ['a name that is a path', { name: Uint8Array.from(Buffer.from('../../etc/passwd')) }],
+    ['a name of a megabyte', { name: new Uint8Array(1_000_000).fill(0x61) }],
     ['keys of somebody else', { source: 1 }],
+    ['a hundred thousand empty lists', { source: new Array(100_000).fill([]) }],
   ])('refuses %s', (_what, change: Record<string, unknown>) => {
     const changed = Object.fromEntries(
       Object.entries({ ...info, ...change }).filter(([, value]) => value !== undefined),

@@ -17,6 +17,7 @@ const PIECES_SHA256_KEY = 'shoal.pieces.sha256'
 
 /** Enough for a blob of 256 GiB; refuses absurd sizes before anything is built from them. */
 export const METAINFO_BYTES_MAX = 4 * 1024 * 1024
+const NAME_BYTES_MAX = 255
 
 export interface Metainfo {
   readonly digest: Digest
@@ -119,7 +120,9 @@ export function decodeInfo(info: Uint8Array): Metainfo {
   if (pieceLength !== pieceLengthFor(length))
     throw new MetainfoInvalidError('the piece length does not follow from the length')
   if (dictionary.private !== 1) throw new MetainfoInvalidError('it is not private')
-  const digest = name instanceof Uint8Array ? digestOfName(String.fromCharCode(...name)) : undefined
+  // Far longer than any digest, and far shorter than what a call takes as arguments.
+  const isName = name instanceof Uint8Array && name.length <= NAME_BYTES_MAX
+  const digest = isName ? digestOfName(String.fromCharCode(...name)) : undefined
   if (digest === undefined) throw new MetainfoInvalidError('the name is not a digest')
   const count = pieceCount({ length, pieceLength })
   if (!(piecesSha1 instanceof Uint8Array) || piecesSha1.length !== count * SHA1_BYTES) {

@@ -6,19 +6,21 @@
  */
 import { assert } from './errors.ts'
 
-/** Milliseconds' worth of the rate that may be spent at once after a pause. */
+/** Milliseconds' worth of the rate that may be spent at once after a pause, unless its owner says otherwise. */
 const BURST_MS = 250
 
 export class TokenBucket {
   readonly #bytesPerMs: number
+  readonly #burstMs: number
   #tokens: number
   #atMs: number
 
-  /** @param bytesPerSecond Infinity for no limit */
-  constructor(bytesPerSecond: number, nowMs: number) {
+  /** @param bytesPerSecond of bytes or of whatever else is counted; Infinity for no limit */
+  constructor(bytesPerSecond: number, nowMs: number, burstMs = BURST_MS) {
     assert(bytesPerSecond > 0, 'a rate is more than nothing')
     this.#bytesPerMs = bytesPerSecond / 1000
-    this.#tokens = this.#bytesPerMs * BURST_MS
+    this.#burstMs = burstMs
+    this.#tokens = this.#bytesPerMs * burstMs
     this.#atMs = nowMs
   }
 
@@ -27,6 +29,13 @@ export class TokenBucket {
     if (this.#bytesPerMs === Number.POSITIVE_INFINITY) return true
     this.#drip(nowMs)
     return this.#tokens > 0
+  }
+
+  /** Whether nothing was spent for so long that no more would be there if nothing ever had been. */
+  isFull(nowMs: number): boolean {
+    if (this.#bytesPerMs === Number.POSITIVE_INFINITY) return true
+    this.#drip(nowMs)
+    return this.#tokens >= this.#bytesPerMs * this.#burstMs
   }
 
   spend(bytes: number): void {
@@ -46,7 +55,7 @@ export class TokenBucket {
 
   #drip(nowMs: number): void {
     this.#tokens = Math.min(
-      this.#bytesPerMs * BURST_MS,
+      this.#bytesPerMs * this.#burstMs,
       this.#tokens + (nowMs - this.#atMs) * this.#bytesPerMs,
     )
     this.#atMs = nowMs

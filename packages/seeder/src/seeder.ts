@@ -156,7 +156,10 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
             yield chunk
           }
         },
-        onBlobStored: () => metrics.pushedBlobs.inc(),
+        onBlobStored: (_stat, { infoHash }) => {
+          metrics.pushedBlobs.inc()
+          tracker.appeared(infoHash)
+        },
         watchUpload: (repository, digest, length) => pushWarming.watch(repository, digest, length),
         onManifestStored: (repository, reference, digest) =>
           pushWarming.pushed(repository, reference, digest),
@@ -197,12 +200,13 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       prng,
       seeder: { peerId, ...engine.address, role: 'seeder' },
       signingKey: signer.publicKey,
-      isKnown: async (infoHash) => (await images.digestOfInfoHash(infoHash)) !== undefined,
+      isKnown: async (infoHash) =>
+        arriving.has(infoHash) || (await images.digestOfInfoHash(infoHash)) !== undefined,
       dialPeer: (peer) => dialPeer(peer, peerId, mayDial),
     })
     const report = (doing: Promise<void>) =>
       doing.catch((error) => log.error({ event: 'seeding-failed', err: error }, 'seeding failed'))
-    const arriving = new ArrivingBlobs(
+    const arriving: ArrivingBlobs = new ArrivingBlobs(
       {
         engine,
         tracker,

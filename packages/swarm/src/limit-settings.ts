@@ -25,7 +25,7 @@ export const swarmLimitSettings = {
     minimum: 1,
     maximum: 65_536,
     description:
-      'Connections on the peer port that have not said yet what they want; more are closed at once.',
+      'Connections on the peer port that have not said yet what they want; beyond, who has waited longest is closed.',
   }),
   blockMaxBytes: Type.Integer({
     default: defaults.blockBytesMax,

@@ -6,10 +6,11 @@
  */
 import { hash } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import {
   bytesEqual,
   encodeTorrent,
+  FairPlaces,
   formatHostPort,
   type MayDial,
   mayDialFrom,
@@ -24,12 +25,21 @@ import {
 import { readBytes } from '@shoal/storage'
 import WebTorrent, { type ChunkStore, type Torrent, type Wire } from 'webtorrent'
 import { dialableAddresses } from './connect-peer.ts'
-import type { Swarm, SwarmEngine, SwarmEngineInit, SwarmEvents, SwarmInit } from './engine.ts'
+import {
+  DEFAULT_SWARM_LIMITS,
+  type Swarm,
+  type SwarmEngine,
+  type SwarmEngineInit,
+  type SwarmEvents,
+  type SwarmInit,
+} from './engine.ts'
 import { PeerListenError, PieceMismatchError } from './errors.ts'
 import { routeByFirstByte } from './peer-port.ts'
 
-/** Connections that are dialled for one swarm; incoming ones are bounded by the handout. */
+/** Connections that are dialled for one swarm. */
 const DIALLED_PER_SWARM_MAX = 32
+/** Those that come, of all swarms: a quarter of them is always for other addresses than the one that has most. */
+const ACCEPTED_ADDRESS_SHARE = 3 / 4
 const UPLOAD_SLOTS = 8
 /** Bytes of the pieces that are wanted at a time: some hundred ms of a fast link, more than all pipelines hold. */
 const WANTED_BYTES = 32 * 1024 * 1024
@@ -85,9 +95,18 @@ export class WebTorrentEngine implements SwarmEngine {
     // The system could not accept a connection: webtorrent would give up all of them.
     tcpServer.removeAllListeners('error')
     tcpServer.on('error', () => {})
-    tcpServer.on('connection', (socket) =>
-      routeByFirstByte(socket, peerId, { bittorrent: acceptPeer, other: onOtherProtocol }),
-    )
+    const placesMax = this.#init.limits?.connectionsMax ?? DEFAULT_SWARM_LIMITS.connectionsMax
+    const places = new FairPlaces<Socket>({
+      placesMax,
+      placesPerAddressMax: Math.ceil(placesMax * ACCEPTED_ADDRESS_SHARE),
+    })
+    tcpServer.on('connection', (socket) => {
+      // Which of them do something is not to be seen here: who came first goes first.
+      const place = places.take(socket.remoteAddress ?? '', socket)
+      if (place.kind === 'taken') place.displaced?.destroy()
+      socket.once('close', () => places.free(socket))
+      routeByFirstByte(socket, peerId, { bittorrent: acceptPeer, other: onOtherProtocol })
+    })
     this.#client = client
     this.#port = (tcpServer.address() as AddressInfo).port
   }

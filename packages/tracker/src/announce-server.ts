@@ -4,16 +4,19 @@
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { isWildcard, mayAnnounce, type PeerAddress, type PeerId, reachableHost } from '@shoal/core'
 import type { TrackerTable } from '@shoal/engine'
 import {
+  AGENT_FRAME_BYTES_MAX,
   type AgentMessage,
-  ANNOUNCE_FRAME_BYTES_MAX,
   ANNOUNCE_STREAM_PATH,
   ANNOUNCE_STREAM_VERSION,
   decodeAgentMessage,
   encodeTrackerMessage,
+  FrameTooLargeError,
+  HELLO_FRAME_BYTES_MAX,
   STREAM_SECRET_BYTES,
   STREAM_SECRET_CAPABILITY,
   TRY_PEERS_CAPABILITY,
@@ -25,12 +28,15 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import type { TrackerDriver } from './driver.ts'
 import type { Outbox } from './outbox.ts'
 import type { PeerTries } from './peer-tries.ts'
+import { StreamBounds } from './stream-bounds.ts'
 
 const HEARTBEAT_MS = 10_000
 /** An agent says who it is at once. */
 const HELLO_TIMEOUT_MS = 10_000
-/** What a slow agent may leave unread before its stream is closed. */
-const UNREAD_BYTES_MAX = 8 * 1024 * 1024
+/** Nobody who is meant sends a frame in parts. */
+const FRAGMENTS_MAX = 16
+/** Packets of a frame that are kept until it is whole, each with some hundred bytes of its own: the longest needs 250 small ones. */
+const CHUNKS_MAX = 512
 const CONTACTS_COUNT = 8
 /** Of these, those that are told of the newcomer even if they know enough: what they know would only grow old. */
 const CONTACTS_TOLD = 2
@@ -39,10 +45,13 @@ const CLOSE_GOING_AWAY = 1001
 const CLOSE_UNDERSTOOD_NOT = 1007
 const CLOSE_POLICY = 1008
 const CLOSE_INTERNAL_ERROR = 1011
+const CLOSE_TRY_LATER = 1013
 
 export interface AnnounceServerParts {
   readonly table: TrackerTable
   readonly drive: TrackerDriver
+  readonly onAnnounce: (peerId: PeerId, ip: string, swarms: AnnouncedSwarms) => void
+  readonly nowMs: () => number
   readonly signingKey: Uint8Array
   /** Nobody else's to take, neither its id nor its address. */
   readonly seeder: PeerAddress
@@ -57,6 +66,7 @@ export interface AgentProof {
   readonly streamSecret: string | undefined
   readonly remoteHost: string
 }
+export type AnnouncedSwarms = (AgentMessage & { readonly type: 'announce' })['swarms']
 
 /** An agent as people know it. */
 export interface ConnectedAgent {
@@ -69,9 +79,12 @@ export class AnnounceServer {
   readonly #parts: AnnounceServerParts
   readonly #sockets = new WebSocketServer({
     noServer: true,
-    maxPayload: ANNOUNCE_FRAME_BYTES_MAX,
+    maxPayload: AGENT_FRAME_BYTES_MAX,
+    maxFragments: FRAGMENTS_MAX,
+    maxBufferedChunks: CHUNKS_MAX,
     perMessageDeflate: false,
   })
+  readonly #bounds: StreamBounds
   readonly #streams = new Map<PeerId, WebSocket>()
   readonly #names = new Map<PeerId, { readonly name: string; readonly zone: string }>()
   /** The seeder's own address on each stream: the one that works for that agent. */
@@ -86,6 +99,7 @@ export class AnnounceServer {
 
   constructor(parts: AnnounceServerParts) {
     this.#parts = parts
+    this.#bounds = new StreamBounds({ nowMs: parts.nowMs })
   }
 
   /** The agents whose streams are open. */
@@ -118,7 +132,9 @@ export class AnnounceServer {
       }
       this.#sockets.handleUpgrade(request, socket, head, (stream) => {
         this.#dialledHosts.set(stream, request.socket.localAddress ?? '')
-        this.#accept(stream, remoteHostOf(request))
+        const remoteHost = remoteHostOf(request)
+        this.#accept(stream, remoteHost)
+        this.#bounds.opened(stream, socket as Socket, remoteHost, head.length)
       })
     })
     http.addHook('preClose', () => this.#close())
@@ -155,12 +171,7 @@ export class AnnounceServer {
 
   send(to: PeerId, frame: Uint8Array): void {
     const stream = this.#streams.get(to)
-    if (stream === undefined) return
-    if (stream.bufferedAmount > UNREAD_BYTES_MAX) {
-      stream.terminate()
-      return
-    }
-    stream.send(frame)
+    if (stream !== undefined && this.#bounds.maySend(stream)) stream.send(frame)
   }
 
   #accept(stream: WebSocket, remoteHost: string): void {
@@ -168,7 +179,8 @@ export class AnnounceServer {
     let peerId: PeerId | undefined
     let isAlive = true
     const heartbeat = setInterval(() => {
-      if (!isAlive) return stream.terminate()
+      const isRead = this.#bounds.look(stream)
+      if (!isAlive && isRead) return stream.terminate()
       isAlive = false
       stream.ping()
     }, HEARTBEAT_MS)
@@ -178,7 +190,11 @@ export class AnnounceServer {
     stream.on('pong', () => {
       isAlive = true
     })
-    stream.on('error', (error) => log.debug({ event: 'announce-stream-error', peerId, err: error }))
+    stream.on('error', (error) => {
+      log.debug({ event: 'announce-stream-error', peerId, err: error })
+      // Who has sent what cannot be a frame is not read to the end of it.
+      stream.terminate()
+    })
     stream.on('close', () => {
       clearInterval(heartbeat)
       clearTimeout(hello)
@@ -191,11 +207,17 @@ export class AnnounceServer {
     })
     stream.on('message', (frame: Buffer) => {
       isAlive = true
+      // What came behind a frame that was refused.
+      if (stream.readyState !== stream.OPEN) return
+      this.#bounds.finished(stream)
       try {
+        if (peerId === undefined && frame.length > HELLO_FRAME_BYTES_MAX)
+          throw new FrameTooLargeError(frame.length, HELLO_FRAME_BYTES_MAX)
         const message = decodeAgentMessage(frame)
+        this.#bounds.heard(stream, costOf(message))
         if (message.type === 'hello') peerId = this.#greet(stream, message, peerId, remoteHost)
         else if (peerId === undefined) stream.close(CLOSE_POLICY, 'say hello first')
-        else this.#hear(peerId, message, remoteHost)
+        else this.#hear(stream, peerId, message, remoteHost)
       } catch (error) {
         if (!(error instanceof WireError)) {
           // A bug, and this stream is the one that it is known to concern; agents open theirs again.
@@ -241,6 +263,10 @@ export class AnnounceServer {
       stream.close(CLOSE_POLICY, 'others must not be led there')
       return known
     }
+    if (!this.#bounds.named(stream)) {
+      stream.close(CLOSE_TRY_LATER, 'there are too many agents')
+      return undefined
+    }
     this.#remoteHosts.set(stream, remoteHost)
     if (capabilities.includes(STREAM_SECRET_CAPABILITY) && !this.#secrets.has(stream))
       this.#secrets.set(stream, randomBytes(STREAM_SECRET_BYTES))
@@ -282,10 +308,18 @@ export class AnnounceServer {
     }
   }
 
-  #hear(peerId: PeerId, message: Exclude<AgentMessage, { type: 'hello' }>, remoteHost: string): void {
-    const { drive, tries } = this.#parts
-    if (message.type === 'announce') drive({ kind: 'announced', peerId, swarms: message.swarms })
-    else if (message.type === 'leave') drive({ kind: 'swarms-left', peerId, infoHashes: message.infoHashes })
+  #hear(
+    stream: WebSocket,
+    peerId: PeerId,
+    message: Exclude<AgentMessage, { type: 'hello' }>,
+    remoteHost: string,
+  ): void {
+    const { drive, onAnnounce, tries } = this.#parts
+    if (message.type === 'announce') {
+      if (message.swarms.length > 0) this.#bounds.takesPart(stream)
+      onAnnounce(peerId, remoteHost, message.swarms)
+    } else if (message.type === 'leave')
+      drive({ kind: 'swarms-left', peerId, infoHashes: message.infoHashes })
     else if (message.type === 'try-peers') tries.asked(peerId, message.id, remoteHost)
     else tries.dialled(peerId, message)
   }
@@ -303,4 +337,21 @@ export class AnnounceServer {
 /** As agents are told of each other: an IPv4 address as such. */
 export function remoteHostOf({ socket }: IncomingMessage): string {
   return (socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+}
+
+/** What a frame sets off, in swarms. */
+function costOf(message: AgentMessage): number {
+  switch (message.type) {
+    case 'announce':
+      return 1 + message.swarms.length
+    case 'leave':
+      return 1 + message.infoHashes.length
+    // Once in a stream's life, and what others are told of it.
+    case 'hello':
+      return 100
+    // Somebody asks once in a while; each is answered, and others dial.
+    case 'try-peers':
+    case 'dialled':
+      return 50
+  }
 }

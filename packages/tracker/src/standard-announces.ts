@@ -13,8 +13,11 @@ const ANNOUNCE_INTERVAL_MS = 2 * 60_000
 export interface StandardAnnouncesParts {
   readonly table: TrackerTable
   readonly drive: TrackerDriver
-  /** Whether a swarm of this info hash may exist: anything else is refused. */
-  readonly isKnown: (infoHash: string) => Promise<boolean>
+  /**
+   * Whether a swarm of this info hash may exist: anything else is refused.
+   * @param ip who asks; fails where that address asks for too much that is not there
+   */
+  readonly isKnown: (infoHash: string, ip: string) => Promise<boolean>
   /** Nobody else's to take. */
   readonly seederId: string
 }
@@ -45,7 +48,7 @@ class TableServer extends Server {
       stats: false,
       filter: (infoHash, params, callback) => {
         parts
-          .isKnown(infoHash)
+          .isKnown(infoHash, params.httpReq.socket.remoteAddress ?? '')
           .then(
             (isKnown) => callback(isKnown ? undefined : new Error('no such torrent here')),
             () => callback(new Error('the tracker cannot look that torrent up now; try again')),

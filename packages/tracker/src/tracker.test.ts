@@ -22,12 +22,14 @@ let tracker: Tracker
 let port: number
 let nowMs: number
 let dialledBySeeder: PeerAddress[]
+let lookedUp: string[]
 
 beforeEach(() => serve('127.0.0.1'))
 
 async function serve(listenHost: string): Promise<void> {
   nowMs = 0
   dialledBySeeder = []
+  lookedUp = []
   seederHost = listenHost
   http = fastify({ forceCloseConnections: true })
   tracker = new Tracker({
@@ -36,7 +38,10 @@ async function serve(listenHost: string): Promise<void> {
     prng: createPrng(1),
     seeder: { ...seeder, host: seederHost },
     signingKey: Uint8Array.of(1, 2, 3),
-    isKnown: async (infoHash) => infoHash === KNOWN,
+    isKnown: async (infoHash) => {
+      lookedUp.push(infoHash)
+      return infoHash === KNOWN
+    },
     dialPeer: async (peer) => {
       dialledBySeeder.push(peer)
       return { outcome: 'reached', ms: 1 }
@@ -166,6 +171,49 @@ describe('announce streams', () => {
     good.say(announce('leeching'))
     await expect.poll(good.peers).toEqual([seeder.peerId])
   })
+
+  it('make swarms of what is known only, and look up each info hash once', async () => {
+    const unknown = Array.from({ length: 100 }, (_, n) => ({ infoHash: id(n), state: 'seeding' as const }))
+    const agents = [await agent(1), await agent(2), await agent(3)]
+    for (const one of agents) {
+      one.say({ type: 'announce', swarms: unknown })
+      one.say(announce('seeding'))
+    }
+    await expect.poll(() => tracker.swarmCount).toBe(1)
+    await expect.poll(() => tracker.isSeeding(KNOWN, id(3))).toBe(true)
+    expect(lookedUp.toSorted()).toEqual([...unknown.map(({ infoHash }) => infoHash), KNOWN].toSorted())
+  })
+
+  it('know who has a blob that appears after it was announced', async () => {
+    const LATE = 'bb'.repeat(20)
+    const [early, left] = [await agent(1), await agent(2)]
+    for (const one of [early, left])
+      one.say({ type: 'announce', swarms: [{ infoHash: LATE, state: 'seeding' }] })
+    left.say({ type: 'leave', infoHashes: [LATE] })
+    left.say(announce('seeding'))
+    await expect.poll(() => tracker.isSeeding(KNOWN, id(2))).toBe(true)
+    await expect.poll(() => lookedUp).toContain(LATE)
+    expect(tracker.swarmCount).toBe(1)
+    tracker.appeared(LATE)
+    await expect.poll(() => tracker.isSeeding(LATE, id(1))).toBe(true)
+    expect(tracker.isSeeding(LATE, id(2))).toBe(false)
+  })
+
+  it('are read more slowly when they name swarms without end, and hear everything in the end', async () => {
+    const one = await agent(1)
+    for (let n = 0; n < 12; n++)
+      one.say({
+        type: 'announce',
+        swarms: Array.from({ length: 1_000 }, () => ({ infoHash: KNOWN, state: 'leeching' })),
+      })
+    one.say(announce('seeding'))
+    const other = await agent(2)
+    other.say(announce('leeching'))
+    await expect.poll(() => other.peers()).toContain(id(1))
+    expect(tracker.isSeeding(KNOWN, id(1))).toBe(false)
+    nowMs += 10_000
+    await expect.poll(() => tracker.isSeeding(KNOWN, id(1)), { timeout: 10_000 }).toBe(true)
+  }, 15_000)
 
   it('end with the server', async () => {
     const { socket } = await agent(1)
@@ -311,4 +359,19 @@ describe('standard announces', () => {
     expect(Object.keys(await get('/announce?info_hash=short'))).toEqual(['failure reason'])
     expect(tracker.swarmCount).toBe(0)
   })
+
+  it('have what is not there looked up once, and only so often', async () => {
+    const of = (n: number) => announcePath(9).replace(binary(KNOWN), binary(id(n)))
+    await Promise.all([get(of(1)), get(of(1))])
+    await get(of(1))
+    expect(lookedUp).toEqual([id(1)])
+    for (let n = 0; n < 2_400; n += 8)
+      await Promise.all(Array.from({ length: 8 }, (_, at) => get(of(n + at))))
+    expect(lookedUp.length).toBeLessThan(2_050)
+    // What is there is not refused for it where somebody is in its swarm.
+    const holder = await agent(1)
+    tracker.admit(id(1), [KNOWN])
+    expect(Object.keys(await get(announcePath(8)))).toContain('peers')
+    holder.socket.terminate()
+  }, 20_000)
 })

@@ -3,11 +3,16 @@
  */
 import { EventEmitter } from 'node:events'
 import type { Digest, ImportShare, InfoHash, PeerAddress, PeerId, Prng } from '@shoal/core'
-import { type TrackerEffect, TrackerTable } from '@shoal/engine'
+import { type LookupEvent, Lookups, type TrackerEffect, TrackerTable } from '@shoal/engine'
 import { encodeTrackerMessage } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { type AgentProof, AnnounceServer, type ConnectedAgent } from './announce-server.ts'
+import {
+  type AgentProof,
+  type AnnouncedSwarms,
+  AnnounceServer,
+  type ConnectedAgent,
+} from './announce-server.ts'
 import type { TrackerDriver } from './driver.ts'
 import { Outbox } from './outbox.ts'
 import { type DialPeer, PeerTries } from './peer-tries.ts'
@@ -32,7 +37,9 @@ export interface TrackerParts {
   readonly dialPeer: DialPeer
 }
 
-const TICK_MS = 5_000
+const TICK_MS = 1_000
+/** Look-ups for standard clients that are under way. */
+const STANDARD_LOOKUPS_MAX = 16
 
 /** What an agent is told of a swarm that it was taken into. */
 export interface Admission {
@@ -46,6 +53,10 @@ export class Tracker extends EventEmitter<TrackerEvents> {
   readonly #announces: AnnounceServer
   readonly #outbox: Outbox
   readonly #tries: PeerTries
+  readonly #lookups = new Lookups()
+  /** Those for standard clients, each once. */
+  readonly #standardLookups = new Map<InfoHash, Promise<boolean>>()
+  #isLookupFailureTold = false
   /** The agent whose peers go into an answer instead of its stream. */
   #answering: PeerId | undefined
 
@@ -66,6 +77,8 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     this.#announces = new AnnounceServer({
       table: this.#table,
       drive: this.#drive,
+      onAnnounce: (peerId, ip, swarms) => this.#announced(peerId, ip, swarms),
+      nowMs: parts.nowMs,
       signingKey: parts.signingKey,
       seeder: parts.seeder,
       outbox: this.#outbox,
@@ -115,11 +128,15 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     serveStandardAnnounces(http, {
       table: this.#table,
       drive: this.#drive,
-      isKnown: this.#parts.isKnown,
+      isKnown: (infoHash, ip) => this.#isKnown(infoHash, ip),
       seederId: this.#parts.seeder.peerId,
     })
     this.#announces.register(http)
-    const ticker = setInterval(() => this.#drive({ kind: 'tick' }), TICK_MS)
+    const ticker = setInterval(() => {
+      this.#isLookupFailureTold = false
+      this.#drive({ kind: 'tick' })
+      this.#look({ kind: 'tick' })
+    }, TICK_MS)
     http.addHook('onClose', () => {
       clearInterval(ticker)
       this.#tries.close()
@@ -149,15 +166,81 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     }))
   }
 
+  /** There is something of this info hash from now on: who has announced it before takes part. */
+  appeared(infoHash: InfoHash): void {
+    this.#look({ kind: 'appeared', infoHash })
+  }
+
+  /** What the table knows is driven at once; what it does not may be of no swarm at all. */
+  #announced(peerId: PeerId, ip: string, swarms: AnnouncedSwarms): void {
+    const isSwarm = ({ infoHash }: AnnouncedSwarms[number]) => this.#table.hasSwarm(infoHash)
+    if (swarms.every(isSwarm)) {
+      this.#drive({ kind: 'announced', peerId, swarms })
+      return
+    }
+    if (this.#table.addressOf(peerId) === undefined) return
+    const known = swarms.filter(isSwarm)
+    const leechingAtATime = swarms.filter(({ state }) => state === 'leeching').length
+    const unknown = swarms.filter((swarm) => !isSwarm(swarm))
+    if (known.length > 0) this.#drive({ kind: 'announced', peerId, swarms: known, leechingAtATime })
+    this.#look({ kind: 'announced', peerId, ip, swarms: unknown })
+  }
+
+  #look(event: LookupEvent): void {
+    for (const effect of this.#lookups.step(this.#parts.nowMs(), event)) {
+      if (effect.kind === 'look-up') void this.#lookUp(effect.infoHash)
+      else {
+        const { peerId, infoHash, state, leechingAtATime } = effect
+        this.#drive({ kind: 'announced', peerId, swarms: [{ infoHash, state }], leechingAtATime })
+      }
+    }
+  }
+
+  async #lookUp(infoHash: InfoHash): Promise<void> {
+    const { isKnown, log } = this.#parts
+    let outcome: 'known' | 'unknown' | 'failed' = 'failed'
+    try {
+      outcome = (await isKnown(infoHash)) ? 'known' : 'unknown'
+    } catch (error) {
+      if (!this.#isLookupFailureTold)
+        log.warn({ event: 'swarm-lookup-failed', infoHash, err: error }, 'a swarm could not be looked up')
+      this.#isLookupFailureTold = true
+    }
+    this.#look({ kind: 'looked-up', infoHash, outcome })
+  }
+
+  /** For a standard client, whose address has a budget for what is not there. */
+  async #isKnown(infoHash: InfoHash, ip: string): Promise<boolean> {
+    const nowMs = this.#parts.nowMs()
+    if (this.#table.hasSwarm(infoHash)) return true
+    if (this.#lookups.isUnknown(nowMs, infoHash)) return false
+    let lookup = this.#standardLookups.get(infoHash)
+    if (lookup === undefined) {
+      if (!this.#lookups.mayAsk(nowMs, ip) || this.#standardLookups.size >= STANDARD_LOOKUPS_MAX)
+        throw new Error('too much was asked for that is not there')
+      lookup = this.#parts.isKnown(infoHash).finally(() => this.#standardLookups.delete(infoHash))
+      this.#standardLookups.set(infoHash, lookup)
+    }
+    const isKnown = await lookup
+    if (!isKnown) this.#look({ kind: 'missed', ip, infoHash })
+    return isKnown
+  }
+
   readonly #drive: TrackerDriver = (event) => {
     if (event.kind === 'agent-left') this.#outbox.forget(event.peerId)
     if (event.kind === 'agent-joined') this.#outbox.forget(event.agent.address.peerId)
+    if (event.kind === 'agent-left') this.#look({ kind: 'agent-left', peerId: event.peerId })
+    if (event.kind === 'agent-joined') this.#look({ kind: 'agent-left', peerId: event.agent.address.peerId })
+    if (event.kind === 'swarms-left') this.#look(event)
     for (const effect of this.#table.step(this.#parts.nowMs(), event)) this.#perform(effect)
   }
 
   #perform(effect: TrackerEffect): void {
     switch (effect.kind) {
       case 'swarm-began':
+        this.emit(effect.kind, effect.infoHash)
+        this.appeared(effect.infoHash)
+        break
       case 'swarm-ended':
         this.emit(effect.kind, effect.infoHash)
         break

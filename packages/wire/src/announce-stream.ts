@@ -29,9 +29,13 @@ export const ANNOUNCE_STREAM_VERSION = 1
 /** Of one frame: as many as metainfo may have. */
 const PIECE_HASHES_BYTES_MAX = 2 * 1024 * 1024
 
-/** 1024 swarms with 24 peers each stay far below it. */
-export const ANNOUNCE_FRAME_BYTES_MAX = 4 * 1024 * 1024
 export const SWARMS_PER_FRAME_MAX = 1024
+/** What the tracker may say at a time: 1024 swarms with 24 peers each stay far below it. */
+export const TRACKER_FRAME_BYTES_MAX = 4 * 1024 * 1024
+/** What an agent may say at a time: 1024 swarms take 69 KB. */
+export const AGENT_FRAME_BYTES_MAX = 128 * 1024
+/** Before anybody knows who says it: the longest `hello` takes half of it. */
+export const HELLO_FRAME_BYTES_MAX = 8 * 1024
 
 /**
  * What the one who says it understands beyond version 1, in `hello` and in `welcome`: what is not named is not sent, since
@@ -155,12 +159,12 @@ export const encodeTrackerMessage = (message: TrackerMessage): Uint8Array => enc
 /** @throws FrameTooLargeError · FrameInvalidError */
 export const decodeAgentMessage: (bytes: Uint8Array) => AgentMessage = messageDecoder(
   AgentMessage,
-  ANNOUNCE_FRAME_BYTES_MAX,
+  AGENT_FRAME_BYTES_MAX,
 )
 /** @throws FrameTooLargeError · FrameInvalidError */
 export const decodeTrackerMessage: (bytes: Uint8Array) => TrackerMessage = messageDecoder(
   TrackerMessage,
-  ANNOUNCE_FRAME_BYTES_MAX,
+  TRACKER_FRAME_BYTES_MAX,
 )
 
 /** Contacts as an agent keeps them across restarts. */

@@ -195,7 +195,7 @@ describe('a resolution', () => {
       decodeResolution(
         encodeMessage({ ...resolution, blobs: [{ ...blob, inline: new Uint8Array(32_769) }] }),
       ),
-    ).toThrow('/blobs/0/inline')
+    ).toThrow('/blobs/*/inline')
     expect(() =>
       decodeResolution(
         encodeMessage({ ...resolution, manifests: [{ ...resolution.manifests[0], digest: 'x' }] }),

@@ -19,6 +19,8 @@ export const STREAM_SECRET_HEADER = 'shoal-stream-secret'
 export const RESOLUTION_MEDIA_TYPE = 'application/vnd.shoal.resolution.v1+msgpack'
 
 export const RESOLUTION_BYTES_MAX = 64 * 1024 * 1024
+/** Of an answer about one blob: its metainfo or the hashes of what arrived of it, its peers, and what is short of it. */
+export const BLOB_RESOLUTION_BYTES_MAX = METAINFO_BYTES_MAX + 1024 * 1024
 /** Of an agent: the longest manifest or metainfo, and room for the rest of what is usual. What does not fit is asked for alone. */
 export const CONTACT_ANSWER_BYTES_MAX = 5 * 1024 * 1024
 const MANIFEST_BYTES_MAX = 4 * 1024 * 1024

@@ -3,17 +3,18 @@ import { type Digest, isAddress, isHostName, type PeerRole } from '@shoal/core'
 import Type, { type Static, type TSchema } from 'typebox'
 import { Compile, type Validator } from 'typebox/compile'
 import { FrameInvalidError } from './errors.ts'
+import { shapeOf } from './frame-shape.ts'
 import { decodeMessage } from './msgpack.ts'
 
 /** 20 bytes as hexadecimal digits. */
-export const Hex20 = Type.String({ pattern: '^[0-9a-f]{40}$' })
+export const Hex20 = Type.String({ pattern: '^[0-9a-f]{40}$', maxLength: 40 })
 export const DigestText = Type.Unsafe<Digest>(
-  Type.String({ pattern: '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$' }),
+  Type.String({ pattern: '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$', maxLength: 135 }),
 )
 export const Port = Type.Integer({ minimum: 1, maximum: 65535 })
 export const Name = Type.String({ maxLength: 255 })
 /** An IP address or a host name; what cannot be in one is refused so that it may go into URLs and logs. */
-export const Host = Type.String({ pattern: '^[0-9A-Za-z.:_-]{1,255}$' })
+export const Host = Type.String({ pattern: '^[0-9A-Za-z.:_-]{1,255}$', maxLength: 255 })
 /**
  * The same, of who says it of himself: really an address or a well-formed name. What is passed on is held against that only
  * where it is dialled, so that one false peer does not spoil a frame with many right ones.
@@ -26,7 +27,7 @@ export const OwnHost = Type.Refine(
 export const Role = Type.Enum(['agent', 'seeder'] satisfies PeerRole[])
 export const Bytes = (bytesMax: number) =>
   Type.Refine(
-    Type.Unsafe<Uint8Array>({}),
+    Type.Unsafe<Uint8Array>({ bytesMax }),
     (value) => value instanceof Uint8Array && value.length <= bytesMax,
     () => `must be at most ${bytesMax} bytes`,
   )
@@ -65,8 +66,9 @@ export function messageDecoder<T extends TSchema>(
   frameBytesMax: number,
 ): (bytes: Uint8Array) => Static<T> {
   const validator: Validator = Compile(schema)
+  const shape = shapeOf(schema)
   return (bytes) => {
-    const value = decodeMessage(bytes, frameBytesMax)
+    const value = decodeMessage(bytes, frameBytesMax, shape)
     if (validator.Check(value)) return value as Static<T>
     const [first] = validator.Errors(value)
     throw new FrameInvalidError(

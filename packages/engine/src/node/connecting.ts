@@ -1,5 +1,6 @@
 /** Whom to dial, whom to keep: one connection per peer, within the limits, and none with those that lied. */
 import type { PeerAddress, PeerId } from '@shoal/core'
+import { roomFor } from './making-room.ts'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
 import type { CloseReason } from './protocol.ts'
@@ -60,12 +61,13 @@ export class Connecting {
     if (known !== undefined) this.#retryLater(nowMs, swarm, known)
   }
 
-  /** @returns why the connection may not stay, or the one that it replaces, if any */
+  /** @returns why the connection may not stay, or those that it replaces, if any */
   admit(
+    nowMs: number,
     swarm: Swarm,
-    peerId: PeerId,
-    dialled: PeerAddress | undefined,
-  ): { refusal: CloseReason } | { replaces: Peer | undefined } {
+    peer: { peerId: PeerId; dialled: PeerAddress | undefined; from: string },
+  ): { refusal: CloseReason } | { twin?: Peer; madeRoom: readonly Peer[] } {
+    const { peerId, dialled } = peer
     const { limits, peers } = this.#state
     const known = dialled && swarm.addresses.get(keyOf(dialled))
     if (known !== undefined) known.state = 'connected'
@@ -80,11 +82,15 @@ export class Connecting {
       const isOurs = dialled !== undefined
       const wasOurs = twin.dialled !== undefined
       const keepsOurs = this.#state.peerId < peerId
-      return isOurs !== wasOurs && isOurs === keepsOurs ? { replaces: twin } : { refusal: 'duplicate' }
+      return isOurs !== wasOurs && isOurs === keepsOurs ? { twin, madeRoom: [] } : { refusal: 'duplicate' }
     }
-    if (swarm.peers.size >= limits.connectionsPerSwarmMax || peers.size >= limits.connectionsMax)
-      return { refusal: 'too-many-connections' }
-    return { replaces: undefined }
+    const inSwarm = roomFor(nowMs, peer, swarm.peers, limits.connectionsPerSwarmMax)
+    if (inSwarm.kind === 'full') return { refusal: 'too-many-connections' }
+    const madeRoom = inSwarm.kind === 'replaces' ? [inSwarm.peer] : []
+    const others = [...peers.values()].filter((other) => !madeRoom.includes(other))
+    const inAll = roomFor(nowMs, peer, others, limits.connectionsMax)
+    if (inAll.kind === 'full') return { refusal: 'too-many-connections' }
+    return { madeRoom: inAll.kind === 'replaces' ? [...madeRoom, inAll.peer] : madeRoom }
   }
 
   /** A connection to `dialled`, admitted or refused, is over. */

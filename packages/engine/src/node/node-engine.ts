@@ -6,7 +6,7 @@
  * What is not standard BitTorrent (BEP 3, 6, 10), and why: peers are cooperative, so nobody is choked; a piece comes whole
  * from one peer; between Shoal's peers a block may be as long as a piece.
  */
-import { assert, Bitfield, type InfoHash, type PeerId, type Prng } from '@shoal/core'
+import { addressKey, assert, Bitfield, type InfoHash, type PeerId, type Prng } from '@shoal/core'
 import {
   decodeExtensionHandshake,
   EXTENSION_HANDSHAKE_ID,
@@ -43,6 +43,8 @@ const KEEP_ALIVE_MS = 90_000
 const COMPLETE_LINGER_MS = 10_000
 /** Bytes of blocks that were not asked for, beyond what was cancelled, before the peer is dropped. */
 const UNASKED_BYTES_MAX = 1024 * 1024
+/** How often a peer may say at once all that it has: once by BEP 3, a second time after it showed pieces one by one. */
+const STATEMENTS_MAX = 8
 /** Pieces that a peer has as well and is told of together. */
 const UNTOLD_MAX = 8
 
@@ -101,15 +103,21 @@ export class NodeEngine {
       case 'block-arrived':
         this.#withPeer(event.connection, (peer) => {
           const { fetch, block } = event
-          if (!this.#downloading.blockArrived(nowMs, peer, fetch, block))
-            this.#unasked(nowMs, peer, block.length)
+          if (this.#downloading.blockArrived(nowMs, peer, fetch, block)) peer.exchangedAtMs = nowMs
+          else this.#unasked(nowMs, peer, block.length)
         })
         break
       case 'block-unasked':
         this.#withPeer(event.connection, (peer) => this.#unasked(nowMs, peer, event.block.length))
         break
       case 'block-sent':
-        this.#withPeer(event.connection, (peer) => this.#uploading.sent(nowMs, peer, event.block))
+        this.#withPeer(event.connection, (peer) => {
+          peer.exchangedAtMs = nowMs
+          this.#uploading.sent(nowMs, peer, event.block)
+        })
+        break
+      case 'send-stalled':
+        this.#withPeer(event.connection, (peer) => this.#uploading.stalled(nowMs, peer))
         break
       case 'timer':
         this.#timer(nowMs)
@@ -200,24 +208,27 @@ export class NodeEngine {
   }
 
   #connected(nowMs: number, event: Extract<NodeEvent, { kind: 'connected' }>): void {
-    const { connection, infoHash, peerId, dialled } = event
+    const { connection, infoHash, peerId, dialled, ip } = event
+    const from = ip === undefined ? '' : addressKey(ip)
     const swarm = this.#state.swarms.get(infoHash)
     if (swarm === undefined) {
       this.#state.effect({ kind: 'close', connection, reason: 'swarm-left' })
       return
     }
-    const admission = this.#connecting.admit(swarm, peerId, dialled)
+    const admission = this.#connecting.admit(nowMs, swarm, { peerId, dialled, from })
     if ('refusal' in admission) {
       this.#state.effect({ kind: 'close', connection, reason: admission.refusal })
       this.#connecting.gone(nowMs, swarm, dialled)
       return
     }
-    if (admission.replaces !== undefined) this.#drop(nowMs, admission.replaces, 'duplicate')
+    if (admission.twin !== undefined) this.#drop(nowMs, admission.twin, 'duplicate')
+    for (const idle of admission.madeRoom) this.#drop(nowMs, idle, 'made-room')
     const peer = createPeer({
       connection,
       swarm,
       peerId,
       dialled,
+      from,
       hasFast: event.hasFast,
       blockBytesMax: STANDARD_REQUEST_BYTES_MAX,
       requestsMax: STANDARD_REQUESTS_MAX,
@@ -286,6 +297,7 @@ export class NodeEngine {
         }
         break
       case 'bitfield': {
+        if (!this.#mayState(nowMs, peer)) return
         const have = Bitfield.fromBytes(message.bytes, peer.have.length)
         if (have === undefined) {
           this.#drop(nowMs, peer, 'bad-message')
@@ -296,6 +308,7 @@ export class NodeEngine {
         break
       }
       case 'have-all':
+        if (!this.#mayState(nowMs, peer)) return
         for (let index = 0; index < peer.have.length; index++) peer.swarm.peerHas(peer, index)
         this.#peerHasMore(nowMs, peer)
         break
@@ -354,6 +367,13 @@ export class NodeEngine {
       if (!(error instanceof WireError)) throw error
       this.#drop(nowMs, peer, 'bad-message')
     }
+  }
+
+  /** Five bytes that say of every piece that it is there are work for every piece. */
+  #mayState(nowMs: number, peer: Peer): boolean {
+    if (++peer.statements <= STATEMENTS_MAX) return true
+    this.#drop(nowMs, peer, 'bad-message')
+    return false
   }
 
   #peerHasMore(nowMs: number, peer: Peer): void {

@@ -38,6 +38,9 @@ export interface Peer extends UploadPeer {
   readonly swarm: Swarm
   readonly peerId: PeerId
   readonly dialled: PeerAddress | undefined
+  /** Under which its connections are counted (`addressKey`); empty where that is not known. */
+  readonly from: string
+  readonly cameAtMs: number
   readonly hasFast: boolean
   readonly have: Bitfield
   /** Pieces that are here, that it has as well, and that it was not told of yet. */
@@ -64,6 +67,10 @@ export interface Peer extends UploadPeer {
   readonly fetches: Fetch[]
   /** Oldest first. */
   readonly requests: Request[]
+  /** When a block last went either way; before all times where none did. */
+  exchangedAtMs: number
+  /** How often it has said at once all that it has. */
+  statements: number
   /** Bytes of requests that were cancelled and may come all the same. */
   cancelledBytes: number
   lastBlockAtMs: number
@@ -87,6 +94,7 @@ export function createPeer(init: {
   swarm: Swarm
   peerId: PeerId
   dialled: PeerAddress | undefined
+  from: string
   hasFast: boolean
   blockBytesMax: number
   requestsMax: number
@@ -104,6 +112,8 @@ export function createPeer(init: {
     swarm,
     peerId: init.peerId,
     dialled: init.dialled,
+    from: init.from,
+    cameAtMs: init.nowMs,
     hasFast: init.hasFast,
     have,
     untold: [],
@@ -119,6 +129,8 @@ export function createPeer(init: {
     wantedCount: 0,
     fetches: [],
     requests: [],
+    exchangedAtMs: Number.NEGATIVE_INFINITY,
+    statements: 0,
     cancelledBytes: 0,
     lastBlockAtMs: init.nowMs,
     askedAllBackAtMs: Number.NEGATIVE_INFINITY,

@@ -35,13 +35,18 @@ export type NodeEvent =
   /** Which pieces may be asked of peers in other zones, from now on; none before it is said. */
   | { kind: 'imports-set'; infoHash: InfoHash; imports: ImportShare }
   | { kind: 'dial-failed'; infoHash: InfoHash; address: PeerAddress }
-  /** Handshakes were exchanged. @property dialled whom this node dialled, absent where the peer did */
+  /**
+   * Handshakes were exchanged.
+   * @property dialled whom this node dialled, absent where the peer did
+   * @property ip where the peer is; connections are shared fairly among addresses where it is said
+   */
   | {
       kind: 'connected'
       connection: ConnectionId
       infoHash: InfoHash
       peerId: PeerId
       dialled?: PeerAddress
+      ip?: string
       hasFast: boolean
       hasExtensions: boolean
     }
@@ -52,6 +57,8 @@ export type NodeEvent =
   /** A block came that nobody waits for; its bytes were dropped. */
   | { kind: 'block-unasked'; connection: ConnectionId; block: Block }
   | { kind: 'block-sent'; connection: ConnectionId; block: Block }
+  /** A block is being sent and the peer has taken nothing of it for a while. */
+  | { kind: 'send-stalled'; connection: ConnectionId }
   | { kind: 'piece-verified'; infoHash: InfoHash; fetch: FetchId; isRight: boolean }
   | { kind: 'piece-written'; infoHash: InfoHash; fetch: FetchId }
   | { kind: 'write-failed'; infoHash: InfoHash; fetch: FetchId }
@@ -61,6 +68,7 @@ export type CloseReason =
   | 'duplicate'
   | 'own-connection'
   | 'too-many-connections'
+  | 'made-room'
   | 'banned'
   | 'bad-piece'
   | 'bad-message'

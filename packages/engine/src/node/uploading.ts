@@ -71,6 +71,13 @@ export class Uploading {
     this.serve(nowMs)
   }
 
+  /** Whether it was overtaken or not: where all that is sent stands still, nobody overtakes. */
+  stalled(nowMs: number, peer: Peer): void {
+    if (peer.sends.length === 0) return
+    peer.isSlow = true
+    this.serve(nowMs)
+  }
+
   peerGone(nowMs: number, peer: Peer): void {
     this.#busy.delete(peer)
     this.serve(nowMs)

@@ -16,6 +16,8 @@ export type TrackerEvent =
       readonly kind: 'announced'
       readonly peerId: PeerId
       readonly swarms: readonly { readonly infoHash: InfoHash; readonly state: SwarmState }[]
+      /** How many it leeches at a time, where it said so in an earlier announce than this one. */
+      readonly leechingAtATime?: number
     }
   | { readonly kind: 'swarms-left'; readonly peerId: PeerId; readonly infoHashes: readonly InfoHash[] }
   /** A standard client, which is a member of the one swarm until it stops or is silent for `STANDARD_TTL_MS`. */
@@ -53,12 +55,19 @@ export interface TrackerLimits {
   readonly agentsMax: number
   readonly swarmsPerAgentMax: number
   readonly standardMembersPerSwarmMax: number
+  /** Of all swarms together. */
+  readonly standardMembersMax: number
+  readonly standardMembersPerAddressMax: number
 }
 
 export const TRACKER_LIMITS: TrackerLimits = {
   agentsMax: 20_000,
-  swarmsPerAgentMax: 20_000,
+  // Each takes 600 bytes. So many layers of common sizes take 250 GB of a node's disk.
+  swarmsPerAgentMax: 8_192,
   standardMembersPerSwarmMax: 1_000,
+  standardMembersMax: 20_000,
+  // One host cannot fill a swarm.
+  standardMembersPerAddressMax: 500,
 }
 
 /** Two of the intervals that standard clients are told, and some. */

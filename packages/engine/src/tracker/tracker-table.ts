@@ -7,6 +7,7 @@
 import {
   assert,
   drawDistinct,
+  FairPlaces,
   HANDOUT_RULE,
   type HandoutRule,
   type ImportShare,
@@ -45,6 +46,7 @@ export class TrackerTable {
   readonly #swarms = new Map<InfoHash, TrackerSwarm>()
   /** Standard clients of all swarms, those that were heard longest ago first. */
   readonly #standards = new Set<Member>()
+  readonly #standardPlaces: FairPlaces<Member>
 
   /** @param init.seeder the seeder's own peer address; absent when nobody seeds beside the agents */
   constructor(init: {
@@ -57,6 +59,10 @@ export class TrackerTable {
     this.#prng = init.prng
     this.#rule = { ...HANDOUT_RULE, ...init.rule }
     this.#limits = init.limits ?? TRACKER_LIMITS
+    this.#standardPlaces = new FairPlaces({
+      placesMax: this.#limits.standardMembersMax,
+      placesPerAddressMax: this.#limits.standardMembersPerAddressMax,
+    })
     this.#handout = new Handout({ rule: this.#rule, prng: init.prng, seeder: init.seeder })
   }
 
@@ -94,6 +100,10 @@ export class TrackerTable {
 
   get swarmCount(): number {
     return this.#swarms.size
+  }
+
+  hasSwarm(infoHash: InfoHash): boolean {
+    return this.#swarms.has(infoHash)
   }
 
   isMember(infoHash: InfoHash, peerId: PeerId): boolean {
@@ -196,10 +206,10 @@ export class TrackerTable {
     this.#agentById.delete(peerId)
   }
 
-  #countSwarms({ peerId, swarms }: Extract<TrackerEvent, { kind: 'announced' }>): void {
+  #countSwarms({ peerId, swarms, leechingAtATime }: Extract<TrackerEvent, { kind: 'announced' }>): void {
     const agent = this.#agentById.get(peerId)
-    let leeching = 0
-    for (const { state } of swarms) if (state === 'leeching') leeching++
+    let leeching = leechingAtATime ?? 0
+    if (leechingAtATime === undefined) for (const { state } of swarms) if (state === 'leeching') leeching++
     if (agent !== undefined && leeching > 0) agent.swarmsAtATime = leeching
   }
 
@@ -234,11 +244,15 @@ export class TrackerTable {
       const count = this.#swarms.get(infoHash)?.standards.size ?? 0
       if (count >= this.#limits.standardMembersPerSwarmMax) return
       member = this.#swarmFor(infoHash).addStandard(address)
+      // Who was heard longest ago, at the address that has most, makes room.
+      const place = this.#standardPlaces.take(address.host, member)
+      if (place.kind === 'taken') this.#remove(place.displaced)
     }
     member.swarm.setState(member, isComplete ? 'seeding' : 'leeching')
     member.heardAtMs = nowMs
     this.#standards.delete(member)
     this.#standards.add(member)
+    this.#standardPlaces.rest(member)
   }
 
   #expire(nowMs: number): void {
@@ -271,6 +285,7 @@ export class TrackerTable {
     if (member === undefined) return
     const { swarm } = member
     this.#standards.delete(member)
+    this.#standardPlaces.free(member)
     this.#handout.left(member)
     if (swarm.members.size > 0) return
     this.#swarms.delete(swarm.infoHash)

@@ -53,6 +53,8 @@ export class BlobLibrary {
   readonly #leaseMs: number
   readonly #records: RecentValues<StoredBlob>
   readonly #metainfos: RecentValues<BlobMetainfo>
+  /** By info hash. */
+  readonly #digests: RecentValues<Digest>
 
   /** @param init.leaseMs age from which a lease is renewed: half of what garbage collection waits */
   constructor(
@@ -63,6 +65,7 @@ export class BlobLibrary {
     this.#nowMs = nowMs
     this.#leaseMs = leaseMs
     this.#records = new RecentValues({ weightMax: RECORDS_MAX, ageMsMax: AGE_MS_MAX, nowMs })
+    this.#digests = new RecentValues({ weightMax: RECORDS_MAX, ageMsMax: AGE_MS_MAX, nowMs })
     this.#metainfos = new RecentValues({
       weightMax: METAINFO_BYTES_KEPT_MAX,
       weigh: ({ metainfo }) => 512 + metainfo.piecesSha1.length + metainfo.piecesSha256.length,
@@ -104,8 +107,10 @@ export class BlobLibrary {
 
   async digestOfInfoHash(infoHash: string): Promise<Digest | undefined> {
     if (!isInfoHash(infoHash)) return undefined
-    const pointer = await this.#readSmall(keys.swarm(infoHash), RECORD_BYTES_MAX)
-    return pointer && tryParseDigest(Buffer.from(pointer).toString())
+    return this.#digests.get(infoHash, async () => {
+      const pointer = await this.#readSmall(keys.swarm(infoHash), RECORD_BYTES_MAX)
+      return pointer && tryParseDigest(Buffer.from(pointer).toString())
+    })
   }
 
   /**
@@ -158,8 +163,9 @@ export class BlobLibrary {
     return outcome.kind === 'stored'
   }
 
-  forget(digest: Digest): void {
+  forget(digest: Digest, infoHash: InfoHash): void {
     this.#records.delete(digest)
+    this.#digests.delete(infoHash)
     this.#metainfos.delete(digest)
   }
 

@@ -206,7 +206,7 @@ class GarbageRun {
   async #remove(digest: Digest, { record, etag }: StoredBlob): Promise<boolean> {
     const { objects, blobs, log, nowMs } = this.#parts
     if (!(await blobs.replace(digest, etag, { ...record, removedAtMs: nowMs() }))) return false
-    blobs.forget(digest)
+    blobs.forget(digest, record.infoHash)
     await objects.delete(record.contentKey)
     log.info({ event: 'blob-removed', digest, bytes: record.length }, 'blob removed')
     return true

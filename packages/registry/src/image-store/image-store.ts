@@ -228,7 +228,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       })
       if (object !== undefined) return object
       // Removed and pushed again by way of another replica: the same bytes are in another place now.
-      this.#blobs.forget(digest)
+      this.#blobs.forget(digest, record.infoHash)
       if ((await this.#blobs.record(digest))?.contentKey === record.contentKey) return undefined
     }
   }

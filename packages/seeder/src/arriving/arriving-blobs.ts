@@ -113,6 +113,11 @@ export class ArrivingBlobs {
     return this.#arriving(repository, digest)?.ended.promise
   }
 
+  /** Whether the info hash is that of a blob on its way. */
+  has(infoHash: InfoHash): boolean {
+    return this.#byInfoHash.has(infoHash)
+  }
+
   /**
    * Resolves when peers of the swarm can be served.
    * @returns false when the info hash is that of no blob on its way

@@ -11,7 +11,7 @@ import { encodePieceHeader, type PeerMessage } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { SwarmEngineInit, SwarmLimits } from '../engine.ts'
 import { MemoryPieces, type TestBlob, testBlob } from '../testing/memory-pieces.ts'
-import { dialRaw } from '../testing/raw-peer.ts'
+import { dialRaw, type RawPeer } from '../testing/raw-peer.ts'
 import { NativeEngine } from './native-engine.ts'
 import { PAGE_BYTES } from './page-pool.ts'
 
@@ -44,7 +44,10 @@ describe('limits of the native engine', () => {
   const join = (into: NativeEngine, pieces: MemoryPieces) =>
     into.join({ metainfo: pieces.metainfo, infoHash: infoHashOf(pieces.metainfo), pieces })
 
-  async function stranger(to: NativeEngine, more: { hasFast?: boolean; peerId?: string } = {}) {
+  async function stranger(
+    to: NativeEngine,
+    more: { hasFast?: boolean; peerId?: string; localAddress?: string } = {},
+  ) {
     const peer = await dialRaw(to.address.port, {
       infoHash,
       peerId: randomBytes(20).toString('hex'),
@@ -62,20 +65,19 @@ describe('limits of the native engine', () => {
   })
 
   it.each(['connectionsMax', 'connectionsPerSwarmMax'] as const)(
-    '%s: who comes later is closed',
+    '%s: who comes later is closed while all others do something',
     async (limit) => {
       const target = await engine({ [limit]: 2 })
       const swarm = await join(target, MemoryPieces.all(blob))
-      const peers = [
-        await stranger(target),
-        await stranger(target),
-        await stranger(target),
-        await stranger(target),
-      ]
-      await expect.poll(() => peers.map(({ isClosed }) => isClosed)).toEqual([false, false, true, true])
+      const busy = [await stranger(target), await stranger(target)]
+      for (const peer of busy) peer.say(request(0))
+      await expect.poll(() => busy.map(({ blocks }) => blocks)).toEqual([1, 1])
+      const late = [await stranger(target), await stranger(target)]
+      await expect.poll(() => late.map(({ isClosed }) => isClosed)).toEqual([true, true])
+      expect(busy.map(({ isClosed }) => isClosed)).toEqual([false, false])
       expect(swarm.peersConnected).toBe(2)
       // A place that falls free is given again.
-      peers[0]!.socket.destroy()
+      busy[0]!.socket.destroy()
       await expect.poll(() => swarm.peersConnected).toBe(1)
       const next = await stranger(target)
       next.say(request(0))
@@ -83,18 +85,72 @@ describe('limits of the native engine', () => {
     },
   )
 
-  it('unfinishedHandshakesMax: silent connections do not pile up', async () => {
-    const target = await engine({ unfinishedHandshakesMax: 3 })
+  it.each(['connectionsMax', 'connectionsPerSwarmMax'] as const)(
+    '%s: who does nothing gives way, who has waited longest first',
+    async (limit) => {
+      const target = await engine({ [limit]: 8 })
+      const swarm = await join(target, MemoryPieces.all(blob))
+      const idle: RawPeer[] = []
+      for (let n = 0; n < 6; n++) idle.push(await stranger(target, { localAddress: '127.0.0.66' }))
+      await expect.poll(() => swarm.peersConnected).toBe(6)
+      // One address has three quarters, however many come.
+      const more = await stranger(target, { localAddress: '127.0.0.66' })
+      await expect.poll(() => idle[0]!.isClosed).toBe(true)
+      const honest = [await stranger(target), await stranger(target), await stranger(target)]
+      for (const peer of honest) peer.say(request(0))
+      await expect.poll(() => honest.map(({ blocks }) => blocks)).toEqual([1, 1, 1])
+      expect([idle[1]!.isClosed, idle[2]!.isClosed, more.isClosed]).toEqual([true, false, false])
+    },
+  )
+
+  it('unfinishedHandshakesMax: silent connections do not pile up, and keep nobody out', async () => {
+    const target = await engine({ unfinishedHandshakesMax: 4 })
     await join(target, MemoryPieces.all(blob))
     const closed = { count: 0 }
     for (let i = 0; i < 8; i++) {
-      const socket = connect(target.address.port, '127.0.0.1')
+      const socket = connect({ port: target.address.port, host: '127.0.0.1', localAddress: '127.0.0.66' })
       socket.on('error', () => {}).resume()
       socket.once('close', () => closed.count++)
       undo.push(() => socket.destroy())
       await once(socket, 'connect')
     }
-    await expect.poll(() => closed.count).toBe(5)
+    // One address has half of the places.
+    await expect.poll(() => closed.count).toBe(6)
+    for (const localAddress of ['127.0.0.1', '127.0.0.66']) {
+      const honest = await stranger(target, { localAddress })
+      honest.say(request(0))
+      await expect.poll(() => honest.blocks).toBe(1)
+    }
+  })
+
+  it('peers that ask for all pieces and read none of them keep nobody waiting', async () => {
+    const large = testBlob(12_000_000, 3)
+    infoHash = infoHashOf(large.metainfo)
+    // Memory for sending: four pages, which one of them could fill.
+    const target = await engine({ bufferBytes: 16 * PAGE_BYTES, uploadSlots: 2 })
+    await join(target, MemoryPieces.all(large))
+    for (let n = 0; n < 3; n++) {
+      const deaf = await stranger(target)
+      deaf.socket.pause()
+      // Far more than the kernel takes for who reads nothing.
+      const all = Array.from({ length: 45 }, (_, at) => request((at + 7 * n) % 45, 0, 131_072))
+      deaf.say(...all, ...all, ...all, ...all)
+    }
+    const honest = await stranger(target)
+    honest.say(...Array.from({ length: 40 }, (_, at) => request(at, 131_072, 131_072)))
+    await expect.poll(() => honest.blocks, { timeout: 25_000 }).toBe(40)
+  }, 30_000)
+
+  it('five bytes that say that everything is there are heard a few times only', async () => {
+    const target = await engine({})
+    await join(target, MemoryPieces.none(blob))
+    const peer = await stranger(target)
+    peer.say(...Array.from({ length: 8 }, (): PeerMessage => ({ kind: 'have-all' })))
+    peer.say({ kind: 'keep-alive' })
+    await expect.poll(() => peer.heard.length).toBeGreaterThan(0)
+    expect(peer.isClosed).toBe(false)
+    peer.say({ kind: 'have-all' })
+    await expect.poll(() => peer.isClosed).toBe(true)
   })
 
   it('a second connection of the same peer is closed', async () => {

@@ -13,6 +13,8 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import {
   bytesEqual,
+  FairBytes,
+  FairPlaces,
   type InfoHash,
   type MayDial,
   mayDialFrom,
@@ -45,6 +47,13 @@ const DIAL_TIMEOUT_MS = 3_000
 const HANDSHAKE_TIMEOUT_MS = 5_000
 /** Of the buffers, what sending may hold; the rest is for what arrives. */
 const READ_SHARE = 1 / 4
+/** Of the unfinished handshakes, how many may be of one address. */
+const UNFINISHED_ADDRESS_SHARE = 1 / 2
+/** Control messages that peers leave unread: of all, and of one address. */
+const UNREAD = { bytesMax: 32 * 1024 * 1024, bytesPerAddressMax: 8 * 1024 * 1024 }
+/** Who takes nothing for so long while others wait for its pages gives them back. */
+const PAGE_STALLED_MS = 3_000
+const PAGE_LOOK_MS = 500
 /** Pieces that were given up while they were being hashed or written hold their pages for a moment. */
 const SLACK_SHARE = 1 / 4
 
@@ -75,8 +84,12 @@ export class NativeEngine implements SwarmEngine {
   readonly #connections = new Map<ConnectionId, Connected>()
   readonly #buffers = new Map<FetchId, FetchBuffer>()
   readonly #connectionOfFetch = new Map<FetchId, ConnectionId>()
-  /** Sockets on which no handshake is finished yet. */
+  /** Sockets that were accepted and have not finished a handshake yet; who comes takes the place of who has idled longest. */
+  readonly #accepting: FairPlaces<Socket>
+  /** All on which no handshake is finished yet. */
   readonly #unfinished = new Set<Socket>()
+  readonly #unread = new FairBytes<PeerConnection>(UNREAD)
+  #pageTimer: NodeJS.Timeout | undefined
   readonly #events: NodeEvent[] = []
   #isStepping = false
   #nextConnection: ConnectionId = 1
@@ -88,7 +101,7 @@ export class NativeEngine implements SwarmEngine {
     this.#init = init
     this.#limits = { ...DEFAULT_SWARM_LIMITS, ...init.limits }
     this.#mayDial = init.mayDial ?? mayDialFrom([init.host], () => [this.address])
-    const { bufferBytes, unfinishedHandshakesMax: _, ...limits } = this.#limits
+    const { bufferBytes, unfinishedHandshakesMax, ...limits } = this.#limits
     const readBytesMax = bufferBytes * READ_SHARE
     this.#decider = new NodeEngine({
       peerId: init.peerId,
@@ -98,7 +111,11 @@ export class NativeEngine implements SwarmEngine {
       limits: { ...limits, receiveBytesMax: bufferBytes - readBytesMax },
     })
     this.#pool = new PagePool({ bytesMax: bufferBytes * (1 + SLACK_SHARE) })
-    this.#cache = new PageCache(this.#pool, { readBytesMax })
+    this.#cache = new PageCache(this.#pool, { readBytesMax, onWait: () => this.#pagesWanted() })
+    this.#accepting = new FairPlaces({
+      placesMax: unfinishedHandshakesMax,
+      placesPerAddressMax: Math.ceil(unfinishedHandshakesMax * UNFINISHED_ADDRESS_SHARE),
+    })
   }
 
   get peerId() {
@@ -138,6 +155,7 @@ export class NativeEngine implements SwarmEngine {
     for (const socket of this.#unfinished) socket.destroy()
     for (const { connection } of this.#connections.values()) connection.close()
     clearTimeout(this.#timer)
+    clearTimeout(this.#pageTimer)
     this.#cache.stop()
     this.#pool.stop()
   }
@@ -244,10 +262,12 @@ export class NativeEngine implements SwarmEngine {
   // Connections
 
   #accepted(socket: Socket): void {
-    if (this.#unfinished.size >= this.#limits.unfinishedHandshakesMax) {
+    const place = this.#accepting.take(socket.remoteAddress ?? '', socket)
+    if (place.kind === 'refused') {
       socket.destroy()
       return
     }
+    place.displaced?.destroy()
     this.#isUnfinished(socket)
     const { onOtherProtocol, peerId } = this.#init
     routeByFirstByte(socket, peerId, {
@@ -261,7 +281,7 @@ export class NativeEngine implements SwarmEngine {
       other:
         onOtherProtocol &&
         ((routed) => {
-          this.#unfinished.delete(routed)
+          this.#isFinished(routed)
           onOtherProtocol(routed)
         }),
     })
@@ -290,7 +310,12 @@ export class NativeEngine implements SwarmEngine {
 
   #isUnfinished(socket: Socket): void {
     this.#unfinished.add(socket)
-    socket.once('close', () => this.#unfinished.delete(socket))
+    socket.once('close', () => this.#isFinished(socket))
+  }
+
+  #isFinished(socket: Socket): void {
+    this.#unfinished.delete(socket)
+    this.#accepting.free(socket)
   }
 
   async #shaken(
@@ -300,7 +325,7 @@ export class NativeEngine implements SwarmEngine {
   ): Promise<boolean> {
     socket.on('error', () => socket.destroy())
     const shaken = await shaking
-    this.#unfinished.delete(socket)
+    this.#isFinished(socket)
     const joined = shaken && this.#swarms.get(shaken.theirs.infoHash)
     if (shaken === undefined || joined === undefined || socket.destroyed) {
       socket.destroy()
@@ -309,7 +334,8 @@ export class NativeEngine implements SwarmEngine {
     const { theirs, rest } = shaken
     const id = this.#nextConnection++
     const { metainfo, pieces } = joined.init
-    const connection = new PeerConnection(
+    const ip = socket.remoteAddress
+    const connection: PeerConnection = new PeerConnection(
       {
         pageOf: (fetch, bytes, offset) => this.#bufferOf(fetch, bytes).pageAt(offset),
         readPage: async (number) => {
@@ -321,6 +347,7 @@ export class NativeEngine implements SwarmEngine {
           }
         },
         donePage: (page) => this.#cache.done(page),
+        unsentControl: (bytes) => this.#unsentControl(connection, ip ?? '', bytes),
       },
       { socket, rest, shape: metainfo, blockBytesMax: this.#limits.blockBytesMax },
     )
@@ -340,8 +367,10 @@ export class NativeEngine implements SwarmEngine {
       joined.swarm.emit('sent', block.length)
       this.#step({ kind: 'block-sent', connection: id, block })
     })
+    connection.on('stalled', () => this.#step({ kind: 'send-stalled', connection: id }))
     connection.on('closed', () => {
       this.#connections.delete(id)
+      this.#unread.holds(ip ?? '', connection, 0)
       joined.connections.delete(id)
       joined.held?.gone(id)
       this.#step({ kind: 'disconnected', connection: id })
@@ -352,11 +381,36 @@ export class NativeEngine implements SwarmEngine {
       infoHash: theirs.infoHash,
       peerId: theirs.peerId,
       ...(dialled !== undefined && { dialled }),
+      ...(ip !== undefined && { ip }),
       hasFast: theirs.hasFast,
       hasExtensions: theirs.hasExtensions,
     })
     if (!connection.isClosed) connection.start()
     return true
+  }
+
+  #unsentControl(connection: PeerConnection, ip: string, bytes: number): void {
+    for (const greedy of this.#unread.holds(ip, connection, bytes))
+      greedy.close(new Error('the peers at its address ask and do not listen'))
+  }
+
+  /** While somebody waits for a page, of those who have some and take nothing the one that has stood still longest is closed. */
+  #pagesWanted(): void {
+    this.#pageTimer ??= setTimeout(() => {
+      this.#pageTimer = undefined
+      if (!this.#cache.isWaitedFor) return
+      const now = performance.now()
+      let stillest: PeerConnection | undefined
+      let longestMs = PAGE_STALLED_MS
+      for (const { connection } of this.#connections.values()) {
+        const stalledForMs = connection.stalledForMs(now)
+        if (stalledForMs < longestMs) continue
+        stillest = connection
+        longestMs = stalledForMs
+      }
+      stillest?.close(new Error('the peer takes nothing, and others wait'))
+      this.#pagesWanted()
+    }, PAGE_LOOK_MS)
   }
 
   // Pieces

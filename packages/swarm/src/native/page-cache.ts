@@ -29,10 +29,18 @@ export class PageCache {
   readonly #blobNumbers = new WeakMap<SwarmPieces, number>()
   #nextBlobNumber = 1
   #pagesForReading = 0
+  readonly #onWait: () => void
 
-  constructor(pool: PagePool, init: { readonly readBytesMax: number }) {
+  /** @param init.onWait somebody waits for a page, because all that there may be are being sent */
+  constructor(pool: PagePool, init: { readonly readBytesMax: number; readonly onWait?: () => void }) {
     this.#pool = pool
+    this.#onWait = init.onWait ?? (() => {})
     this.#readPagesMax = Math.max(1, Math.floor(init.readBytesMax / PAGE_BYTES))
+  }
+
+  /** Whether somebody waits for a page. */
+  get isWaitedFor(): boolean {
+    return this.#waiting.length > 0
   }
 
   /** A page for what arrives; undefined only while pages that were given up are still being hashed or written. */
@@ -67,7 +75,10 @@ export class PageCache {
         const page = this.#takePage(pageBytesOf(shape))
         if (page !== undefined) return this.#load({ key, blob, page, loaded: undefined }, number, shape)
       }
-      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve)
+        this.#onWait()
+      })
     }
   }
 

@@ -31,6 +31,7 @@ it('keeps messages out of a block that is being sent', async () => {
         } as Page
       },
       donePage: () => {},
+      unsentControl: () => {},
     },
     { socket: ours, rest: new Uint8Array(0), shape: { length, pieceLength: length }, blockBytesMax: length },
   )
@@ -78,7 +79,7 @@ it('takes a block for the fetch that asks for it now, where an earlier request w
     cut: undefined,
   }
   const connection = new PeerConnection(
-    { pageOf: () => page, readPage: async () => page, donePage: () => {} },
+    { pageOf: () => page, readPage: async () => page, donePage: () => {}, unsentControl: () => {} },
     {
       socket: ours,
       rest: new Uint8Array(0),

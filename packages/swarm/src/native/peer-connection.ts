@@ -24,6 +24,8 @@ export interface PeerConnectionEvents {
   arrived: [fetch: FetchId, block: Block]
   unasked: [block: Block]
   sent: [block: Block]
+  /** The peer has taken nothing of what is being sent for a while. */
+  stalled: []
   closed: [error: Error | undefined]
 }
 
@@ -33,6 +35,8 @@ export interface PeerConnectionParts {
   /** A page of the blob to send from; to be given back through `donePage`. */
   readonly readPage: (number: number) => Promise<Page>
   readonly donePage: (page: Page) => void
+  /** Control messages wait for the kernel, more bytes of them than usual; 0 when they are gone. */
+  readonly unsentControl: (bytes: number) => void
 }
 
 export interface PeerConnectionInit {
@@ -53,8 +57,12 @@ const STAGING = new Uint8Array(64 * 1024)
 const PAGES_UNSENT_MAX = 4
 /** Control messages of one connection that wait for the kernel: more is a peer that asks and does not listen. */
 const CONTROL_BYTES_UNSENT_MAX = 1024 * 1024
-/** A peer that takes nothing for so long while something is being sent is gone. */
+/** Of these, what a connection may have unsent without being counted against its address. */
+const CONTROL_BYTES_USUAL = 64 * 1024
+/** A peer that takes not even a page in so long while something is being sent is gone: 9 KB/s at least. */
 const SEND_IDLE_MS = 30_000
+/** One that takes none for so long does not keep others waiting. */
+const SEND_STALLED_MS = 2_000
 /** A peer that says nothing for so long is gone: keep-alives come every two minutes (BEP 3). */
 const SILENCE_MS = 150_000
 
@@ -67,6 +75,9 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
   #receiving: ReceivingSocket | undefined
   #socket: Socket
   #controlBytesUnsent = 0
+  #isUnsentTold = false
+  /** When the peer last took a page, or the block was begun. */
+  #takenAtMs = Number.POSITIVE_INFINITY
   /** A block's header was written and its bytes were not yet: nothing else may go between them. */
   #isWithinBlock = false
   /** Messages that wait for the end of the block. */
@@ -133,6 +144,8 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
       this.close(new Error('the peer asks and does not listen'))
       return
     }
+    this.#tellUnsent()
+    if (this.#isClosed) return
     if (this.#isWithinBlock) this.#held.push(bytes)
     else this.#write(bytes)
   }
@@ -141,7 +154,20 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
     this.#cork()
     this.#socket.write(message, () => {
       this.#controlBytesUnsent -= message.length
+      this.#tellUnsent()
     })
+  }
+
+  #tellUnsent(): void {
+    const isMany = this.#controlBytesUnsent > CONTROL_BYTES_USUAL
+    if (!isMany && !this.#isUnsentTold) return
+    this.#isUnsentTold = isMany
+    this.#parts.unsentControl(isMany ? this.#controlBytesUnsent : 0)
+  }
+
+  /** For how long the peer has taken nothing of the block that is being sent. */
+  stalledForMs(nowMs: number): number {
+    return Math.max(0, nowMs - this.#takenAtMs)
   }
 
   /** Asks for a block, for the buffer of `fetch`. */
@@ -251,6 +277,11 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
     const end = start + block.length
     const pageBytes = pageBytesOf(this.#init.shape)
     const idle = setTimeout(() => this.close(new Error('the peer takes nothing')), SEND_IDLE_MS)
+    const stalled: NodeJS.Timeout = setTimeout(() => {
+      // Nothing was to be taken: a page was waited for.
+      if (unsent === 0) stalled.refresh()
+      else this.emit('stalled')
+    }, SEND_STALLED_MS)
     try {
       for (let offset = start; offset < end && !this.#isClosed; ) {
         const page = await this.#parts.readPage(Math.floor(offset / pageBytes))
@@ -265,12 +296,14 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
           this.#isWithinBlock = true
           this.#socket.write(encodePieceHeader(block))
         }
-        unsent++
+        if (unsent++ === 0) this.#takenAtMs = performance.now()
         this.#socket.write(bytes, (error) => {
           unsent--
           this.#parts.donePage(page)
           if (error) failure = error
           idle.refresh()
+          stalled.refresh()
+          this.#takenAtMs = unsent === 0 ? Number.POSITIVE_INFINITY : performance.now()
           wake?.()
         })
         offset += bytes.length
@@ -280,6 +313,7 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
       await until(() => unsent === 0)
     } finally {
       clearTimeout(idle)
+      clearTimeout(stalled)
     }
     if (!this.#isClosed) this.emit('sent', block)
   }

@@ -23,9 +23,10 @@ export interface RawPeer {
 /** Resolves when the other side has answered the handshake, or has closed the connection. */
 export async function dialRaw(
   port: number,
-  init: { infoHash: string; peerId: string; hasFast?: boolean },
+  init: { infoHash: string; peerId: string; hasFast?: boolean; localAddress?: string },
 ): Promise<RawPeer> {
-  const socket = connect(port, '127.0.0.1')
+  const { localAddress = '127.0.0.1' } = init
+  const socket = connect({ port, host: '127.0.0.1', localAddress })
   socket.on('error', () => {})
   let rest = Buffer.alloc(0)
   const peer = {
