@@ -44,7 +44,8 @@ export interface Cluster extends AsyncDisposable {
   /** The folder of the origin, or what was given for it. */
   readonly origin: string
   readonly folder: string
-  addAgent(): Promise<Node>
+  /** @param init.seederUrl another way to the seeder */
+  addAgent(init?: { readonly seederUrl?: string }): Promise<Node>
   stop(): Promise<void>
 }
 
@@ -72,11 +73,11 @@ export async function startCluster(init: ClusterInit): Promise<Cluster> {
       origin,
       ...(init.seederArgs ?? []),
     ])
-    const addAgent = () =>
+    const addAgent: Cluster['addAgent'] = ({ seederUrl = seeder.url } = {}) =>
       add(`agent-${nodes.length}`, (cache) => [
         'agent',
         '--seeder',
-        seeder.url,
+        seederUrl,
         '--cache',
         cache,
         ...(init.agentArgs ?? []),
