@@ -7,6 +7,8 @@ import { printJson, say } from '../../bench/command-line.ts'
 import { runStorm } from './storm.ts'
 import { faultsOf } from './verdict.ts'
 
+const CALM_MS = 20_000
+
 const options = new Command('storm')
   .description('Strangers attack every port of a small cluster while clients push and pull.')
   .option('--minutes <minutes>', 'how long', Number, 1)
@@ -17,6 +19,7 @@ const options = new Command('storm')
 
 const report = await runStorm({
   seed: options.seed,
+  calmMs: CALM_MS,
   durationMs: options.minutes * 60_000,
   actionsMax: Number.POSITIVE_INFINITY,
   goOn: options.goOn ?? false,

@@ -27,6 +27,8 @@ import type { Address, Listener, World } from './world.ts'
 
 export interface StormInit {
   readonly seed: number
+  /** How long clients push and pull before anybody attacks: what memory is compared with. */
+  readonly calmMs: number
   readonly durationMs: number
   /** Of each attacker, at most. */
   readonly actionsMax: number
@@ -55,7 +57,7 @@ export interface StormReport {
   /** Bytes or tags that are not what was pushed, and clients that were not served. */
   readonly wrong: readonly string[]
   readonly failed: readonly string[]
-  /** Before, at the most, and after it settled; by service. */
+  /** At work before the storm, at the most in it, and settled afterwards; by service. */
   readonly memoryMB: Readonly<Record<string, { before: number; most: number; after: number }>>
   /** Of SIGTERM at the end. */
   readonly exits: Readonly<Record<string, Exit>>
@@ -69,11 +71,12 @@ const MEMORY_INTERVAL_MS = 1_000
 /** A heap that was used a moment ago shrinks in its own time. */
 const SETTLE_MS_MAX = 40_000
 const FAILURES_KEPT = 50
+const LINES_SHOWN = 15
 /** What a pull may grow a cache to, so that eviction goes on all the time. */
 const CACHE_BYTES = String(48 * 1024 * 1024)
 
 export async function runStorm(init: StormInit): Promise<StormReport> {
-  const { seed, durationMs, say = () => {} } = init
+  const { seed, calmMs, durationMs, say = () => {} } = init
   await using stack = new AsyncDisposableStack()
   const calm = new AbortController()
   const { signal } = calm
@@ -126,9 +129,9 @@ export async function runStorm(init: StormInit): Promise<StormReport> {
   const failed: string[] = []
   const pulls: Record<string, number> = {}
   const memory = new Map(services.map(({ name }) => [name, { before: 0, most: 0, after: 0 }]))
-  for (const service of services) memory.get(service.name)!.before = await memoryOf(service)
   const end = new AbortController()
-  const stormy = AbortSignal.any([signal, end.signal, AbortSignal.timeout(durationMs)])
+  stack.defer(() => end.abort())
+  const { signal: stormy } = end
 
   const watch = async (service: Node) => {
     while (!stormy.aborted) {
@@ -204,10 +207,16 @@ export async function runStorm(init: StormInit): Promise<StormReport> {
     peerWire,
     impostors.attacker,
   ]
-  const raging = storm.rage(attackers, world, { seed, actionsMax: init.actionsMax, signal: stormy })
-  void raging.then(() => end.abort())
+  const rage = async () => {
+    await pause(calmMs, stormy)
+    for (const service of services) memory.get(service.name)!.before = await memoryOf(service)
+    const timer = setTimeout(() => end.abort(), durationMs)
+    await storm.rage(attackers, world, { seed, actionsMax: init.actionsMax, signal: stormy })
+    clearTimeout(timer)
+    end.abort()
+  }
   await Promise.all([
-    raging,
+    rage(),
     pusher(),
     weigh(),
     ...services.map(watch),
@@ -227,8 +236,10 @@ export async function runStorm(init: StormInit): Promise<StormReport> {
   }
   const exits: Record<string, Exit> = {}
   for (const service of services.toReversed()) {
-    const { code } = (exits[service.name] = await service.process.stop())
-    if (code !== 0) say(`${service.name}’s last lines:\n${service.process.lines.slice(-15).join('\n')}`)
+    const exit = await service.process.stop()
+    exits[service.name] = exit
+    if (exit.code !== 0)
+      say(`${service.name}’s last lines:\n${service.process.lines.slice(-LINES_SHOWN).join('\n')}`)
   }
   return {
     seed,

@@ -1,9 +1,8 @@
 /** What a storm must not have done, in words for whoever has to find the reason. Pure. */
 import type { StormReport } from './storm.ts'
 
-/** Of what it was before; and megabytes that a short storm in small processes may add beside it. */
+/** Of what it was when clients alone were at work. */
 const MEMORY_RATIO_MAX = 1.5
-const MEMORY_SPARE_MB = 40
 
 export function faultsOf({ endings, wrong, failed, memoryMB, exits }: StormReport): string[] {
   const faults = [...wrong.map((one) => `wrong: ${one}`), ...failed.map((one) => `not served: ${one}`)]
@@ -14,8 +13,8 @@ export function faultsOf({ endings, wrong, failed, memoryMB, exits }: StormRepor
     )
   }
   for (const [service, { before, after }] of Object.entries(memoryMB)) {
-    const most = Math.max(MEMORY_RATIO_MAX * before, before + MEMORY_SPARE_MB)
-    if (after > most) faults.push(`${service} keeps ${after} MB, and had ${before} MB before`)
+    if (after > MEMORY_RATIO_MAX * before)
+      faults.push(`${service} keeps ${after} MB, and had ${before} MB before`)
   }
   for (const [service, { code, signal }] of Object.entries(exits)) {
     if (code !== 0) faults.push(`${service} did not end well on SIGTERM: ${signal ?? code}`)
