@@ -4,7 +4,7 @@
  *
  *   npm run bench:against -- --before ../shoal-before --now .
  */
-import { rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Command } from 'commander'
@@ -24,7 +24,7 @@ const MEASURES = ['cold', 'warm', 'swarm', 'announces'] as const
 type Measure = (typeof MEASURES)[number]
 
 export interface AgainstReport {
-  readonly measure: Measure | 'announces per CPU second'
+  readonly measure: string
   readonly unit: string
   readonly before: Spread
   readonly now: Spread
@@ -47,7 +47,7 @@ interface Options {
 
 type Side = 'before' | 'now'
 /** By what was measured, MB/s or announces a second, one number for each pair. */
-type Figures = Map<AgainstReport['measure'], Record<Side, number[]>>
+type Figures = Map<string, Record<Side, number[]>>
 
 const REPOSITORY = 'bench/app'
 const WARM_READS = 3
@@ -61,7 +61,7 @@ const options = new Command('bench:against')
   .option('--bytes <size>', 'size of the layer of one agent', bytesArgument, 256 * 2 ** 20)
   .option('--swarm-bytes <size>', 'size of the layer of many', bytesArgument, 64 * 2 ** 20)
   .option('--agents <count>', 'agents of the swarm', countArgument, 4)
-  .option('--announcers <count>', 'agents that announce', countArgument, 1000)
+  .option('--announcers <count>', 'agents that announce', countArgument, 2000)
   .option('--layers <count>', 'layers that each announces', countArgument, 20)
   .option('--only <names>', `some of ${MEASURES}`, namesArgument(MEASURES), [...MEASURES])
   .option('--json', 'print one line of JSON instead of a table')
@@ -82,8 +82,13 @@ else print(reports)
 /** Both seeders are up all the time; every agent is new. */
 async function measurePulls(): Promise<void> {
   await using folder = await temporaryFolder('bench')
-  const big = await makeBenchBlob(join(folder.path, 'big'), options.bytes)
-  const small = await makeBenchBlob(join(folder.path, 'small'), options.swarmBytes)
+  const blobOf = async (name: string, bytes: number) => {
+    const place = join(folder.path, name)
+    await mkdir(place)
+    return makeBenchBlob(place, bytes)
+  }
+  const big = await blobOf('big', options.bytes)
+  const small = await blobOf('small', options.swarmBytes)
   const clusterOf = async (side: Side) => {
     const bin = join(resolve(options[side]), 'packages/cli/bin/shoal.js')
     const cluster = await startCluster({ agents: 0, bin })
@@ -104,20 +109,28 @@ async function measurePulls(): Promise<void> {
     if (options.only.includes('cold') || options.only.includes('warm')) {
       await touchMemory(folder.path, 2 * options.bytes)
       await withAgents(cluster, 1, async ([agent]) => {
+        const cpu = () => cpuOf(cluster.seeder, agent!)
+        const start = await cpu()
         record('cold', side, await pull(agent!, big))
         await untilCached(agent!, big.metainfo.digest)
+        const cached = await cpu()
+        record('cold, of a CPU second', side, megabytesPerSecond(options.bytes, cached - start))
         const warm: number[] = []
         for (let read = 0; read < WARM_READS; read++) warm.push(await pull(agent!, big))
         record('warm', side, spread(warm).median)
+        const bytes = WARM_READS * options.bytes
+        record('warm, of a CPU second', side, megabytesPerSecond(bytes, (await cpu()) - cached))
       })
     }
     if (options.only.includes('swarm')) {
       await touchMemory(folder.path, (options.agents + 1) * options.swarmBytes)
       await withAgents(cluster, options.agents, async (agents) => {
-        const startMs = performance.now()
+        const [startMs, cpuBefore] = [performance.now(), await cpuOf(cluster.seeder, ...agents)]
         await Promise.all(agents.map((agent) => pull(agent, small)))
-        const seconds = (performance.now() - startMs) / 1_000
-        record('swarm', side, megabytesPerSecond(agents.length * options.swarmBytes, seconds))
+        const bytes = agents.length * options.swarmBytes
+        record('swarm', side, megabytesPerSecond(bytes, (performance.now() - startMs) / 1_000))
+        const cpu = (await cpuOf(cluster.seeder, ...agents)) - cpuBefore
+        record('swarm, of a CPU second', side, megabytesPerSecond(bytes, cpu))
       })
     }
   })
@@ -150,7 +163,7 @@ async function measureAnnounces(): Promise<void> {
     await Promise.all(players.map((player) => player.ask({ kind: 'complete', seconds: 0.001 })))
     const events = 2 * announcers * layers
     record('announces', side, events / ((performance.now() - startMs) / 1_000))
-    record('announces per CPU second', side, events / ((await cpuSeconds(tracker.pid)) - cpuBefore))
+    record('announces, of a CPU second', side, events / ((await cpuSeconds(tracker.pid)) - cpuBefore))
   })
 }
 
@@ -162,7 +175,7 @@ async function inPairs(run: (side: Side) => Promise<void>): Promise<void> {
   }
 }
 
-function record(measure: AgainstReport['measure'], side: Side, value: number): void {
+function record(measure: string, side: Side, value: number): void {
   const known = figures.get(measure) ?? { before: [], now: [] }
   figures.set(measure, known)
   known[side].push(value)
@@ -184,6 +197,12 @@ async function withAgents(
       await rm(agent.folder, { recursive: true, force: true })
     }
   }
+}
+
+/** CPU seconds that they have taken: on a busy machine a steadier figure than the clock's. */
+async function cpuOf(...nodes: readonly Node[]): Promise<number> {
+  const taken = await Promise.all(nodes.map(({ process }) => cpuSeconds(process.pid)))
+  return taken.reduce((sum, seconds) => sum + seconds, 0)
 }
 
 /** @returns MB/s */

@@ -12,7 +12,7 @@ import { startCluster } from '../support/cluster.ts'
 import { pushImage } from '../support/push.ts'
 import { countArgument, namesArgument, printJson, printTable, say } from './command-line.ts'
 import { FloodProcess } from './floods/attacker.ts'
-import type { FloodTarget } from './floods/row.ts'
+import type { FloodRow, FloodTarget } from './floods/row.ts'
 import { FLOOD_NAMES, FLOOD_ROWS, type FloodName } from './floods/rows.ts'
 import { randomImage } from './images.ts'
 import { cpuSeconds, peakMegabytes, residentMegabytes } from './process-usage.ts'
@@ -31,6 +31,8 @@ export interface FloodReport {
   }
   /** HEADs that were not answered with 200. */
   readonly headsFailed: number
+  /** Who wanted the same as the flood, from another address; zero where there is no such thing. */
+  readonly honest: { readonly served: number; readonly refused: number }
   /** Of one core, while the flood went on. */
   readonly cpuShare: { readonly attacker: number; readonly seeder: number }
   readonly hasEnded: boolean
@@ -48,8 +50,10 @@ const REPOSITORY = 'bench/flooded'
 const SETTLE_MS = 5_000
 /** proc(5): makes the peak what is resident now. */
 const CLEAR_PEAK = '5'
-const HEAD_TIMEOUT_MS = 20_000
+const HEAD_MS_MAX = 10_000
 const HEADS_AT_ONCE = 32
+const HONEST_AFTER_MS = 4_000
+const HONEST_INTERVAL_MS = 250
 
 const options = new Command('bench:floods')
   .description('Memory and waiting times of a seeder under floods.')
@@ -81,6 +85,7 @@ async function measure(name: FloodName): Promise<FloodReport> {
     peerPort: peer.port,
     repository: REPOSITORY,
     manifest: image.manifest.digest,
+    layer: image.layers[0]!.digest,
     addresses: options.addresses,
   }
   const { pid } = seeder.process
@@ -97,7 +102,9 @@ async function measure(name: FloodName): Promise<FloodReport> {
   const cpuOf = async () => [await cpuSeconds(attacker.pid), await cpuSeconds(pid)] as const
   const cpuBefore = await cpuOf()
   const flooding = attacker.ask({ kind: 'flood', name, target })
+  const honest = honestTries(name, target)
   const flooded = await heads(url, options.seconds)
+  const tried = await honest.end()
   const hasEnded = seeder.process.hasExited
   const peak = hasEnded ? Number.NaN : await peakMegabytes(pid)
   const cpuAfter = hasEnded ? cpuBefore : await cpuOf()
@@ -118,11 +125,38 @@ async function measure(name: FloodName): Promise<FloodReport> {
       ratioToControl: rounded(p99.flooded / p99.control),
     },
     headsFailed: flooded.failed,
+    honest: tried,
     cpuShare: { attacker: rounded(attackerShare), seeder: rounded(seederShare) },
     hasEnded,
   }
   say(JSON.stringify(report))
   return report
+}
+
+/** One after the other, as long as the flood goes on. */
+function honestTries(
+  name: FloodName,
+  target: FloodTarget,
+): { end(): Promise<{ served: number; refused: number }> } {
+  const { honest }: FloodRow = FLOOD_ROWS[name]
+  const tried = { served: 0, refused: 0 }
+  let isOver = false
+  const going = (async () => {
+    // When the flood has what it wants.
+    await sleep(HONEST_AFTER_MS)
+    while (honest !== undefined && !isOver) {
+      if (await honest(target).catch(() => false)) tried.served++
+      else tried.refused++
+      await sleep(HONEST_INTERVAL_MS)
+    }
+  })()
+  return {
+    async end() {
+      isOver = true
+      await going
+      return tried
+    },
+  }
 }
 
 /** p99 at a seeder that nobody floods, beside a process that keeps a core busy. */
@@ -165,14 +199,22 @@ async function heads(url: string, seconds: number): Promise<{ ms: number[]; fail
   return { ms, failed }
 }
 
+/** What takes longer than a client would wait counts as failed. */
 function head(url: string, agent: Agent): Promise<boolean> {
   return new Promise((resolve) => {
-    const asked = request(url, { method: 'HEAD', agent, timeout: HEAD_TIMEOUT_MS }, (answer) => {
+    const asked = request(url, { method: 'HEAD', agent }, (answer) => {
       answer.resume()
-      answer.once('end', () => resolve(answer.statusCode === 200))
+      answer.once('end', () => settle(answer.statusCode === 200))
     })
-    asked.once('timeout', () => asked.destroy())
-    asked.once('error', () => resolve(false))
+    const settle = (isRight: boolean) => {
+      clearTimeout(timer)
+      resolve(isRight)
+    }
+    const timer = setTimeout(() => {
+      settle(false)
+      asked.destroy()
+    }, HEAD_MS_MAX)
+    asked.once('error', () => settle(false))
     asked.end()
   })
 }
@@ -195,10 +237,11 @@ function print(rows: readonly FloodReport[]): void {
       'ratio',
       'to control',
       'failed',
+      'honest refused',
       'CPU attacker',
       'seeder',
     ],
-    ...rows.map(({ name, memoryMB, headMs, headsFailed, cpuShare, hasEnded }) => [
+    ...rows.map(({ name, memoryMB, headMs, headsFailed, honest, cpuShare, hasEnded }) => [
       hasEnded ? `${name} (the seeder ended)` : name,
       memoryMB.before.toFixed(0),
       memoryMB.peak.toFixed(0),
@@ -207,6 +250,7 @@ function print(rows: readonly FloodReport[]): void {
       headMs.ratio.toFixed(1),
       headMs.ratioToControl.toFixed(1),
       String(headsFailed),
+      honest.served + honest.refused === 0 ? '–' : `${honest.refused} of ${honest.served + honest.refused}`,
       cpuShare.attacker.toFixed(2),
       cpuShare.seeder.toFixed(2),
     ]),

@@ -8,8 +8,9 @@ export interface FloodTarget {
   readonly peerHost: string
   readonly peerPort: number
   readonly repository: string
-  /** Of the image that is there. */
+  /** Digests of the image that is there. */
   readonly manifest: string
+  readonly layer: string
   /** From how many addresses the flood comes. */
   readonly addresses: number
 }
@@ -18,6 +19,8 @@ export interface FloodRow {
   readonly name: string
   /** What is done before anything is measured. */
   prepare?(target: FloodTarget): Promise<void>
+  /** What somebody honest wants of the same thing, from another address. @returns whether he was served */
+  honest?(target: FloodTarget): Promise<boolean>
   /** Begins, goes on until `signal`, and resolves then. @param say how it goes, for the record */
   flood(target: FloodTarget, signal: AbortSignal, say: (line: string) => void): Promise<void>
 }

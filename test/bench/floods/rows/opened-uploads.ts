@@ -1,5 +1,6 @@
 /** 20,000 uploads that are begun and left. */
 import { Pool } from 'undici'
+import { pushes } from '../honest.ts'
 import { type FloodRow, untilAborted } from '../row.ts'
 
 const UPLOADS = 20_000
@@ -7,6 +8,7 @@ const AT_ONCE = 16
 
 export const openedUploads: FloodRow = {
   name: '20,000 uploads begun and left',
+  honest: pushes,
   async flood({ url }, signal, say) {
     const pool = new Pool(url, { connections: AT_ONCE })
     const counts: Record<string, number> = {}

@@ -1,6 +1,7 @@
 /** 128 uploads of which each is sent a byte now and then. */
 import { connect, type Socket } from 'node:net'
 import { request } from 'undici'
+import { pushes } from '../honest.ts'
 import { type FloodRow, type FloodTarget, floodAddress, floodPort, pause } from '../row.ts'
 
 const UPLOADS = 128
@@ -9,6 +10,7 @@ const REPOSITORY = 'flood/app'
 
 export const slowUploads: FloodRow = {
   name: '128 uploads that send a byte now and then',
+  honest: pushes,
   async flood(target, signal, say) {
     const open = new Set<Socket>()
     const counts = new Map<number, number>()
