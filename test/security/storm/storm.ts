@@ -17,7 +17,14 @@ import { announceStreams, rawFrames } from './attackers/announce-streams.ts'
 import { httpRequests } from './attackers/http-requests.ts'
 import { peerWire } from './attackers/peer-wire.ts'
 import { uploads } from './attackers/uploads.ts'
-import { type PullOutcome, type PullPoint, pullMirrored, pullRange, pullTag } from './honest/pulls.ts'
+import {
+  type PullOutcome,
+  type PullPoint,
+  pullMirrored,
+  pullRange,
+  pullTag,
+  withRetries,
+} from './honest/pulls.ts'
 import { Pushes } from './honest/pushes.ts'
 import { startBadRoad } from './liars/bad-road.ts'
 import { startImpostors } from './liars/impostors.ts'
@@ -71,7 +78,10 @@ const MEMORY_INTERVAL_MS = 1_000
 /** A heap that was used a moment ago shrinks in its own time. */
 const SETTLE_MS_MAX = 40_000
 const FAILURES_KEPT = 50
+const PUSH_ATTEMPTS_MAX = 3
 const LINES_SHOWN = 15
+/** Of each service: what unpacks to more than it must not be unpacked. */
+const HEAP_MB = 512
 /** What a pull may grow a cache to, so that eviction goes on all the time. */
 const CACHE_BYTES = String(48 * 1024 * 1024)
 
@@ -88,6 +98,7 @@ export async function runStorm(init: StormInit): Promise<StormReport> {
   const cluster = stack.use(
     await startCluster({
       agents: 2,
+      env: { NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}` },
       seederArgs: [
         ...['--data-max-bytes', CACHE_BYTES, '--upstreams', `docker.io=http://${upstream.host}`],
         ...[
@@ -159,17 +170,25 @@ export async function runStorm(init: StormInit): Promise<StormReport> {
       if (failed.length < FAILURES_KEPT) failed.push(`after ${elapsedMs()} ms: ${outcome.why}`)
     }
   }
-  const points: PullPoint[] = [
-    { name: 'seeder', url: cluster.seeder.url, mayFail: false },
-    ...cluster.agents.map(({ name, url }) => ({ name, url, mayFail: false })),
-    { name: remote.name, url: remote.url, mayFail: true },
-  ]
+  const points: PullPoint[] = services.map((service) => ({
+    name: service.name,
+    url: service.url,
+    mayFail: service === remote,
+    couldNotAsk: (sinceMs) => hasLogged(service, 'seeder-unavailable', sinceMs),
+  }))
   const pusher = async () => {
+    let refusals = 0
     while (!stormy.aborted) {
       const { url } = oneOf([cluster.seeder, ...cluster.agents], pushing)
-      await pushes.push(url, pushing).catch((error) => {
-        if (endings.length === 0) failed.push(`after ${elapsedMs()} ms: push: ${error}`)
-      })
+      try {
+        await pushes.push(url, pushing)
+        refusals = 0
+      } catch (error) {
+        // Who was asked to come again does.
+        refusals++
+        if (refusals % PUSH_ATTEMPTS_MAX === 0 && endings.length === 0)
+          failed.push(`after ${elapsedMs()} ms: push: ${error}`)
+      }
       await pause(200 + pushing.below(600), stormy)
     }
   }
@@ -179,12 +198,14 @@ export async function runStorm(init: StormInit): Promise<StormReport> {
       const point = oneOf(points, prng)
       const pushed = pushes.images[Math.max(0, pushes.images.length - 1 - prng.below(6))]!
       const kind = oneOf(['tag', 'tag', 'range', 'mirrored'] as const, prng)
-      if (kind === 'tag') tally('tag', await pullTag(point, pushes, pushed, TAG_TTL_MS), point.mayFail)
-      else if (kind === 'range') tally('range', await pullRange(point, pushed, prng), point.mayFail)
-      else {
+      if (kind === 'mirrored') {
         // New names all the time: what is here is not asked of the registry again.
         const number = Math.floor(elapsedMs() / 4_000) + prng.below(3)
         tally('mirrored', await pullMirrored(point, number, upstream.manifestDigestOf(number), prng), true)
+      } else {
+        const pull = () =>
+          kind === 'tag' ? pullTag(point, pushes, pushed, TAG_TTL_MS) : pullRange(point, pushed, prng)
+        tally(kind, await (point.mayFail ? pull() : withRetries(pull, stormy)), point.mayFail)
       }
       await pause(prng.below(100), stormy)
     }
@@ -229,7 +250,7 @@ export async function runStorm(init: StormInit): Promise<StormReport> {
     const last = await pushes.push(cluster.seeder.url, pushing)
     for (const point of points.filter(({ mayFail }) => !mayFail)) {
       await pause(TAG_TTL_MS + 100, signal)
-      tally('last', await pullTag(point, pushes, last, TAG_TTL_MS), false)
+      tally('last', await withRetries(() => pullTag(point, pushes, last, TAG_TTL_MS), signal), false)
     }
     for (const service of services)
       memory.get(service.name)!.after = await settledMemoryOf(service, memory, signal)
@@ -287,6 +308,16 @@ async function settledMemoryOf(
     now = await memoryOf(service)
   }
   return now
+}
+
+/** @param sinceMs of `performance.now()` */
+function hasLogged({ process }: Node, event: string, sinceMs: number): boolean {
+  const since = Date.now() - (performance.now() - sinceMs)
+  return process.lines.some((line) => {
+    if (!line.includes(event)) return false
+    const { event: said, time } = parseLine(line) ?? {}
+    return said === event && Number(time) >= since
+  })
 }
 
 /** The `crashed` line of the log, or what Node wrote. */

@@ -20,6 +20,7 @@ import {
   Resolution,
 } from '@shoal/wire'
 import { WebSocket } from 'ws'
+import { unpackingFrame } from '../../../bench/floods/rows/unpacking-frames.ts'
 import { type Attacker, pause } from '../attacker.ts'
 import { messageOf } from '../attackers/peer-wire.ts'
 import { damaged, oneOf, randomBytes, randomHex, valuesOf, withOneFieldChanged } from '../random-messages.ts'
@@ -30,6 +31,8 @@ const CONNECTION_MS_MAX = 5_000
 const BITTORRENT_FIRST_BYTE = 19
 /** BEP 3's `request`: index, begin and length. */
 const REQUEST_ID = 6
+/** Ten megabytes that unpack to many times as much. */
+const UNPACKING = unpackingFrame(10 * 1024 * 1024)
 
 export interface Impostors extends AsyncDisposable {
   readonly addresses: readonly Address[]
@@ -174,7 +177,7 @@ async function lie(
   if (prng.below(10) === 0) return void request.socket.resetAndDestroy()
   const said =
     genuine === undefined || prng.below(6) === 0 ? randomResolution(prng) : twisted(genuine, world, prng)
-  const bytes = encodeMessage(said)
+  const bytes = prng.below(15) === 0 ? UNPACKING : encodeMessage(said)
   response.writeHead(oneOf([200, 200, 200, 200, 404, 500, 206, 302], prng), {
     'content-type': RESOLUTION_MEDIA_TYPE,
     ...(prng.below(10) === 0 && { 'content-length': bytes.length + 10 }),
