@@ -17,7 +17,8 @@ export function faultsOf({ endings, wrong, failed, memoryMB, exits }: StormRepor
       faults.push(`${service} keeps ${after} MB, and had ${before} MB before`)
   }
   for (const [service, { code, signal }] of Object.entries(exits)) {
-    if (code !== 0) faults.push(`${service} did not end well on SIGTERM: ${signal ?? code}`)
+    if (code !== 0 && !endings.some((ending) => ending.service === service))
+      faults.push(`${service} did not end well on SIGTERM: ${signal ?? code}`)
   }
   return faults
 }
