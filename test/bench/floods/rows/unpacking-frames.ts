@@ -1,14 +1,16 @@
 /** Frames of 4 MiB of MessagePack that unpack to many times their size, sent before anybody has said hello. */
-import { ANNOUNCE_FRAME_BYTES_MAX, ANNOUNCE_STREAM_PATH } from '@shoal/wire'
+import { ANNOUNCE_STREAM_PATH } from '@shoal/wire'
 import { WebSocket } from 'ws'
 import { type FloodRow, floodAddress, pause } from '../row.ts'
 
 const STREAMS = 16
+/** Whatever is the limit: that is who is flooded's business. */
+const FRAME_BYTES = 4 * 1024 * 1024
 const ARRAY_32 = 0xdd
 const EMPTY_MAP = 0x80
 
 /** An array of empty maps: a byte each here, and some dozens of bytes each as objects. */
-export function unpackingFrame(bytes = ANNOUNCE_FRAME_BYTES_MAX): Uint8Array {
+export function unpackingFrame(bytes = FRAME_BYTES): Uint8Array {
   const frame = new Uint8Array(bytes).fill(EMPTY_MAP)
   frame[0] = ARRAY_32
   new DataView(frame.buffer).setUint32(1, bytes - 5)
