@@ -7,6 +7,7 @@ const conditions = ['shoal-source', 'node', 'import', 'default']
 /** What is measured in them (who served a byte, how long a restart took) must not depend on a neighbour. */
 const alone = [
   'test/faults/**/*.test.ts',
+  'test/security/storm.test.ts',
   'test/e2e/{cut-through,fan-out,fanout-live,fanout-sim,large-layer,many-layers}.test.ts',
 ]
 const resolution = { resolve: { conditions }, ssr: { resolve: { conditions } } }

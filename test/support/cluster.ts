@@ -16,6 +16,8 @@ export interface ClusterInit {
   readonly agentArgs?: readonly string[]
   /** Credentials for the origin, say. */
   readonly env?: Readonly<Record<string, string>>
+  /** The program of another checkout, to compare with. */
+  readonly bin?: string
 }
 
 export interface Node extends AsyncDisposable {
@@ -44,7 +46,8 @@ export interface Cluster extends AsyncDisposable {
   /** The folder of the origin, or what was given for it. */
   readonly origin: string
   readonly folder: string
-  addAgent(): Promise<Node>
+  /** @param init.seederUrl another way to the seeder */
+  addAgent(init?: { readonly seederUrl?: string }): Promise<Node>
   stop(): Promise<void>
 }
 
@@ -58,7 +61,7 @@ export async function startCluster(init: ClusterInit): Promise<Cluster> {
     await folder.remove()
   }
   const add = async (name: string, args: (folder: string) => readonly string[]) => {
-    const node = await createNode(name, join(folder.path, name), args, env)
+    const node = await createNode(name, join(folder.path, name), args, env, init.bin)
     nodes.push(node)
     await node.start()
     return node
@@ -72,11 +75,11 @@ export async function startCluster(init: ClusterInit): Promise<Cluster> {
       origin,
       ...(init.seederArgs ?? []),
     ])
-    const addAgent = () =>
+    const addAgent: Cluster['addAgent'] = ({ seederUrl = seeder.url } = {}) =>
       add(`agent-${nodes.length}`, (cache) => [
         'agent',
         '--seeder',
-        seeder.url,
+        seederUrl,
         '--cache',
         cache,
         ...(init.agentArgs ?? []),
@@ -103,6 +106,7 @@ async function createNode(
   folder: string,
   args: (folder: string) => readonly string[],
   env: Readonly<Record<string, string>>,
+  bin: string | undefined,
 ): Promise<Node> {
   const host = `127.0.0.1:${await freePort()}`
   const peerHost = `127.0.0.1:${await freePort()}`
@@ -122,7 +126,8 @@ async function createNode(
       return running
     },
     async start() {
-      running = await startShoal([...args(folder), '--listen', host, '--peer-listen', peerHost], { env })
+      const words = [...args(folder), '--listen', host, '--peer-listen', peerHost]
+      running = await startShoal(words, { env }, bin)
     },
     async stop() {
       await running?.stop()

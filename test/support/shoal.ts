@@ -14,10 +14,15 @@ const READY_TIMEOUT_MS = 30_000
 
 /**
  * Starts `shoal <args>`, say `['seeder', '--listen', …]`, and waits until it serves.
+ * @param bin of another checkout, to compare with
  * @throws ProcessEndedError or ProcessTimeoutError with its last lines; it is stopped then
  */
-export async function startShoal(args: readonly string[], options?: ProcessOptions): Promise<ShoalProcess> {
-  const running = startProcess(process.execPath, [...SHOAL_NODE_FLAGS, BIN, ...args], options)
+export async function startShoal(
+  args: readonly string[],
+  options?: ProcessOptions,
+  bin = BIN,
+): Promise<ShoalProcess> {
+  const running = startProcess(process.execPath, [...SHOAL_NODE_FLAGS, bin, ...args], options)
   try {
     const ready = parseLine(await running.waitForLine(jsonEvent('ready'), READY_TIMEOUT_MS)) ?? {}
     // Not a copy: `hasExited` is a getter.

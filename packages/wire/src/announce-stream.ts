@@ -60,7 +60,7 @@ const DialMs = Type.Integer({ minimum: 0, maximum: 60_000 })
 export const SwarmState = Type.Enum(['leeching', 'holding', 'seeding'])
 export type SwarmState = Static<typeof SwarmState>
 
-const AgentMessage = Type.Union([
+export const AgentMessage = Type.Union([
   Type.Object({
     type: Type.Literal('hello'),
     version: Type.Literal(ANNOUNCE_STREAM_VERSION),
@@ -89,7 +89,7 @@ const AgentMessage = Type.Union([
 ])
 export type AgentMessage = Static<typeof AgentMessage>
 
-const TrackerMessage = Type.Union([
+export const TrackerMessage = Type.Union([
   Type.Object({
     type: Type.Literal('welcome'),
     version: Type.Literal(ANNOUNCE_STREAM_VERSION),
