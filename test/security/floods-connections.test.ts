@@ -135,7 +135,10 @@ describe('a connection', () => {
   it('that wants another protocol of another path is not kept half open', async () => {
     await using seeder = await startLocalSeeder()
     const upgrade = 'GET /elsewhere HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'
-    await (await connect(seeder.url, upgrade)).closed(5_000)
+    const connection = await connect(seeder.url, upgrade)
+    await expect.poll(() => connection.text).toContain('404')
+    connection.socket.end('what is not spoken here')
+    await connection.closed(5_000)
   })
 
   async function connections(): Promise<number> {

@@ -92,7 +92,7 @@ describe.each([
       await using seeder = await startLocalSeeder()
       await pushImage(seeder.url, 'team/app', '1', image)
       const idlers = idleOn(seeder.peerAddress, localAddress, first)
-      await expect.poll(() => idlers.comings).toBeGreaterThan(CONNECTIONS)
+      await expect.poll(() => idlers.comings, { timeout: 15_000 }).toBeGreaterThan(CONNECTIONS)
       await using agent = await startLocalAgent(seeder.url)
       expect((await pullImage(agent.url, 'team/app', '1')).digest).toBe(image.manifest.digest)
       // By BitTorrent, and not by HTTP in its place.
@@ -110,7 +110,9 @@ describe.each([
     const idlers = (await infoHashes(seeder)).flatMap((infoHash) =>
       [seeder, early].map(({ peerAddress }) => idleOn(peerAddress, localAddress, handshakeFor(infoHash))),
     )
-    await expect.poll(() => idlers.every(({ comings }) => comings > CONNECTIONS)).toBe(true)
+    await expect
+      .poll(() => idlers.every(({ comings }) => comings > CONNECTIONS), { timeout: 15_000 })
+      .toBe(true)
     await using late = await startLocalAgent(seeder.url)
     expect((await pullImage(late.url, 'team/app', '1')).digest).toBe(image.manifest.digest)
     const fromPeers =
@@ -126,7 +128,7 @@ describe.each([
     await using agent = await startLocalAgent(seeder.url)
     await pullImage(agent.url, 'team/app', '1')
     const idlers = idleOn(agent.peerAddress, localAddress, () => Buffer.from('GET /api/v1/resolve?x'))
-    await expect.poll(() => idlers.comings).toBeGreaterThan(CONNECTIONS)
+    await expect.poll(() => idlers.comings, { timeout: 15_000 }).toBeGreaterThan(CONNECTIONS)
     const asked = openRaw(
       `http://${agent.peerAddress}`,
       `GET /api/v1/resolve?repository=team/app&blob=${image.layers[0]!.digest} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`,

@@ -45,6 +45,7 @@ const NEVER_REJECTS: Readonly<Record<string, readonly string[]>> = {
   'swarm/src/native/native-engine.ts': ['this.#dial(', 'this.#shaken(', 'this.#verify('],
   'swarm/src/webtorrent-engine.ts': ['found.then('],
   'tracker/src/peer-tries.ts': ['this.#dial('],
+  'tracker/src/tracker.ts': ['this.#lookUp('],
 }
 
 describe('the sources of the services', () => {

@@ -68,14 +68,15 @@ export class HttpSources {
     headersTimeout: ARRIVAL_TIMEOUT_MS,
     bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
   })
+  /** Strangers' answers are in memory one of each at a time, however many questions there are. */
   readonly #contacts: HttpAgent
 
   constructor(parts: HttpSourcesParts) {
     this.#parts = parts
     this.#contacts = new HttpAgent({
-      connections: CONNECTIONS_PER_HOST_MAX,
+      connections: 1,
       // The port is the dialled one's own business here: who asks itself is answered, at no harm.
-      connect: { timeout: 1_000, lookup: peerLookup(parts.mayDial, 0) },
+      connect: { timeout: CONTACT_TIMEOUT_MS, lookup: peerLookup(parts.mayDial, 0) },
       headersTimeout: CONTACT_TIMEOUT_MS,
       bodyTimeout: CONTACT_TIMEOUT_MS,
     })

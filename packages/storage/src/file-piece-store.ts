@@ -20,7 +20,7 @@ import {
   torrentName,
   tryParseDigest,
 } from '@shoal/core'
-import { codeOf, FOLDER_MODE, makeFolder, openStaged, publish } from './durable.ts'
+import { codeOf, FILE_MODE, FOLDER_MODE, makeFolder, openStaged, publish } from './durable.ts'
 import { FileBlob } from './file-blob.ts'
 import type { PieceStore, StoredBlob } from './piece-store.ts'
 
@@ -134,7 +134,7 @@ export class FilePieceStore implements PieceStore {
     // What was decoded is a view of the whole message.
     blob.signature = Uint8Array.from(signature)
     // It is not flushed: without it, or with half of it, whoever signed it is asked again.
-    await writeFile(this.#paths(digest).signature, signature)
+    await writeFile(this.#paths(digest).signature, signature, { mode: FILE_MODE })
   }
 
   async remove(digest: Digest): Promise<void> {
