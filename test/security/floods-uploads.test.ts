@@ -238,7 +238,7 @@ describe('what is held for bodies', () => {
     await expect.poll(() => refused, { timeout: 15_000 }).toBe(88)
     release.resolve()
     await statuses
-    expect(puts.most).toBe(24)
+    expect(puts.most).toBe(12)
   }, 30_000)
 
   it('of blobs that are asked for and not read is so many at a time, and who reads is served', async () => {
