@@ -92,3 +92,14 @@ test('who leaves while he waits leaves nothing', async () => {
   places.free(held)
   await expect(inPlace(places, new FakeBody('3.3.3.3'), NEVER, async () => 'done')).resolves.toBe('done')
 })
+
+test('a place that becomes free as who waited for it leaves is not lost', async () => {
+  const places = create({ placesMax: 1, patienceMs: 1 })
+  const first = await taken(places, '1.1.1.1')
+  const leaving = new AbortController()
+  const waiting = places.take(new FakeBody('2.2.2.2'), leaving.signal)
+  leaving.abort(new Error('left'))
+  places.free(first)
+  await expect(waiting).rejects.toThrow('left')
+  await taken(places, '3.3.3.3')
+})

@@ -59,15 +59,19 @@ export class BodyPlaces {
     const waiter: Waiter = { body, place: Promise.withResolvers() }
     this.#waiters.push(waiter)
     this.#looking ??= setInterval(() => this.#look(), LOOK_EVERY_MS)
-    const giveUp = setTimeout(() => waiter.place.reject(noPlace()), this.#init.patienceMs)
-    const leave = () => waiter.place.reject(signal.reason)
+    // Out of the queue in the same turn: a place that is given to who has given up would be nobody's for ever.
+    const leaveWith = (reason: unknown) => {
+      this.#forget(waiter)
+      waiter.place.reject(reason)
+    }
+    const giveUp = setTimeout(() => leaveWith(noPlace()), this.#init.patienceMs)
+    const leave = () => leaveWith(signal.reason)
     signal.addEventListener('abort', leave, { once: true })
     try {
       await waiter.place.promise
     } finally {
       clearTimeout(giveUp)
       signal.removeEventListener('abort', leave)
-      this.#forget(waiter)
     }
   }
 
