@@ -1,9 +1,10 @@
 /**
  * Goal: an agent is not led by a contact's address to what only its own machine reaches, and shows the stream's secret to the
- * seeder alone. Method: servers on loopback in both places.
+ * seeder alone; an answer is read no further than it may be long. Method: servers on loopback in both places.
  */
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { pipeline, Readable } from 'node:stream'
 import { type MayDial, mayDialFrom } from '@shoal/core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { HttpSources } from './http-sources.ts'
@@ -61,5 +62,38 @@ describe('the seeder', () => {
     const { seen, port } = await knowsNothing()
     await sourcesOf(mayDialFrom(['10.0.0.21'])).resolve(`http://127.0.0.1:${port}`, question, 'seeder')
     expect(seen).toMatchObject([{ 'shoal-stream-secret': SECRET }])
+  })
+})
+
+describe('a resolution that goes on and on', () => {
+  const MIB = 1024 * 1024
+  const blob = { repository: 'team/app', blob: `sha256:${'ab'.repeat(32)}`, platform: '', peerId: '' }
+
+  /** Gives zeros for as long as they are taken, up to twice what any answer may have. */
+  async function endless() {
+    const sent = { bytes: 0 }
+    const zeros = function* () {
+      for (; sent.bytes < 2 * 64 * MIB; sent.bytes += MIB) yield Buffer.alloc(MIB)
+    }
+    const server = createServer((_request, response) => pipeline(Readable.from(zeros()), response, () => {}))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    stack.defer(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    return { sent, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+  }
+
+  it.each([
+    ['of one blob', 'seeder', blob, 5],
+    ['of another agent, whatever was asked', 'contact', question, 5],
+    ['of an image', 'seeder', question, 64],
+  ] as const)('is cut: %s', async (_what, who, asked, mibMax) => {
+    const { sent, url } = await endless()
+    await expect(sourcesOf(mayDialFrom(['127.0.0.1'])).resolve(url, asked, who)).rejects.toMatchObject({
+      code: 'AGENT_SOURCE_UNAVAILABLE',
+      message: expect.stringContaining(`longer than ${mibMax * MIB} bytes`),
+    })
+    expect(sent.bytes).toBeLessThan(2 * 64 * MIB)
   })
 })

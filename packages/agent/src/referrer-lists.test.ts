@@ -72,6 +72,30 @@ describe('the seeder’s list', () => {
     expect(asked[0]).toEqual({ seederUrl: 'http://seeder:7000', repository: 'team/app', query: {} })
   })
 
+  it('is read four pages at a time, the others in their turn', async () => {
+    const reading: PromiseWithResolvers<ReferrersPage>[] = []
+    const http: Pick<HttpSources, 'referrers'> = {
+      referrers() {
+        const one = Promise.withResolvers<ReferrersPage>()
+        reading.push(one)
+        return one.promise
+      },
+    }
+    const objects = new FilesystemObjectStore({ folder })
+    await objects.start()
+    const asking = new ReferrerLists(
+      { http: http as HttpSources, records: new ImageRecords({ objects }) },
+      { seederUrl: 'http://seeder:7000' },
+    )
+    const pages = Array.from({ length: 6 }, () => asking.page('team/app', subject, { after: 'x' }, signal))
+    expect(reading).toHaveLength(4)
+    for (let n = 0; n < 6; n++) {
+      reading[n]!.resolve({ referrers: [] })
+      await pages[n]
+      expect(reading).toHaveLength(Math.min(6, 5 + n))
+    }
+  })
+
   it('is passed on page by page, with what was asked for', async () => {
     answer = { referrers: [signature], next: 'further' }
     const query = { artifactType: SIGNATURE, after: 'there' }

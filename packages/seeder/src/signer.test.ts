@@ -49,3 +49,17 @@ it('signs a blob’s metainfo once, and no other by the same signature', async (
   expect(isOf(info)).toBe(true)
   expect(isOf(Buffer.from('another'))).toBe(false)
 })
+
+it('keeps the latest 8,192 signatures, and makes the others again', async () => {
+  const signer = await Signer.open(objects)
+  const info = Buffer.from('an info dictionary')
+  const infoHash = (n: number) => n.toString(16).padStart(40, '0')
+  const first = signer.signMetainfo(digest, infoHash(0), info)
+  for (let n = 1; n < 8_192; n++) signer.signMetainfo(digest, infoHash(n), info)
+  expect(signer.signMetainfo(digest, infoHash(0), info)).toBe(first)
+  const last = signer.signMetainfo(digest, infoHash(8_192), info)
+  expect(signer.signMetainfo(digest, infoHash(8_192), info)).toBe(last)
+  const again = signer.signMetainfo(digest, infoHash(0), info)
+  expect(again).not.toBe(first)
+  expect(again).toEqual(first)
+})

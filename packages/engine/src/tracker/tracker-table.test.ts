@@ -1,7 +1,7 @@
 import { createPrng, HANDOUT_RULE, type PeerAddress } from '@shoal/core'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { STANDARD_TTL_MS, type TrackerEffect, type TrackerEvent } from './protocol.ts'
+import { STANDARD_TTL_MS, TRACKER_LIMITS, type TrackerEffect, type TrackerEvent } from './protocol.ts'
 import { TrackerTable } from './tracker-table.ts'
 
 // Goal: everybody finds enough neighbours, the seeder is given to few, and nothing is kept of who has gone.
@@ -230,5 +230,36 @@ describe('TrackerTable', () => {
       })
     }
     expect(run()).toEqual(run())
+  })
+})
+
+describe('an agent in more swarms than it may be in', () => {
+  const limits = { ...TRACKER_LIMITS, swarmsPerAgentMax: 3 }
+  const joined = (...infoHashes: string[]): TrackerEvent => ({
+    kind: 'announced',
+    peerId: id(1),
+    swarms: infoHashes.map((infoHash) => ({ infoHash, state: 'leeching' as const })),
+  })
+  const isIn = (n: number) => [...table.agentsIn(swarm(n))].includes(id(1))
+
+  it('is in those that it named first, until it leaves one', () => {
+    table = new TrackerTable({ seeder, prng: createPrng(1), limits })
+    join(1)
+    step(joined(swarm(1), swarm(2)))
+    step(joined(swarm(3), swarm(4)))
+    expect([1, 2, 3, 4].map(isIn)).toEqual([true, true, true, false])
+    // What it is in may change its state all the same.
+    announce(1, 'seeding', swarm(2))
+    expect(table.isSeeding(swarm(2), id(1))).toBe(true)
+    step({ kind: 'swarms-left', peerId: id(1), infoHashes: [swarm(1)] })
+    step(joined(swarm(4)))
+    expect([1, 2, 3, 4].map(isIn)).toEqual([false, true, true, true])
+  })
+
+  it('is in 8,192 as a rule', () => {
+    join(1)
+    const infoHashes = Array.from({ length: 8_193 }, (_, n) => id(n))
+    table.step(0, joined(...infoHashes))
+    expect(infoHashes.slice(-2).map((infoHash) => [...table.agentsIn(infoHash)])).toEqual([[id(1)], []])
   })
 })

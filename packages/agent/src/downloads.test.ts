@@ -1,0 +1,107 @@
+/**
+ * Goal: a blob of which every piece is right by its metainfo, and the whole is not what its digest says, is kept by nobody:
+ * neither its pieces nor the metainfo, so that the next pull begins anew.
+ * Method: real files; a seeder that gives false metainfo together with the bytes, then the right one.
+ */
+import { createHash, hash } from 'node:crypto'
+import { EventEmitter } from 'node:events'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createPrng, type Metainfo, NO_IMPORTS, parseDigest, pieceLengthFor } from '@shoal/core'
+import { FilePieceStore, infoHashOf } from '@shoal/storage'
+import type { Swarm, SwarmEngine, SwarmInit } from '@shoal/swarm'
+import { pino } from 'pino'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import type { Announcer } from './announcer.ts'
+import type { BlobSource } from './blob-source.ts'
+import { Downloads } from './downloads.ts'
+import type { HttpSources } from './http-sources.ts'
+
+const right = Buffer.from('what was pushed')
+const wrong = Buffer.from('what was not it')
+const digest = parseDigest(`sha256:${createHash('sha256').update(right).digest('hex')}`)
+
+let folder: string
+let store: FilePieceStore
+let downloads: Downloads
+let announced: string[]
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'shoal-downloads-'))
+  store = new FilePieceStore({ folder })
+  await store.start()
+  announced = []
+  const engine = {
+    peerId: 'ab'.repeat(20),
+    async join({ infoHash }: SwarmInit) {
+      const silence = { connect() {}, download() {}, pause() {}, setImports() {}, setReaderPositions() {} }
+      const swarm = { infoHash, ...silence, addPiece() {}, leave: async () => {} }
+      return Object.assign(new EventEmitter(), swarm) as unknown as Swarm
+    },
+  }
+  const announcer = Object.assign(new EventEmitter(), {
+    announce: (infoHash: string, state: string) => announced.push(`${state} ${infoHash}`),
+    leave: (infoHash: string) => announced.push(`gone ${infoHash}`),
+  })
+  downloads = new Downloads(
+    {
+      engine: engine as unknown as SwarmEngine,
+      store,
+      announcer: announcer as unknown as Announcer,
+      http: {} as HttpSources,
+      arrivals: { confirm: async () => {} },
+      contacts: { isGenuineMetainfo: () => false },
+      log: pino({ level: 'silent' }),
+      prng: createPrng(1),
+      nowMs: () => 0,
+      onReceived: () => {},
+      onSent: () => {},
+      onMismatch: () => {},
+    },
+    { seederUrl: 'http://127.0.0.1:9', cacheMaxBytes: 1_000_000 },
+  )
+  await downloads.start()
+})
+afterEach(async () => {
+  await downloads.stop()
+  await store.stop()
+  await rm(folder, { recursive: true })
+})
+
+/** What the seeder says of the blob: one piece, of these bytes. */
+function sourceOf(bytes: Buffer): BlobSource {
+  const metainfo: Metainfo = {
+    digest,
+    length: bytes.length,
+    pieceLength: pieceLengthFor(bytes.length),
+    piecesSha1: hash('sha1', bytes, 'buffer'),
+    piecesSha256: hash('sha256', bytes, 'buffer'),
+  }
+  const infoHash = infoHashOf(metainfo)
+  return { metainfo, infoHash, repository: 'team/app', peers: [], imports: NO_IMPORTS, inline: bytes }
+}
+
+const filesIn = async (name: string) => readdir(join(folder, name))
+
+it('is failed, forgotten with its metainfo, told to nobody, and can be had anew', async () => {
+  const failed = Promise.withResolvers<string>()
+  downloads.once('failed', failed.resolve)
+  const source = sourceOf(wrong)
+  const transfer = await downloads.ensure(source)
+  await expect(transfer.whenComplete()).rejects.toMatchObject({ code: 'SWARM_TRANSFER_FAILED' })
+  expect(await failed.promise).toBe(digest)
+  for (const name of ['metainfo', 'partial', 'blobs']) await expect.poll(() => filesIn(name)).toEqual([])
+  expect(store.get(digest)).toBeUndefined()
+  expect([downloads.find(digest), downloads.whole(digest), downloads.blobCount]).toEqual([
+    undefined,
+    undefined,
+    0,
+  ])
+  expect(announced).toEqual([`gone ${source.infoHash}`])
+
+  const again = await downloads.ensure(sourceOf(right))
+  await again.whenComplete()
+  expect(await filesIn('metainfo')).toHaveLength(1)
+  expect(announced.at(-1)).toBe(`seeding ${sourceOf(right).infoHash}`)
+})

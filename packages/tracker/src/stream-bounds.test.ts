@@ -1,0 +1,122 @@
+/**
+ * Goal: announce streams cannot fill the tracker: not with names, and not with what they leave unread, neither those of one
+ * address nor all of them.
+ * Method: the bounds themselves, with streams that are nothing but their counts.
+ */
+import { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
+import { beforeEach, describe, expect, it } from 'vitest'
+import type { WebSocket } from 'ws'
+import { StreamBounds } from './stream-bounds.ts'
+
+const MIB = 1024 * 1024
+
+class CountedStream extends EventEmitter {
+  readonly OPEN = 1
+  readyState = 1
+  bufferedAmount = 0
+
+  get isOpen(): boolean {
+    return this.readyState === this.OPEN
+  }
+
+  terminate(): void {
+    this.readyState = 3
+    this.emit('close')
+  }
+}
+
+let bounds: StreamBounds
+beforeEach(() => {
+  bounds = new StreamBounds({ nowMs: () => 0 })
+})
+const asStream = (stream: CountedStream) => stream as unknown as WebSocket
+
+function streamOf(ip: string): CountedStream {
+  const stream = new CountedStream()
+  const socket = Object.assign(new EventEmitter(), { bytesRead: 0 })
+  bounds.opened(asStream(stream), socket as unknown as Socket, ip, 0)
+  return stream
+}
+
+/** @returns whether it has a place as an agent */
+function joins(ip: string): boolean {
+  const stream = streamOf(ip)
+  const hasPlace = bounds.named(asStream(stream))
+  if (hasPlace) bounds.takesPart(asStream(stream))
+  else stream.terminate()
+  return hasPlace
+}
+const joining = (ip: string, count: number) => {
+  let places = 0
+  for (let n = 0; n < count; n++) if (joins(ip)) places++
+  return places
+}
+
+describe('agents that take part', () => {
+  it('are 10,000 from one address, and 20,000 from all', () => {
+    expect(joining('10.0.0.1', 10_001)).toBe(10_000)
+    expect(joining('10.0.0.2', 1)).toBe(1)
+    expect(joining('10.0.0.3', 10_000)).toBe(9_999)
+    expect(joining('10.0.0.4', 1)).toBe(0)
+  })
+
+  it('keep their place, which one that only said hello gives up', () => {
+    const idle = streamOf('10.0.0.1')
+    expect(bounds.named(asStream(idle))).toBe(true)
+    expect(joining('10.0.0.1', 9_999)).toBe(9_999)
+    expect(idle.isOpen).toBe(true)
+    expect(joins('10.0.0.1')).toBe(true)
+    expect(idle.isOpen).toBe(false)
+    expect(joins('10.0.0.1')).toBe(false)
+  })
+})
+
+describe('what is left unread', () => {
+  function leaves(stream: CountedStream, bytes: number): boolean {
+    stream.bufferedAmount = bytes
+    return bounds.maySend(asStream(stream))
+  }
+  const leaving = (ip: string, count: number, bytes: number) =>
+    Array.from({ length: count }, () => {
+      const stream = streamOf(ip)
+      leaves(stream, bytes)
+      return stream
+    })
+  const openIn = (streams: readonly CountedStream[]) => streams.filter(({ isOpen }) => isOpen).length
+
+  it('is 8 MiB on one stream, which is closed', () => {
+    const stream = streamOf('10.0.0.1')
+    expect(leaves(stream, 8 * MIB)).toBe(true)
+    expect(leaves(stream, 8 * MIB + 1)).toBe(false)
+    expect(stream.isOpen).toBe(false)
+  })
+
+  it('is 64 MiB from one address: whoever leaves most there is closed, and nobody elsewhere', () => {
+    const [elsewhere] = leaving('10.0.0.2', 1, 8 * MIB)
+    const streams = leaving('10.0.0.1', 16, 4 * MIB)
+    expect(openIn(streams)).toBe(16)
+    const [greedy] = leaving('10.0.0.1', 1, 5 * MIB)
+    expect(greedy!.isOpen).toBe(false)
+    expect(openIn(streams)).toBe(16)
+    expect(elsewhere!.isOpen).toBe(true)
+  })
+
+  it('is 192 MiB in all: the address that leaves most gives way', () => {
+    const few = leaving('10.0.0.1', 1, 8 * MIB)
+    const streams = [2, 3].flatMap((n) => leaving(`10.0.0.${n}`, 8, 8 * MIB))
+    const less = leaving('10.0.0.4', 7, 8 * MIB)
+    expect(openIn([...few, ...streams, ...less])).toBe(24)
+    const [late] = leaving('10.0.0.5', 1, 1)
+    expect(openIn(streams)).toBe(15)
+    expect(openIn([...few, ...less, late!])).toBe(9)
+  })
+
+  it('is nobody’s any more when it is read, or the stream is closed', () => {
+    const streams = leaving('10.0.0.1', 8, 8 * MIB)
+    leaves(streams[0]!, 0)
+    streams[1]!.terminate()
+    expect(openIn(leaving('10.0.0.1', 2, 8 * MIB))).toBe(2)
+    expect(openIn(streams)).toBe(7)
+  })
+})
