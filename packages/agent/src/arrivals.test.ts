@@ -52,6 +52,26 @@ afterEach(() => arrivals.stop())
 const heard = (of: InfoHash, index: number, count = 1) =>
   news.emit('pieces', of, index, Buffer.alloc(32 * count, 1))
 
+it('blobs on their way are joined by the 64, those beyond when one of them is here', async () => {
+  const take = (n: number) => {
+    const of = parseDigest(`sha256:${n.toString(16).padStart(64, '0')}`)
+    arrivals.take({ digest: of, length: LENGTH, pieces: { sha256: new Uint8Array(), peers: [] } })
+    return of
+  }
+  const first = take(0)
+  for (let n = 1; n < 65; n++) take(n)
+  await expect.poll(() => joined.size).toBe(64)
+  await arrivals.drop(first)
+  const late = take(64)
+  await expect.poll(() => joined.has(arrivalHashOf(late, LENGTH))).toBe(true)
+})
+
+it.each([0, 256 * 1024 ** 3 + 1])('a blob of %i bytes is not joined while it arrives', async (length) => {
+  arrivals.take({ digest, length, pieces: { sha256: new Uint8Array(), peers: [] } })
+  expect(await known()).toEqual([])
+  expect([...joined.keys()]).toEqual([infoHash])
+})
+
 /** The pieces that are known of the blob once it is wanted. */
 async function known(of: Digest = digest): Promise<number[]> {
   arrivals.take({ digest: of, length: LENGTH, pieces: { sha256: new Uint8Array(), peers: [] } })

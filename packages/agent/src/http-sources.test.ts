@@ -2,10 +2,10 @@
  * Goal: an agent is not led by a contact's address to what only its own machine reaches, and shows the stream's secret to the
  * seeder alone; an answer is read no further than it may be long. Method: servers on loopback in both places.
  */
-import { createServer, type IncomingHttpHeaders } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pipeline, Readable } from 'node:stream'
-import { type MayDial, mayDialFrom } from '@shoal/core'
+import { type MayDial, mayDialFrom, parseDigest } from '@shoal/core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { HttpSources } from './http-sources.ts'
 
@@ -65,7 +65,7 @@ describe('the seeder', () => {
   })
 })
 
-describe('a resolution that goes on and on', () => {
+describe('an answer that goes on and on', () => {
   const MIB = 1024 * 1024
   const blob = { repository: 'team/app', blob: `sha256:${'ab'.repeat(32)}`, platform: '', peerId: '' }
 
@@ -88,7 +88,7 @@ describe('a resolution that goes on and on', () => {
     ['of one blob', 'seeder', blob, 5],
     ['of another agent, whatever was asked', 'contact', question, 5],
     ['of an image', 'seeder', question, 64],
-  ] as const)('is cut: %s', async (_what, who, asked, mibMax) => {
+  ] as const)('a resolution %s is cut', async (_what, who, asked, mibMax) => {
     const { sent, url } = await endless()
     await expect(sourcesOf(mayDialFrom(['127.0.0.1'])).resolve(url, asked, who)).rejects.toMatchObject({
       code: 'AGENT_SOURCE_UNAVAILABLE',
@@ -96,4 +96,48 @@ describe('a resolution that goes on and on', () => {
     })
     expect(sent.bytes).toBeLessThan(2 * 64 * MIB)
   })
+
+  it('a list of tags or of referrers is cut', async () => {
+    const { url } = await endless()
+    const sources = sourcesOf(mayDialFrom(['127.0.0.1']))
+    await expect(sources.tags(url, 'team/app', { tagsMax: 10 })).rejects.toThrow(
+      `longer than ${4 * MIB} bytes`,
+    )
+    const { signal } = new AbortController()
+    const subject = parseDigest(blob.blob)
+    await expect(sources.referrers(url, 'team/app', subject, {}, signal)).rejects.toThrow(
+      `longer than ${16 * MIB} bytes`,
+    )
+  })
+})
+
+it('the seeder and the origin have eight connections each, however much is asked of them', async () => {
+  async function holding() {
+    const held: ServerResponse[] = []
+    const connections = { count: 0 }
+    const server = createServer((_request, response) => void held.push(response))
+    server.on('connection', () => connections.count++)
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    stack.defer(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    return { held, connections, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+  }
+  const servers = [await holding(), await holding()]
+  const sources = sourcesOf(mayDialFrom(['127.0.0.1']))
+  const { signal } = new AbortController()
+  const reading = servers.flatMap(({ url }) =>
+    Array.from({ length: 12 }, async () => {
+      for await (const _ of sources.bytes(url, { start: 0, end: 1 }, 'the origin', signal));
+    }),
+  )
+  await expect.poll(() => servers.map(({ held }) => held.length)).toEqual([8, 8])
+  for (const { held } of servers)
+    for (let n = 0; n < 12; n++) {
+      await expect.poll(() => held.length).toBeGreaterThan(n)
+      held[n]!.writeHead(206).end('x')
+    }
+  await Promise.all(reading)
+  expect(servers.map(({ connections }) => connections.count)).toEqual([8, 8])
 })

@@ -157,6 +157,14 @@ describe('while the seeder is away', () => {
     expect(await digestNow()).toBeUndefined()
   })
 
+  it('eight of them are asked one question, however many are known', async () => {
+    contacts.heard(Array.from({ length: 20 }, (_, n) => contact(n + 1)))
+    expect(await digestNow()).toBeUndefined()
+    const asked = questions.filter(({ baseUrl }) => baseUrl !== SEEDER)
+    expect(new Set(asked.map(({ baseUrl }) => baseUrl)).size).toBe(8)
+    expect(asked).toHaveLength(8)
+  })
+
   it('a digest needs no signature: it proves itself', async () => {
     contacts.heard([contact(1)])
     answers.set('http://10.0.0.1:6001', { manifests: [recent], blobs: [resolvedBlob(layer)] })

@@ -355,6 +355,20 @@ describe('a manifest', () => {
     expect(await codeOf(wrong)).toBe('TAG_INVALID')
   })
 
+  test('pushed by digest is given a hundred tags at most', async () => {
+    const { manifest, digest: of } = await pushImage(registry.url, 'app', 'v1', 'one')
+    const put = (count: number) => {
+      const query = Array.from({ length: count }, (_, n) => `tag=t${n}`).join('&')
+      return send(`/v2/app/manifests/${of}?${query}`, 'PUT', manifest, {
+        'content-type': 'application/vnd.oci.image.manifest.v1+json',
+      })
+    }
+    const refused = await put(101)
+    expect([refused.status, await codeOf(refused)]).toEqual([414, 'TAG_INVALID'])
+    expect((await send('/v2/app/manifests/t0', 'HEAD')).status).toBe(404)
+    expect((await put(100)).status).toBe(201)
+  })
+
   test('an index may come before its children', async () => {
     await pushBlob(registry.url, 'app', 'x')
     const answer = await putManifest(registry.url, 'app', 'multi', index(sha256('nowhere')), indexType)

@@ -1,11 +1,12 @@
 /**
- * Goal: however many ask at once, a bounded number of answers is put together at a time. Method: an origin that answers when
- * it is told to.
+ * Goal: however many ask at once, a bounded number of answers is put together at a time, and none carries more than a little of
+ * the blobs themselves. Method: an origin that answers when it is told to.
  */
-import { pieceLengthFor } from '@shoal/core'
+import { createHash } from 'node:crypto'
+import { type Digest, pieceLengthFor } from '@shoal/core'
 import { expect, it } from 'vitest'
 import { Resolver, type ResolverParts } from './resolver.ts'
-import { sha256 } from './testing/images.ts'
+import { imageOf, sha256 } from './testing/images.ts'
 
 it('puts together 64 answers at a time, the others in their turn', async () => {
   const looking: (() => void)[] = []
@@ -51,3 +52,42 @@ it('puts together 64 answers at a time, the others in their turn', async () => {
   }
   await Promise.all(answers)
 })
+
+it('puts short blobs into an answer, of 32 KiB at most and 256 KiB together', async () => {
+  const KIB = 1024
+  const lengths = [32 * KIB + 1, ...new Array(10).fill(32 * KIB)]
+  const contents = lengths.map((length, n) => Buffer.alloc(length, n))
+  const { manifest } = imageOf('{}', ...contents)
+  const lengthOf = new Map(contents.map((bytes) => [sha256(bytes), bytes.length]))
+  const parts = {
+    images: {
+      metainfo: async (digest: Digest) => {
+        const length = lengthOf.get(digest) ?? 2
+        const metainfo = { digest, length, pieceLength: 65_536, piecesSha1: new Uint8Array(20) }
+        return { metainfo: { ...metainfo, piecesSha256: new Uint8Array(32) }, infoHash: sha1(digest) }
+      },
+      contentLocation: async () => undefined,
+    },
+    mirror: {
+      manifest: async () => manifest,
+      here: async (_repository: string, digests: readonly Digest[]) => digests,
+      arriving: async () => [],
+    },
+    seeding: {
+      async *read(_digest: Digest, { end }: { end: number }) {
+        yield new Uint8Array(end)
+      },
+    },
+    signer: { signMetainfo: () => new Uint8Array(64), signTag: () => undefined },
+    nowMs: () => 0,
+  }
+  const resolver = new Resolver(parts as unknown as ResolverParts)
+  const answer = await resolver.resolve({ repository: 'team/app', reference: '1' })
+  const inlined = answer!.blobs.flatMap(({ inline }) => (inline === undefined ? [] : [inline.length]))
+  expect(answer!.blobs).toHaveLength(12)
+  expect(Math.max(...inlined)).toBe(32 * KIB)
+  // The configuration took two bytes of the room: seven of the others are left, and not eight.
+  expect(inlined).toHaveLength(1 + 7)
+})
+
+const sha1 = (text: string) => createHash('sha1').update(text).digest('hex')

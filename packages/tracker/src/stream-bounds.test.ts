@@ -27,14 +27,22 @@ class CountedStream extends EventEmitter {
 }
 
 let bounds: StreamBounds
+let nowMs: number
 beforeEach(() => {
-  bounds = new StreamBounds({ nowMs: () => 0 })
+  nowMs = 0
+  bounds = new StreamBounds({ nowMs: () => nowMs })
 })
 const asStream = (stream: CountedStream) => stream as unknown as WebSocket
+
+interface CountedSocket extends EventEmitter {
+  bytesRead: number
+}
+const sockets = new WeakMap<CountedStream, CountedSocket>()
 
 function streamOf(ip: string): CountedStream {
   const stream = new CountedStream()
   const socket = Object.assign(new EventEmitter(), { bytesRead: 0 })
+  sockets.set(stream, socket)
   bounds.opened(asStream(stream), socket as unknown as Socket, ip, 0)
   return stream
 }
@@ -72,6 +80,76 @@ describe('agents that take part', () => {
   })
 })
 
+const openIn = (streams: readonly CountedStream[]) => streams.filter(({ isOpen }) => isOpen).length
+
+describe('streams that have not said who they are', () => {
+  it('are 1,024 from one address and 2,048 from all: who has waited longest, where there are most, gives way', () => {
+    const open = (ip: string, count: number) => Array.from({ length: count }, () => streamOf(ip))
+    const crowd = open('10.0.0.1', 1_024)
+    expect(openIn(crowd)).toBe(1_024)
+    open('10.0.0.1', 1)
+    expect([crowd[0]!.isOpen, openIn(crowd)]).toEqual([false, 1_023])
+    const others = open('10.0.0.2', 1_000)
+    expect([openIn(crowd), openIn(others)]).toEqual([1_023, 1_000])
+    const more = open('10.0.0.3', 25)
+    expect([openIn(crowd), openIn(others), openIn(more)]).toEqual([1_022, 1_000, 25])
+  })
+})
+
+describe('frames that are not finished', () => {
+  const KIB = 1024
+  function named(ip: string): CountedStream {
+    const stream = streamOf(ip)
+    bounds.named(asStream(stream))
+    return stream
+  }
+  function receives(stream: CountedStream, bytes: number): void {
+    const socket = sockets.get(stream)!
+    socket.bytesRead += bytes
+    socket.emit('data')
+  }
+  const receiving = (ip: string, count: number) =>
+    Array.from({ length: count }, () => {
+      const stream = named(ip)
+      receives(stream, 128 * KIB)
+      return stream
+    })
+
+  it('hold 16 MiB from one address, and 32 MiB in all', () => {
+    expect(openIn(receiving('10.0.0.1', 129))).toBe(128)
+    expect(bounds.unfinishedBytes).toBe(16 * MIB)
+    const others = receiving('10.0.0.2', 64)
+    expect(openIn(others)).toBe(64)
+    expect(openIn(receiving('10.0.0.3', 80))).toBe(80)
+    expect(bounds.unfinishedBytes).toBe(32 * MIB)
+    expect(openIn(others)).toBe(64)
+  })
+
+  it('hold nothing any more when they are finished', () => {
+    const [stream] = receiving('10.0.0.1', 1)
+    bounds.finished(asStream(stream!))
+    expect([bounds.unfinishedBytes, stream!.isOpen]).toEqual([0, true])
+  })
+
+  it('may take ten seconds', () => {
+    const [stream] = receiving('10.0.0.1', 1)
+    nowMs = 9_999
+    bounds.look(asStream(stream!))
+    expect(stream!.isOpen).toBe(true)
+    nowMs = 10_000
+    bounds.look(asStream(stream!))
+    expect(stream!.isOpen).toBe(false)
+  })
+
+  it('are 8 KiB long before hello', () => {
+    const stream = streamOf('10.0.0.1')
+    receives(stream, 8 * KIB)
+    expect(stream.isOpen).toBe(true)
+    receives(stream, 1)
+    expect(stream.isOpen).toBe(false)
+  })
+})
+
 describe('what is left unread', () => {
   function leaves(stream: CountedStream, bytes: number): boolean {
     stream.bufferedAmount = bytes
@@ -83,7 +161,6 @@ describe('what is left unread', () => {
       leaves(stream, bytes)
       return stream
     })
-  const openIn = (streams: readonly CountedStream[]) => streams.filter(({ isOpen }) => isOpen).length
 
   it('is 8 MiB on one stream, which is closed', () => {
     const stream = streamOf('10.0.0.1')

@@ -9,7 +9,7 @@ import {
   encodeTrackerMessage,
   type TrackerMessage,
 } from './announce-stream.ts'
-import { FrameInvalidError, WireError } from './errors.ts'
+import { FrameInvalidError, FrameTooLargeError, WireError } from './errors.ts'
 import { encodeMessage } from './msgpack.ts'
 import { encodePeersFrame } from './peers-frame.ts'
 import {
@@ -124,6 +124,13 @@ describe('the announce stream', () => {
     expect(() => decodeTrackerMessage(encodeMessage(message))).toThrow(FrameInvalidError)
   })
 
+  it('has frames of 128 KiB from an agent and of 4 MiB from the tracker, whatever is in them', () => {
+    expect(() => decodeAgentMessage(new Uint8Array(128 * 1024 + 1))).toThrow(FrameTooLargeError)
+    expect(() => decodeAgentMessage(new Uint8Array(128 * 1024))).not.toThrow(FrameTooLargeError)
+    expect(() => decodeTrackerMessage(new Uint8Array(4 * 1024 ** 2 + 1))).toThrow(FrameTooLargeError)
+    expect(() => decodeTrackerMessage(new Uint8Array(4 * 1024 ** 2))).not.toThrow(FrameTooLargeError)
+  })
+
   it('leaves alone what a newer side says beside what is known', () => {
     const newer = { ...hello, colour: 'blue' }
     expect(decodeAgentMessage(encodeMessage(newer))).toMatchObject(hello)
@@ -187,6 +194,26 @@ describe('a resolution', () => {
 
   it('survives the wire', () => {
     expect(plain(decodeResolution(encodeResolution(resolution)))).toEqual(plain(resolution))
+  })
+
+  it('has 64 MiB at most, looked at before anything else, and 2,048 blobs', () => {
+    expect(() => decodeResolution(new Uint8Array(64 * 1024 ** 2 + 1))).toThrow(FrameTooLargeError)
+    expect(() => decodeResolution(new Uint8Array(64 * 1024 ** 2))).not.toThrow(FrameTooLargeError)
+    const blobs = (count: number) => new Array(count).fill({ info: Uint8Array.of(1), peers: [] })
+    const arriving = (count: number) => new Array(count).fill({ digest, length: 1 })
+    const read = (more: object) => decodeResolution(encodeMessage({ manifests: [], blobs: [], ...more }))
+    expect(read({ blobs: blobs(2_048), arriving: arriving(2_048) }).blobs).toHaveLength(2_048)
+    expect(() => read({ blobs: blobs(2_049) })).toThrow(FrameInvalidError)
+    expect(() => read({ arriving: arriving(2_049) })).toThrow(FrameInvalidError)
+  })
+
+  it('has metainfo of 4 MiB at most', () => {
+    const read = (infoBytes: number) =>
+      decodeResolution(
+        encodeMessage({ manifests: [], blobs: [{ info: new Uint8Array(infoBytes), peers: [] }] }),
+      )
+    expect(read(4 * 1024 ** 2).blobs).toHaveLength(1)
+    expect(() => read(4 * 1024 ** 2 + 1)).toThrow('/blobs/*/info')
   })
 
   it('refuses an inline blob that is too long, and a digest that is none', () => {

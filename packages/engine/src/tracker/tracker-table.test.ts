@@ -263,3 +263,35 @@ describe('an agent in more swarms than it may be in', () => {
     expect(infoHashes.slice(-2).map((infoHash) => [...table.agentsIn(infoHash)])).toEqual([[id(1)], []])
   })
 })
+
+describe('standard clients', () => {
+  const came = (n: number, host: string, infoHash: string) =>
+    table.step(0, {
+      kind: 'standard-announced',
+      infoHash,
+      address: { peerId: id(n), host, port: 6881, role: 'agent' },
+      isComplete: false,
+    })
+  const countIn = (infoHash: string) => table.counts(infoHash).incomplete
+
+  it('are 500 from one address: who was heard longest ago makes room, in whatever swarm', () => {
+    for (let n = 0; n < 300; n++) came(n, '10.0.0.1', swarm(1))
+    for (let n = 300; n < 600; n++) came(n, '10.0.0.1', swarm(2))
+    expect([countIn(swarm(1)), countIn(swarm(2))]).toEqual([200, 300])
+  })
+
+  it('are 1,000 of one swarm: who comes later is told of peers, and others are not told of it', () => {
+    for (let n = 0; n < 1_001; n++) came(n, `10.0.${n % 4}.1`, swarm(1))
+    expect(countIn(swarm(1))).toBe(1_000)
+    expect(table.sample(swarm(1), id(1_000), 2_000)).toHaveLength(1_001)
+  })
+
+  it('are 20,000 in all: the address that has most makes room', () => {
+    const swarms = Array.from({ length: 40 }, (_, n) => id(n))
+    for (let n = 0; n < 20_000; n++) came(n, `10.1.${n % 40}.1`, swarms[n % 40]!)
+    expect(swarms.map(countIn)).toEqual(new Array(40).fill(500))
+    came(20_000, '10.2.0.1', id(40))
+    expect(countIn(id(40))).toBe(1)
+    expect(swarms.map(countIn).reduce((a, b) => a + b)).toBe(19_999)
+  })
+})

@@ -297,6 +297,31 @@ describe('a registry in trouble', () => {
   })
 })
 
+test('a registry has eight connections for blobs and eight for everything else', async () => {
+  const held = { blobs: [] as ServerResponse[], manifests: [] as ServerResponse[] }
+  const digest = registry.addBlob('layer')
+  registry.overrides.set(`/v2/${APP}/blobs/${digest}`, (_, response) => void held.blobs.push(response))
+  registry.overrides.set(`/v2/${APP}/manifests/v1`, (_, response) => void held.manifests.push(response))
+  const { client } = connect()
+  const asking = Array.from({ length: 12 }, async () => {
+    const blob = await client.blob(APP, digest, { signal })
+    return blob === undefined ? undefined : bytesOf(blob.body)
+  })
+  const looking = Array.from({ length: 12 }, () => client.manifest(APP, 'v1', { signal }))
+  const counts = () => [held.blobs.length, held.manifests.length]
+  await expect.poll(counts).toEqual([8, 8])
+  // A ninth would have been asked before this answer came to be.
+  held.blobs[0]!.writeHead(404).end()
+  await asking[0]
+  await expect.poll(counts).toEqual([9, 8])
+  for (const which of ['blobs', 'manifests'] as const)
+    for (let n = which === 'blobs' ? 1 : 0; n < 12; n++) {
+      await expect.poll(() => held[which].length).toBeGreaterThan(n)
+      held[which][n]!.writeHead(404).end()
+    }
+  expect(await Promise.all([...asking, ...looking])).toEqual(new Array(24).fill(undefined))
+})
+
 describe('a rate limit', () => {
   test('is remembered, and manifests are not asked for before it ends', async () => {
     const digest = registry.addBlob('layer')
@@ -371,6 +396,18 @@ describe('lists', () => {
     answer({ tags: 'all' })
     await expect(client.tags(APP, { tagsMax: 2 }, signal)).rejects.toThrow(UpstreamInvalidError)
     expect(await client.tags('team/none', { tagsMax: 2 }, signal)).toBeUndefined()
+  })
+
+  test('of more than eight megabytes are not read to their end', async () => {
+    const { client } = connect()
+    for (const path of ['tags/list', `referrers/${sha256('subject')}`])
+      registry.overrides.set(`/v2/${APP}/${path}`, (_, response) => {
+        response.on('error', () => {}).writeHead(200, { 'content-type': 'application/json' })
+        response.end(Buffer.alloc(8 * 1024 ** 2 + 1, ' '))
+      })
+    const tooLong = 'longer than the 8388608 bytes'
+    await expect(client.tags(APP, { tagsMax: 2 }, signal)).rejects.toThrow(tooLong)
+    await expect(client.referrers(APP, sha256('subject'), {}, signal)).rejects.toThrow(tooLong)
   })
 
   const attached = (digest: string, artifactType: string) => ({

@@ -3,9 +3,9 @@
  * Method: a connection on loopback whose pages come late, and messages at the worst moments.
  */
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, Socket } from 'node:net'
 import { encodePeerMessage, encodePieceHeader, type PeerMessage, PeerWireDecoder } from '@shoal/wire'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { PAGE_BYTES, type Page } from './page-pool.ts'
 import { PeerConnection } from './peer-connection.ts'
 
@@ -103,4 +103,49 @@ it('takes a block for the fetch that asks for it now, where an earlier request w
   connection.close()
   theirs.destroy()
   server.close()
+})
+
+it('ends after 150 s of silence, and after 30 s in which a peer that is sent to takes nothing', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  await using stack = new AsyncDisposableStack()
+  stack.defer(() => void vi.useRealTimers())
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  stack.defer(() => void server.close())
+  async function opened(): Promise<PeerConnection> {
+    const accepted = once(server, 'connection')
+    const theirs = connect((server.address() as AddressInfo).port, '127.0.0.1')
+    stack.defer(() => void theirs.destroy())
+    const [socket] = (await accepted) as [Socket]
+    const connection = new PeerConnection(
+      // A page that never comes: nothing can be taken.
+      {
+        pageOf: () => undefined,
+        readPage: () => new Promise<Page>(() => {}),
+        donePage: () => {},
+        unsentControl: () => {},
+      },
+      { socket, rest: new Uint8Array(0), shape: { length: 1, pieceLength: 1 }, blockBytesMax: 1 },
+    )
+    connection.open()
+    connection.start()
+    stack.defer(() => connection.close())
+    return connection
+  }
+  // The system's own clock for sockets cannot be set: what it is set to is looked at, and its end is told.
+  const timeouts = vi.spyOn(Socket.prototype, 'setTimeout')
+  stack.defer(() => timeouts.mockRestore())
+  const silent = await opened()
+  const [[durationMs, onSilence]] = timeouts.mock.calls as [[number, () => void]]
+  expect(durationMs).toBe(150_000)
+  onSilence()
+  expect(silent.isClosed).toBe(true)
+
+  const connection = await opened()
+  connection.sendBlock({ index: 0, begin: 0, length: 1 })
+  await new Promise((resolve) => setImmediate(resolve))
+  vi.advanceTimersByTime(29_999)
+  expect(connection.isClosed).toBe(false)
+  vi.advanceTimersByTime(1)
+  expect(connection.isClosed).toBe(true)
 })
