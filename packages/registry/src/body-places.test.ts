@@ -103,3 +103,16 @@ test('a place that becomes free as who waited for it leaves is not lost', async 
   await expect(waiting).rejects.toThrow('left')
   await taken(places, '3.3.3.3')
 })
+
+test('1,024 wait for a place; who comes then is refused at once', async () => {
+  const places = create()
+  const [a, b] = [await taken(places, '1.1.1.1'), await taken(places, '1.1.1.1')]
+  const leave = new AbortController()
+  const waiting = Array.from({ length: 1_024 }, () => places.take(new FakeBody('1.1.1.1'), leave.signal))
+  const settled = Promise.allSettled(waiting)
+  // Others of the ten seconds that it might wait are not needed to see this.
+  await expect(taken(places, '1.1.1.1')).rejects.toMatchObject({ code: 'TOOMANYREQUESTS' })
+  leave.abort(new Error('the client left'))
+  expect((await settled).filter(({ status }) => status === 'rejected')).toHaveLength(1_024)
+  for (const body of [a, b]) expect(body.hasGivenWay).toBe(false)
+})

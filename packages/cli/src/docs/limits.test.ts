@@ -1,0 +1,128 @@
+/**
+ * Goal: docs/limits.md is a list of bounds that are held: every row names a test, every test that it names is there, and its
+ * numbers are those of the code.
+ * Method: reads the page's tables; compares files with the tree, and numbers with the constants that can be imported.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { NODE_LIMITS } from '../../../engine/src/node/protocol.ts'
+import { LOOKUP_LIMITS } from '../../../engine/src/tracker/lookups.ts'
+import { TRACKER_LIMITS } from '../../../engine/src/tracker/protocol.ts'
+import { TRY_LIMITS } from '../../../engine/src/tracker/tries.ts'
+import { UPSTREAM_LIMITS } from '../../../registry/src/client/limits.ts'
+import { EVENT_QUEUE_DEFAULTS, POLLER_DEFAULTS } from '../../../seeder/src/triggers/index.ts'
+import { DEFAULT_SWARM_LIMITS } from '../../../swarm/src/engine.ts'
+
+const path = fileURLToPath(new URL('../../../../docs/limits.md', import.meta.url))
+const page = readFileSync(path, 'utf8')
+const HEAD = '| what | for all | from one address | time | test |'
+const rows = page
+  .slice(page.indexOf('## The bounds\n'))
+  .split('\n')
+  .filter((line) => line.startsWith('| ') && line !== HEAD && !line.startsWith('| ---'))
+  .map((line) => line.split('|').slice(1, -1))
+  .map((cells) => cells.map((cell) => cell.trim()))
+const links = [...page.matchAll(/\]\(([^)#]+\.test\.ts)\)/g)].map(([, link]) => link!)
+
+describe('the tables', () => {
+  test('are those that the page is about, and each has the same columns', () => {
+    expect(rows.length).toBeGreaterThan(80)
+    expect(page.split(HEAD)).toHaveLength(1 + 10)
+    for (const cells of rows) expect(cells, cells[0]).toHaveLength(5)
+  })
+
+  test.each(rows.map((cells) => [cells[0], cells.at(-1)!]))('name a test: %s', (_what, cell) => {
+    expect(cell).toMatch(/^\[[^\]]+\]\([^)]+\.test\.ts\)(, \[[^\]]+\]\([^)]+\.test\.ts\))*$/)
+  })
+
+  test('name tests that there are, by their own names', () => {
+    expect(links.length).toBeGreaterThan(80)
+    expect(links.filter((link) => !existsSync(join(dirname(path), link)))).toEqual([])
+    const named = [...page.matchAll(/\[([^\]]+)\]\(([^)#]+)\.test\.ts\)/g)]
+    for (const [, name, link] of named) expect(link).toMatch(new RegExp(`/${name!.replaceAll('.', '\\.')}$`))
+  })
+
+  test('have no row twice', () => {
+    const whats = rows.map(([what]) => what)
+    // What connections are counted is said by their headings.
+    expect(whats.length - new Set(whats).size).toBeLessThanOrEqual(1)
+  })
+})
+
+describe('the numbers', () => {
+  const n = (value: number) => value.toLocaleString('en-US')
+  const mib = (bytes: number) => `${bytes / 1024 ** 2} MiB`
+  /** For all, from one address, time. */
+  function expectRow(what: string, ...cells: readonly string[]): void {
+    const found = rows.find(([first]) => first!.startsWith(what))
+    expect(found?.slice(1, 1 + cells.length), what).toEqual(cells)
+  }
+
+  test('of the tracker', () => {
+    const { agentsMax, swarmsPerAgentMax, ...standard } = TRACKER_LIMITS
+    expectRow('agents of a seeder', n(agentsMax), n(agentsMax / 2))
+    expectRow('swarms of an agent', n(swarmsPerAgentMax))
+    const ofSwarms = `${n(standard.standardMembersPerSwarmMax)}; ${n(standard.standardMembersMax)}`
+    expectRow('standard clients', ofSwarms, n(standard.standardMembersPerAddressMax))
+    expectRow(
+      'agents that try',
+      `${TRY_LIMITS.partnersMax}; ${TRY_LIMITS.roundsMax}`,
+      '—',
+      `${TRY_LIMITS.intervalMs / 1_000} s between two questions of one agent, 2 s a dial, ${TRY_LIMITS.roundMs / 1_000} s a round`,
+    )
+  })
+
+  test('of look-ups', () => {
+    const { perAgent, perAddress, all } = LOOKUP_LIMITS.misses
+    expectRow(
+      'look-ups of info hashes',
+      `${all.perSecond} in a second after ${n(all.atOnce)} at once; of a stream ${perAgent.perSecond} after ${perAgent.atOnce}`,
+      `${perAddress.perSecond} after ${n(perAddress.atOnce)}`,
+    )
+    expectRow('look-ups at a time', n(LOOKUP_LIMITS.atOnceMax))
+    const { hashesMax, hashesPerAddressMax, unknownMs } = LOOKUP_LIMITS
+    expectRow('info hashes that wait', n(hashesMax), n(hashesPerAddressMax), `${unknownMs / 1_000} s`)
+    const { announcesMax, announcesPerAgentMax, announcesPerAddressMax } = LOOKUP_LIMITS
+    expectRow(
+      'announces that wait',
+      `${n(announcesMax)}; ${n(announcesPerAgentMax)}`,
+      n(announcesPerAddressMax),
+    )
+  })
+
+  test('of the peer port', () => {
+    const limits = DEFAULT_SWARM_LIMITS
+    expectRow('connections with peers', n(limits.connectionsMax))
+    expectRow('those of one swarm', n(limits.connectionsPerSwarmMax))
+    expectRow('those that have not said', n(limits.unfinishedHandshakesMax))
+    expectRow('a block', `${mib(limits.blockBytesMax)}; 128 KiB for what a standard client may ask`)
+    expectRow('requests of a peer', n(limits.queuedRequestsPerPeerMax))
+    expectRow('blocks that are sent', n(limits.uploadSlots))
+    expectRow('asked of one peer', mib(NODE_LIMITS.requestedBytesPerPeerMax))
+    expectRow('memory for pieces', `${mib(limits.bufferBytes)}, and a quarter for those that were given up`)
+  })
+
+  test('of other registries, events and what is watched', () => {
+    const { connectionsMax, redirectsMax, listBytesMax } = UPSTREAM_LIMITS
+    expectRow('connections to one registry', `${connectionsMax} for blobs, ${connectionsMax} for the rest`)
+    expectRow('redirects', n(redirectsMax))
+    expectRow('a list of tags or referrers', mib(listBytesMax))
+    const { pendingMax, atOnceMax, attemptsMax } = EVENT_QUEUE_DEFAULTS
+    expectRow('events that wait', `${n(pendingMax)}; ${atOnceMax}; ${attemptsMax}`)
+    expectRow('tags of a watched', n(POLLER_DEFAULTS.tagsMax))
+  })
+})
+
+test('the page’s anchors lead somewhere', () => {
+  const headings = [...page.matchAll(/^#+ (.*)$/gm)].map(([, text]) =>
+    text!
+      .toLowerCase()
+      .replace(/[^a-z0-9 -]/g, '')
+      .replaceAll(' ', '-'),
+  )
+  const anchors = [...page.matchAll(/\]\(#([^)]*)\)/g)].map(([, anchor]) => anchor)
+  expect(anchors.length).toBeGreaterThan(10)
+  expect(headings).toEqual(expect.arrayContaining(anchors))
+})
