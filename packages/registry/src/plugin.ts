@@ -38,20 +38,20 @@ const LIMITS: RegistryLimits = {
  * come at less than 64 KiB/s gives way when all places are taken, and who comes waits two seconds for one: clients try again
  * after a 429.
  */
-const UPLOAD_PLACES: BodyPlacesInit = {
+export const UPLOAD_PLACES: BodyPlacesInit = {
   placesMax: 128,
   placesPerAddressMax: 96,
   stallMs: 1_000,
   patienceMs: 2_000,
 }
 /** Each may have 4 MiB, and is read as a document when it is whole. */
-const MANIFEST_PLACES: BodyPlacesInit = { ...UPLOAD_PLACES, placesMax: 16, placesPerAddressMax: 12 }
+export const MANIFEST_PLACES: BodyPlacesInit = { ...UPLOAD_PLACES, placesMax: 16, placesPerAddressMax: 12 }
 /**
  * A blob on its way to a client has buffers, of 1 MiB where they are few and of 128 KiB where they are many. A node's clients ask for some tens at a time; of 500 agents
  * that fall back to the seeder those that come too many wait, and are sent to at the same rate all together. Clients pause
  * while they unpack: they give way after 10 s, and only to somebody who waits.
  */
-const BLOB_PLACES: BodyPlacesInit = {
+export const BLOB_PLACES: BodyPlacesInit = {
   placesMax: 512,
   placesPerAddressMax: 384,
   stallMs: 10_000,

@@ -39,7 +39,7 @@ export interface HttpServerLimits {
  * 500 agents with eight connections each may come from one address, that of a gateway or a proxy; four such are all. An idle
  * connection takes about 10 KiB. Those to whom an agent's stream belongs are not counted here.
  */
-const LIMITS: HttpServerLimits = {
+export const HTTP_SERVER_LIMITS: HttpServerLimits = {
   headersTimeoutMs: 10_000,
   bodyTimeoutMs: 10_000,
   // A registry's events may have a MiB, and who sends them is known only when they are here.
@@ -74,7 +74,7 @@ export function createHttpServer(
   service?: ServiceName,
   given: Partial<HttpServerLimits> = {},
 ): FastifyInstance {
-  const limits = { ...LIMITS, ...given }
+  const limits = { ...HTTP_SERVER_LIMITS, ...given }
   const server: FastifyInstance = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),

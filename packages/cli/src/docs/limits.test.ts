@@ -7,13 +7,22 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { HANDOUT_RULE } from '../../../core/src/handout.ts'
 import { NODE_LIMITS } from '../../../engine/src/node/protocol.ts'
 import { LOOKUP_LIMITS } from '../../../engine/src/tracker/lookups.ts'
 import { TRACKER_LIMITS } from '../../../engine/src/tracker/protocol.ts'
 import { TRY_LIMITS } from '../../../engine/src/tracker/tries.ts'
 import { UPSTREAM_LIMITS } from '../../../registry/src/client/limits.ts'
+import { IMAGE_STORE_LIMITS } from '../../../registry/src/image-store/image-store.ts'
+import { BLOB_PLACES, MANIFEST_PLACES, UPLOAD_PLACES } from '../../../registry/src/plugin.ts'
+import { HTTP_SERVER_LIMITS } from '../../../registry/src/server.ts'
 import { EVENT_QUEUE_DEFAULTS, POLLER_DEFAULTS } from '../../../seeder/src/triggers/index.ts'
 import { DEFAULT_SWARM_LIMITS } from '../../../swarm/src/engine.ts'
+import {
+  CONTROL_BODY_BYTES_MAX,
+  PUBLISH_LINE_BYTES_MAX,
+  PUBLISH_REFERENCES_MAX,
+} from '../../../wire/src/control.ts'
 
 const path = fileURLToPath(new URL('../../../../docs/limits.md', import.meta.url))
 const page = readFileSync(path, 'utf8')
@@ -46,8 +55,7 @@ describe('the tables', () => {
 
   test('have no row twice', () => {
     const whats = rows.map(([what]) => what)
-    // What connections are counted is said by their headings.
-    expect(whats.length - new Set(whats).size).toBeLessThanOrEqual(1)
+    expect(whats.filter((what, at) => whats.indexOf(what) !== at)).toEqual([])
   })
 })
 
@@ -60,7 +68,35 @@ describe('the numbers', () => {
     expect(found?.slice(1, 1 + cells.length), what).toEqual(cells)
   }
 
+  test('of HTTP and the registry', () => {
+    const { connections, bodies, unreadAnswers, bodyTimeoutMs } = HTTP_SERVER_LIMITS
+    expectRow(
+      'connections of clients',
+      n(connections.connectionsMax),
+      n(connections.connectionsPerAddressMax),
+    )
+    expectRow('requests of a connection', n(connections.requestsPerConnectionMax))
+    const bodyTime = `${bodyTimeoutMs / 1_000} s`
+    expectRow('small bodies', n(bodies.placesMax), n(bodies.placesPerAddressMax), bodyTime)
+    const { bytesMax, bytesPerAddressMax } = unreadAnswers
+    const answerTime = `${connections.answerTimeoutMs / 60_000} minutes`
+    expectRow('answers that clients', mib(bytesMax), mib(bytesPerAddressMax), answerTime)
+    for (const [what, places] of [
+      ['uploads that a seeder receives', UPLOAD_PLACES],
+      ['manifests that are received', MANIFEST_PLACES],
+      ['blobs on their way to clients', BLOB_PLACES],
+    ] as const) {
+      const patience = `who comes waits ${places.patienceMs / 1_000} s`
+      expectRow(what, n(places.placesMax), n(places.placesPerAddressMax), patience)
+    }
+    const { uploadsMax, uploadIdleMs, uploadsRestingMax, ...uploads } = IMAGE_STORE_LIMITS
+    expectRow('uploads that a seeder holds', n(uploadsMax), '—', `${uploadIdleMs / 3_600_000} hour`)
+    const abandoned = `${uploads.uploadAbandonedMs / 3_600_000} hours anywhere`
+    expectRow('uploads that rest', n(uploadsRestingMax), n(uploads.uploadsRestingPerAddressMax), abandoned)
+  })
+
   test('of the tracker', () => {
+    expectRow('neighbours of a member', n(HANDOUT_RULE.degreeMax))
     const { agentsMax, swarmsPerAgentMax, ...standard } = TRACKER_LIMITS
     expectRow('agents of a seeder', n(agentsMax), n(agentsMax / 2))
     expectRow('swarms of an agent', n(swarmsPerAgentMax))
@@ -109,9 +145,24 @@ describe('the numbers', () => {
     expectRow('connections to one registry', `${connectionsMax} for blobs, ${connectionsMax} for the rest`)
     expectRow('redirects', n(redirectsMax))
     expectRow('a list of tags or referrers', mib(listBytesMax))
+    const { connectTimeoutMs, headersTimeoutMs, bodyIdleTimeoutMs, answerTimeoutMs } = UPSTREAM_LIMITS
+    const [connect, headers, silence, whole] = [
+      connectTimeoutMs,
+      headersTimeoutMs,
+      bodyIdleTimeoutMs,
+      answerTimeoutMs,
+    ].map((ms) => ms / 1_000)
+    expectRow(
+      'an answer of one',
+      '—',
+      '—',
+      `${connect} s to connect, ${headers} s for headers, ${silence} s of silence in a body, ${whole} s for a whole small answer`,
+    )
     const { pendingMax, atOnceMax, attemptsMax } = EVENT_QUEUE_DEFAULTS
     expectRow('events that wait', `${n(pendingMax)}; ${atOnceMax}; ${attemptsMax}`)
     expectRow('tags of a watched', n(POLLER_DEFAULTS.tagsMax))
+    expectRow('images of one', n(PUBLISH_REFERENCES_MAX))
+    expectRow('a control request', `${mib(CONTROL_BODY_BYTES_MAX)}; ${mib(PUBLISH_LINE_BYTES_MAX)}`)
   })
 })
 

@@ -60,7 +60,7 @@ export interface ImageStoreLimits extends UploadLimits {
   readonly graceMs: number
 }
 
-const LIMITS: ImageStoreLimits = {
+export const IMAGE_STORE_LIMITS: ImageStoreLimits = {
   // Those that the registry's routes let in, eight of other registries, and some that rest.
   uploadsMax: 160,
   uploadIdleMs: 60 * 60 * 1000,
@@ -86,7 +86,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     private readonly parts: ImageStoreParts,
     limits: Partial<ImageStoreLimits> = {},
   ) {
-    this.#limits = { ...LIMITS, ...limits }
+    this.#limits = { ...IMAGE_STORE_LIMITS, ...limits }
     const leaseMs = this.#limits.graceMs / 2
     this.#blobs = new BlobLibrary(parts, { leaseMs })
     const repositories = new Repositories(parts, { leaseMs })

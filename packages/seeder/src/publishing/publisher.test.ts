@@ -3,6 +3,7 @@
  * Method: the publisher over a folder and a registry that counts; every line goes through the client's own decoder.
  */
 import { type Digest, parseDigest } from '@shoal/core'
+import { MEDIA_TYPES } from '@shoal/oci'
 import type { Manifest } from '@shoal/registry'
 import { UpstreamUnavailableError } from '@shoal/registry/client'
 import { decodePublishLine, encodePublishLine, type PublishLine } from '@shoal/wire'
@@ -10,7 +11,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Arrivals } from '../mirror/arrivals.ts'
 import { CHUNK_BYTES, FakeRegistry, upstreamsOf } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, silent } from '../testing/image-origin.ts'
-import { imageOf, indexOf, patternBytes, sha256 } from '../testing/images.ts'
+import { imageOf, indexOf, manifestOf, patternBytes, sha256 } from '../testing/images.ts'
 import { Publisher, type PublishWish } from './publisher.ts'
 import { WarmSelectorInvalidError } from './warm-selector.ts'
 import type { WarmImage, Warming } from './warming.ts'
@@ -237,6 +238,24 @@ describe('an index', () => {
       registry.push('team/app', 'deep', outer)
     }
     await expect(publish(`${NAME}:deep`)).rejects.toMatchObject({ code: 'PUBLISH_TOO_DEEP' })
+    expect(registry.count('blob')).toBe(0)
+    expect(await origin.keys()).toEqual([])
+  })
+
+  it('with manifests of more than 64 MiB together is refused before anything comes', async () => {
+    const padding = 'x'.repeat(4 * 1024 ** 2 - 1_000)
+    const config = { mediaType: MEDIA_TYPES.ociConfig, digest: sha256('config'), size: 6 }
+    const long = Array.from({ length: 17 }, (_, n) => {
+      const manifest = manifestOf(MEDIA_TYPES.ociManifest, {
+        config,
+        layers: [],
+        annotations: { padding, number: `${n}` },
+      })
+      registry.manifests.set(`team/app@${manifest.digest}`, manifest)
+      return { manifest }
+    })
+    registry.push('team/app', 'long', indexOf(...long))
+    await expect(publish(`${NAME}:long`)).rejects.toMatchObject({ code: 'PUBLISH_TOO_LARGE' })
     expect(registry.count('blob')).toBe(0)
     expect(await origin.keys()).toEqual([])
   })
