@@ -1,6 +1,6 @@
 /**
- * Goal: announce streams cannot fill the tracker: not with names, and not with what they leave unread, neither those of one
- * address nor all of them.
+ * Goal: announce streams cannot fill the tracker: not with names, with frames, or with what they leave unread, neither those of
+ * one address nor all of them.
  * Method: the bounds themselves, with streams that are nothing but their counts.
  */
 import { EventEmitter } from 'node:events'
@@ -15,6 +15,15 @@ class CountedStream extends EventEmitter {
   readonly OPEN = 1
   readyState = 1
   bufferedAmount = 0
+  isPaused = false
+
+  pause(): void {
+    this.isPaused = true
+  }
+
+  resume(): void {
+    this.isPaused = false
+  }
 
   get isOpen(): boolean {
     return this.readyState === this.OPEN
@@ -146,6 +155,40 @@ describe('frames that are not finished', () => {
     receives(stream, 8 * KIB)
     expect(stream.isOpen).toBe(true)
     receives(stream, 1)
+    expect(stream.isOpen).toBe(false)
+  })
+})
+
+describe('what is said', () => {
+  const says = (stream: CountedStream, cost: number) => bounds.heard(asStream(stream), cost)
+
+  it('of a stream may be 8,400 swarms at once; beyond, it is read later', () => {
+    const stream = streamOf('10.0.0.1')
+    for (let n = 0; n < 8; n++) says(stream, 1_000)
+    expect(stream.isPaused).toBe(false)
+    says(stream, 401)
+    expect(stream.isPaused).toBe(true)
+    stream.terminate()
+  })
+
+  it('from one address may be 200,000 swarms at once, and elsewhere nobody waits for that', () => {
+    const streams = Array.from({ length: 25 }, () => streamOf('10.0.0.1'))
+    const last = streams.pop()!
+    for (const stream of streams) says(stream, 8_000)
+    expect(streams.filter(({ isPaused }) => isPaused)).toHaveLength(0)
+    says(last, 8_001)
+    expect(last.isPaused).toBe(true)
+    const elsewhere = streamOf('10.0.0.2')
+    says(elsewhere, 8_000)
+    expect(elsewhere.isPaused).toBe(false)
+    last.terminate()
+  })
+
+  it('ends the stream of who is ten seconds ahead of what it may say', () => {
+    const stream = streamOf('10.0.0.1')
+    says(stream, 8_400 + 19_000)
+    expect(stream.isOpen).toBe(true)
+    says(stream, 2_000)
     expect(stream.isOpen).toBe(false)
   })
 })
