@@ -1,6 +1,6 @@
 /**
- * Goal: answers that unpack to many times their size do not end an agent. A false contact's cost it hardly anything, since what
- * is longer than a contact's answer may be is not read; a false seeder's cost it what their bytes need. Method: an agent as a process of its own with a small heap, whose memory is looked
+ * Goal: answers that unpack to many times their size do not end an agent. A false contact's cost it little, since what is
+ * longer than a contact's answer may be is not read; a false seeder's cost it what their bytes need. Method: an agent as a process of its own with a small heap, whose memory is looked
  * at from outside; a seeder of which nothing is true, and a contact that it tells of.
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
@@ -20,8 +20,8 @@ const MIB = 1024 * 1024
 const HEAP = '--max-old-space-size=512'
 /** proc(5): makes the peak what is resident now. */
 const CLEAR_PEAK = '5'
-/** Of a question and its refusal, whatever the answer was. */
-const QUESTION_MEGABYTES = 30
+/** Of questions and refusals one after the other, before V8 collects what they were about. As objects it would be hundreds. */
+const QUESTION_MEGABYTES = 80
 
 let stack: AsyncDisposableStack
 beforeEach(() => {
@@ -139,6 +139,7 @@ const COLLECTED = 2.5
 const BUILT = 5
 /** What it is, and how many times its bytes it may take of an agent that asked its seeder. */
 const ANSWERS: readonly (readonly [string, () => Buffer, number])[] = [
+  ['4 MiB of empty blobs', () => emptyBlobs(4 * MIB), COLLECTED],
   ['10 MiB of empty blobs', () => emptyBlobs(10 * MIB), COLLECTED],
   ['60 MiB of empty blobs', () => emptyBlobs(60 * MIB), COLLECTED],
   ['half a million empty peers', emptyPeers, COLLECTED + BUILT],

@@ -4,8 +4,8 @@
  * the kernel had gathered of some streams was worked off in one piece, for a second, while clients waited for their manifests.
  */
 
-/** Swarms, as `StreamBounds` counts them: one long frame, some milliseconds. */
-const COST_PER_TURN = 1_024
+/** Swarms, as `StreamBounds` counts them. The last frame of a turn is worked off whole: one long one, some milliseconds. */
+const COST_PER_TURN = 512
 /** Frames of one stream that wait: it is paused, so these are what one read has brought. More of them are not kept. */
 const WAITING_MAX = 64
 
