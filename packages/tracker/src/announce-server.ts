@@ -29,6 +29,7 @@ import type { TrackerDriver } from './driver.ts'
 import type { Outbox } from './outbox.ts'
 import type { PeerTries } from './peer-tries.ts'
 import { StreamBounds } from './stream-bounds.ts'
+import { Turns } from './turns.ts'
 
 const HEARTBEAT_MS = 10_000
 /** An agent says who it is at once. */
@@ -85,6 +86,7 @@ export class AnnounceServer {
     perMessageDeflate: false,
   })
   readonly #bounds: StreamBounds
+  readonly #turns: Turns<WebSocket>
   readonly #streams = new Map<PeerId, WebSocket>()
   readonly #names = new Map<PeerId, { readonly name: string; readonly zone: string }>()
   /** The seeder's own address on each stream: the one that works for that agent. */
@@ -100,6 +102,10 @@ export class AnnounceServer {
   constructor(parts: AnnounceServerParts) {
     this.#parts = parts
     this.#bounds = new StreamBounds({ nowMs: parts.nowMs })
+    this.#turns = new Turns({
+      onWaits: (stream) => this.#bounds.waits(stream),
+      onGoesOn: (stream) => this.#bounds.goesOn(stream),
+    })
   }
 
   /** The agents whose streams are open. */
@@ -198,6 +204,7 @@ export class AnnounceServer {
     stream.on('close', () => {
       clearInterval(heartbeat)
       clearTimeout(hello)
+      this.#turns.forget(stream)
       if (peerId === undefined || this.#streams.get(peerId) !== stream) return
       this.#streams.delete(peerId)
       this.#names.delete(peerId)
@@ -205,19 +212,19 @@ export class AnnounceServer {
       drive({ kind: 'agent-left', peerId })
       log.debug({ event: 'agent-left', peerId }, 'agent left')
     })
-    stream.on('message', (frame: Buffer) => {
-      isAlive = true
+    const hear = (frame: Buffer): number => {
       // What came behind a frame that was refused.
-      if (stream.readyState !== stream.OPEN) return
-      this.#bounds.finished(stream)
+      if (stream.readyState !== stream.OPEN) return 0
       try {
         if (peerId === undefined && frame.length > HELLO_FRAME_BYTES_MAX)
           throw new FrameTooLargeError(frame.length, HELLO_FRAME_BYTES_MAX)
         const message = decodeAgentMessage(frame)
-        this.#bounds.heard(stream, costOf(message))
+        const cost = costOf(message)
+        this.#bounds.heard(stream, cost)
         if (message.type === 'hello') peerId = this.#greet(stream, message, peerId, remoteHost)
         else if (peerId === undefined) stream.close(CLOSE_POLICY, 'say hello first')
         else this.#hear(stream, peerId, message, remoteHost)
+        return cost
       } catch (error) {
         if (!(error instanceof WireError)) {
           // A bug, and this stream is the one that it is known to concern; agents open theirs again.
@@ -226,7 +233,14 @@ export class AnnounceServer {
         }
         log.warn({ event: 'announce-frame-refused', peerId, err: error }, 'frame refused')
         stream.close(CLOSE_UNDERSTOOD_NOT, error.code)
+        return 0
       }
+    }
+    stream.on('message', (frame: Buffer) => {
+      isAlive = true
+      if (stream.readyState !== stream.OPEN) return
+      this.#bounds.finished(stream)
+      this.#turns.take(stream, () => hear(frame))
     })
   }
 

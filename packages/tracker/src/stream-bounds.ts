@@ -46,6 +46,8 @@ interface Bounded {
   unreadBytes: number
   hasName: boolean
   goesOn: NodeJS.Timeout | undefined
+  /** Frames of it wait for their turn. */
+  isWaiting: boolean
 }
 
 interface AddressRate {
@@ -90,6 +92,7 @@ export class StreamBounds {
       unreadBytes: 0,
       hasName: false,
       goesOn: undefined,
+      isWaiting: false,
     }
     this.#bounded.set(stream, bounded)
     stream.once('close', () => this.#closed(stream, bounded))
@@ -154,8 +157,24 @@ export class StreamBounds {
     stream.pause()
     bounded.goesOn = setTimeout(() => {
       bounded.goesOn = undefined
-      stream.resume()
+      if (!bounded.isWaiting) stream.resume()
     }, untilMs - nowMs)
+  }
+
+  /** Frames of it wait for their turn: no more of them are read. */
+  waits(stream: WebSocket): void {
+    const bounded = this.#bounded.get(stream)
+    if (bounded === undefined) return
+    bounded.isWaiting = true
+    stream.pause()
+  }
+
+  /** No frame of it waits for its turn any more. */
+  goesOn(stream: WebSocket): void {
+    const bounded = this.#bounded.get(stream)
+    if (bounded === undefined) return
+    bounded.isWaiting = false
+    if (bounded.goesOn === undefined) stream.resume()
   }
 
   /** Something is about to be sent. @returns whether the stream may be told it; it is closed otherwise */
@@ -171,8 +190,8 @@ export class StreamBounds {
     const bounded = this.#bounded.get(stream)
     if (bounded === undefined) return true
     this.#countUnread(stream, bounded)
-    const { unfinishedSinceMs, goesOn } = bounded
-    if (goesOn !== undefined) return false
+    const { unfinishedSinceMs, goesOn, isWaiting } = bounded
+    if (goesOn !== undefined || isWaiting) return false
     if (unfinishedSinceMs !== undefined && this.#nowMs() - unfinishedSinceMs >= UNFINISHED_MS)
       stream.terminate()
     return true
@@ -181,7 +200,8 @@ export class StreamBounds {
   #received(stream: WebSocket, bounded: Bounded): void {
     const bytes = bounded.socket.bytesRead - bounded.finishedBytes
     if (bytes <= 0) return
-    if (!bounded.hasName && bytes > HELLO_FRAME_BYTES_MAX) {
+    // While its hello waits for its turn, what came with it is no more than one read.
+    if (!bounded.hasName && !bounded.isWaiting && bytes > HELLO_FRAME_BYTES_MAX) {
       stream.terminate()
       return
     }

@@ -30,6 +30,7 @@ import { startBadRoad } from './liars/bad-road.ts'
 import { startImpostors } from './liars/impostors.ts'
 import { startUpstream } from './liars/upstream.ts'
 import { oneOf, randomHex } from './random-messages.ts'
+import { memoryMaxMB } from './verdict.ts'
 import type { Address, Listener, World } from './world.ts'
 
 export interface StormInit {
@@ -253,7 +254,11 @@ export async function runStorm(init: StormInit): Promise<StormReport> {
       tally('last', await withRetries(() => pullTag(point, pushes, last, TAG_TTL_MS), signal), false)
     }
     for (const service of services)
-      memory.get(service.name)!.after = await settledMemoryOf(service, memory, signal)
+      memory.get(service.name)!.after = await settledMemoryOf(
+        service,
+        memoryMaxMB(memory.get(service.name)!.before, pushes.count),
+        signal,
+      )
   }
   const exits: Record<string, Exit> = {}
   for (const service of services.toReversed()) {
@@ -295,15 +300,11 @@ async function memoryOf({ process }: Node): Promise<number> {
   return residentMegabytes(process.pid).catch(() => 0)
 }
 
-/** Waits until it is no more than half above what it was before, for some time at most. */
-async function settledMemoryOf(
-  service: Node,
-  memory: ReadonlyMap<string, { readonly before: number }>,
-  signal: AbortSignal,
-): Promise<number> {
+/** Waits until it is no more than it may be, for some time at most. */
+async function settledMemoryOf(service: Node, maxMB: number, signal: AbortSignal): Promise<number> {
   const untilMs = performance.now() + SETTLE_MS_MAX
   let now = await memoryOf(service)
-  while (now > 1.5 * memory.get(service.name)!.before && performance.now() < untilMs) {
+  while (now > maxMB && performance.now() < untilMs) {
     await pause(MEMORY_INTERVAL_MS, signal)
     now = await memoryOf(service)
   }

@@ -99,6 +99,33 @@ describe('look-ups', () => {
     expect([played.lookups.hashCount, played.lookups.announceCount]).toEqual([0, 0])
   })
 
+  it('keep what came first when an address announces more than it has places for', () => {
+    const misses = { ...LOOKUP_LIMITS.misses, perAgent: { perSecond: 1, atOnce: 1 } }
+    const played = new Played({ misses, displacedPerAddress: { perSecond: 1, atOnce: 1_500 } })
+    const liars = [...'abcdef78']
+    for (let frame = 0; frame < 20; frame++)
+      for (const liar of liars) {
+        const more = hashes(1_000 * (frame + 1), liar).slice(1_000 * frame)
+        played.step(announced(`liar ${liar}`, '10.0.0.66', more))
+      }
+    expect(played.lookups.hashCount).toBe(LOOKUP_LIMITS.hashesPerAddressMax)
+    // Somebody honest at the same address has a share as well, and what is there is found for it.
+    played.step(announced('honest', '10.0.0.66', hashes(500, 'k')))
+    played.ticks(100)
+    expect(played.announces).toHaveLength(500)
+    // Who comes under ever new names takes no more from the others than the rate allows.
+    for (let n = 0; n < 100; n++)
+      played.step(announced(`again ${n}`, '10.0.0.66', hashes(1_000, `9${n.toString().padStart(3, '0')}`)))
+    // If it comes after all, who announced it takes part.
+    const takesPart = (infoHashes: readonly string[]) => {
+      const before = played.announces.length
+      for (const infoHash of infoHashes) played.step({ kind: 'appeared', infoHash })
+      return played.announces.length - before
+    }
+    expect(takesPart(liars.flatMap((liar) => hashes(2_000, liar)))).toBeGreaterThan(8_192 - 1_500)
+    expect(takesPart(liars.flatMap((liar) => hashes(5_000, liar).slice(3_000)))).toBe(0)
+  })
+
   it('are not repeated for what was found not to be there, until a while has passed', () => {
     const played = new Played()
     played.step(announced('one', '10.0.0.1', [hash(1)]))

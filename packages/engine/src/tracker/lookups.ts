@@ -6,6 +6,11 @@
  * however many announce it; few at a time, those of all agents by turns; and who announces what is not there has a budget for
  * it, by agent and by address, while what is there costs nobody anything. What was found not to be there is remembered for a
  * while, with those who announced it: if it comes after all, they need not say it again.
+ *
+ * When there is no room for more, what is new is forgotten before anything is kept of it, unless it comes from an agent that has
+ * less than its share: that agent takes the place of what is oldest, at a rate. Taking places from each other for as long as
+ * somebody announces would cost more than all the look-ups: 160,000 info hashes that nobody knows once took
+ * 130 MB and a second in one piece.
  */
 import { addressKey, type InfoHash, type PeerId, TokenBucket } from '@shoal/core'
 import type { SwarmState } from '@shoal/wire'
@@ -22,6 +27,8 @@ export interface LookupLimits {
   readonly announcesPerAgentMax: number
   /** Look-ups that find nothing. */
   readonly misses: MissRates
+  /** Info hashes of one address for which others are forgotten. */
+  readonly displacedPerAddress: Rate
   /** For how long an info hash is remembered as unknown. */
   readonly unknownMs: number
 }
@@ -53,6 +60,8 @@ export const LOOKUP_LIMITS: LookupLimits = {
     perAddress: { perSecond: 50, atOnce: 2_000 },
     all: { perSecond: 200, atOnce: 8_000 },
   },
+  // As many as there are places; in the long run what one agent has that comes again.
+  displacedPerAddress: { perSecond: 500, atOnce: 8_192 },
   unknownMs: 30_000,
 }
 
@@ -91,6 +100,7 @@ export type LookupEffect =
 interface Place {
   readonly key: string
   readonly misses: TokenBucket
+  readonly displaced: TokenBucket
   /** Its info hashes, each where it was announced first. */
   readonly queued: Map<InfoHash, Heard>
   readonly unknown: Map<InfoHash, Heard>
@@ -105,6 +115,8 @@ interface Asker {
   /** What is to be looked up for it, and what of that was. */
   queue: InfoHash[]
   announces: number
+  /** Info hashes that it was the first to announce. */
+  hashes: number
   leechingAtATime: number
   isGone: boolean
 }
@@ -112,6 +124,8 @@ interface Asker {
 interface Heard {
   readonly infoHash: InfoHash
   readonly place: Place
+  /** Who announced it first; absent where nobody did who is an agent. */
+  readonly announcer: Asker | undefined
   state: 'queued' | 'asked' | 'unknown'
   /** On whose budget it is looked up. */
   asker: Asker | undefined
@@ -196,7 +210,7 @@ export class Lookups {
     for (const { state } of swarms) if (state === 'leeching') leeching++
     if (leeching > 0) asker.leechingAtATime = leeching
     for (const { infoHash, state } of swarms) {
-      const heard = this.#heard.get(infoHash) ?? this.#newHeard(infoHash, asker)
+      const heard = this.#heard.get(infoHash) ?? this.#newHeard(nowMs, infoHash, asker)
       if (heard === undefined) continue
       if (!this.#wait(heard, asker, state)) {
         if (heard.waiting.size === 0) this.#forget(heard)
@@ -216,6 +230,7 @@ export class Lookups {
       misses: bucket(this.#limits.misses.perAgent, nowMs),
       queue: [],
       announces: 0,
+      hashes: 0,
       leechingAtATime: 1,
       isGone: false,
     }
@@ -228,39 +243,64 @@ export class Lookups {
     let place = this.#places.get(key)
     if (place === undefined) {
       const misses = bucket(this.#limits.misses.perAddress, nowMs)
-      place = { key, misses, queued: new Map(), unknown: new Map(), announces: 0, askers: 0 }
+      const displaced = bucket(this.#limits.displacedPerAddress, nowMs)
+      place = { key, misses, displaced, queued: new Map(), unknown: new Map(), announces: 0, askers: 0 }
       this.#places.set(key, place)
     }
     return place
   }
 
   /** @returns undefined when there is no room for it: what is announced of it is forgotten */
-  #newHeard(infoHash: InfoHash, asker: Asker): Heard | undefined {
+  #newHeard(nowMs: number, infoHash: InfoHash, asker: Asker): Heard | undefined {
     const { place } = asker
-    if (!this.#makeRoom(place)) return undefined
+    if (this.#isFull(place) && !this.#displaceFor(nowMs, asker)) return undefined
     const heard: Heard = {
       infoHash,
       place,
+      announcer: asker,
       state: 'queued',
       asker: undefined,
       untilMs: 0,
       waiting: new Map(),
     }
+    asker.hashes++
     this.#heard.set(infoHash, heard)
     place.queued.set(infoHash, heard)
     return heard
   }
 
-  #makeRoom(place: Place): boolean {
-    const { hashesMax, hashesPerAddressMax } = this.#limits
-    const isPlaceFull = place.queued.size + place.unknown.size >= hashesPerAddressMax
-    if (!isPlaceFull && this.#heard.size < hashesMax) return true
-    const from = isPlaceFull ? place : this.#greediest()
-    // What is known not to be there is worth least; of what waits, what has waited longest.
-    const oldest = first(from.unknown) ?? first(from.queued)
-    if (oldest === undefined) return false
+  #isFull(place: Place): boolean {
+    return this.#isPlaceFull(place) || this.#heard.size >= this.#limits.hashesMax
+  }
+
+  #isPlaceFull({ queued, unknown }: Place): boolean {
+    return queued.size + unknown.size >= this.#limits.hashesPerAddressMax
+  }
+
+  /** Those at one address have equal shares of its places; who comes under new names again and again is held by the rate. */
+  #displaceFor(nowMs: number, asker: Asker): boolean {
+    const { place, hashes } = asker
+    if (hashes * place.askers >= this.#limits.hashesPerAddressMax || !place.displaced.hasAny(nowMs))
+      return false
+    const oldest = this.#oldest(place)
+    // To lose one of its own for another would go on without end.
+    if (oldest === undefined || oldest.announcer === asker) return false
+    place.displaced.spend(1)
     this.#forget(oldest)
     return true
+  }
+
+  #displaceForMissed(place: Place): boolean {
+    const oldest = this.#oldest(place)
+    if (oldest !== undefined) this.#forget(oldest)
+    return oldest !== undefined
+  }
+
+  /** What goes if there is to be room for one more of this place. */
+  #oldest(place: Place): Heard | undefined {
+    const from = this.#isPlaceFull(place) ? place : this.#greediest()
+    // What is known not to be there is worth least; of what waits, what has waited longest.
+    return first(from.unknown) ?? first(from.queued)
   }
 
   #greediest(): Place {
@@ -379,10 +419,11 @@ export class Lookups {
     const place = this.#placeOf(nowMs, ip)
     this.#misses.spend(1)
     place.misses.spend(1)
-    if (this.#heard.has(infoHash) || !this.#makeRoom(place)) return
+    if (this.#heard.has(infoHash) || (this.#isFull(place) && !this.#displaceForMissed(place))) return
     const heard: Heard = {
       infoHash,
       place,
+      announcer: undefined,
       state: 'unknown',
       asker: undefined,
       untilMs: 0,
@@ -401,7 +442,8 @@ export class Lookups {
   }
 
   #forget(heard: Heard): void {
-    const { infoHash, place, waiting } = heard
+    const { infoHash, place, announcer, waiting } = heard
+    if (announcer !== undefined) announcer.hashes--
     for (const asker of [...waiting.keys()]) this.#stopWaiting(heard, asker)
     this.#heard.delete(infoHash)
     place.queued.delete(infoHash)
@@ -419,7 +461,8 @@ export class Lookups {
         if (heard.waiting.size === 0) this.#forget(heard)
       }
       const isIdle = place.askers === 0 && place.queued.size === 0 && place.unknown.size === 0
-      if (isIdle && place.misses.isFull(nowMs)) this.#places.delete(place.key)
+      if (isIdle && place.misses.isFull(nowMs) && place.displaced.isFull(nowMs))
+        this.#places.delete(place.key)
     }
   }
 
