@@ -94,6 +94,8 @@ interface Place {
   /** Its info hashes, each where it was announced first. */
   readonly queued: Map<InfoHash, Heard>
   readonly unknown: Map<InfoHash, Heard>
+  /** Those that are looked up now. They are not forgotten for others: what is not found would be on nobody's budget. */
+  readonly asked: Map<InfoHash, Heard>
   announces: number
   askers: number
 }
@@ -199,7 +201,7 @@ export class Lookups {
       const heard = this.#heard.get(infoHash) ?? this.#newHeard(infoHash, asker)
       if (heard === undefined) continue
       if (!this.#wait(heard, asker, state)) {
-        if (heard.waiting.size === 0) this.#forget(heard)
+        if (heard.waiting.size === 0 && heard.state !== 'asked') this.#forget(heard)
         continue
       }
       const isForgotten = heard.state === 'unknown' && heard.untilMs <= nowMs
@@ -228,7 +230,15 @@ export class Lookups {
     let place = this.#places.get(key)
     if (place === undefined) {
       const misses = bucket(this.#limits.misses.perAddress, nowMs)
-      place = { key, misses, queued: new Map(), unknown: new Map(), announces: 0, askers: 0 }
+      place = {
+        key,
+        misses,
+        queued: new Map(),
+        unknown: new Map(),
+        asked: new Map(),
+        announces: 0,
+        askers: 0,
+      }
       this.#places.set(key, place)
     }
     return place
@@ -253,7 +263,7 @@ export class Lookups {
 
   #makeRoom(place: Place): boolean {
     const { hashesMax, hashesPerAddressMax } = this.#limits
-    const isPlaceFull = place.queued.size + place.unknown.size >= hashesPerAddressMax
+    const isPlaceFull = place.queued.size + place.unknown.size + place.asked.size >= hashesPerAddressMax
     if (!isPlaceFull && this.#heard.size < hashesMax) return true
     const from = isPlaceFull ? place : this.#greediest()
     // What is known not to be there is worth least; of what waits, what has waited longest.
@@ -297,6 +307,7 @@ export class Lookups {
     heard.state = 'queued'
     heard.asker = asker
     heard.place.unknown.delete(heard.infoHash)
+    heard.place.asked.delete(heard.infoHash)
     heard.place.queued.set(heard.infoHash, heard)
     asker.queue.push(heard.infoHash)
     if (asker.queue.length > 2 * this.#limits.announcesPerAgentMax) this.#tidy(asker)
@@ -372,6 +383,7 @@ export class Lookups {
     heard.state = 'unknown'
     heard.untilMs = nowMs + this.#limits.unknownMs
     place.queued.delete(infoHash)
+    place.asked.delete(infoHash)
     place.unknown.set(infoHash, heard)
   }
 
@@ -406,6 +418,7 @@ export class Lookups {
     this.#heard.delete(infoHash)
     place.queued.delete(infoHash)
     place.unknown.delete(infoHash)
+    place.asked.delete(infoHash)
   }
 
   #tick(nowMs: number): void {
@@ -418,7 +431,8 @@ export class Lookups {
         for (const asker of heard.waiting.keys()) if (asker.isGone) this.#stopWaiting(heard, asker)
         if (heard.waiting.size === 0) this.#forget(heard)
       }
-      const isIdle = place.askers === 0 && place.queued.size === 0 && place.unknown.size === 0
+      const hashCount = place.queued.size + place.unknown.size + place.asked.size
+      const isIdle = place.askers === 0 && hashCount === 0
       if (isIdle && place.misses.isFull(nowMs)) this.#places.delete(place.key)
     }
   }
@@ -436,6 +450,8 @@ export class Lookups {
       if (heard === undefined) continue
       this.#turns.add(asker)
       heard.state = 'asked'
+      heard.place.queued.delete(heard.infoHash)
+      heard.place.asked.set(heard.infoHash, heard)
       this.#underWay++
       this.#effects.push({ kind: 'look-up', infoHash: heard.infoHash })
     }
