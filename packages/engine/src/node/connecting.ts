@@ -136,8 +136,8 @@ export class Connecting {
     if (this.#isBanned(swarm, keyOf(address))) return true
     for (const { peerId, dialled, from } of swarm.peers) {
       if (peerId !== address.peerId) continue
-      // Who came says what he likes of himself: he is the one who is told of only if he comes from there.
-      if (dialled !== undefined || from === '' || from === addressKey(address.host)) return true
+      // Both who came and who was dialled says of himself what he likes: he must be where the peer is, or was.
+      if (dialled?.peerId === peerId || from === '' || from === addressKey(address.host)) return true
     }
     return false
   }

@@ -217,6 +217,14 @@ describe('NodeEngine', () => {
       expect(of(told, 'dial')).toHaveLength(1)
       const dialled = other.connected(2, { peerId: victim, dialled: address(victim), ip: '10.0.0.1' })
       expect(of(dialled, 'close')).toEqual([])
+
+      const liar = { ...address('77'.repeat(20)), host: '10.0.0.66' }
+      const third = node()
+      third.want()
+      third.step(1, { kind: 'peers-found', infoHash: INFO_HASH, peers: [liar] })
+      third.connected(1, { peerId: victim, dialled: liar, ip: liar.host })
+      const toldLater = third.step(2, { kind: 'peers-found', infoHash: INFO_HASH, peers: [address(victim)] })
+      expect(of(toldLater, 'dial')).toHaveLength(1)
     }
   })
 
