@@ -31,6 +31,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { startStub } from '../../packages/registry/src/client/testing/stub-server.ts'
 import { MemoryPieces, type TestBlob, testBlob } from '../../packages/swarm/src/testing/memory-pieces.ts'
+import { dialRaw } from '../../packages/swarm/src/testing/raw-peer.ts'
 import { buildImage, type Image } from '../support/images.ts'
 import { randomLayer } from '../support/layers.ts'
 import {
@@ -300,6 +301,43 @@ describe('another agent, asked in the seeder’s place', () => {
     expect(contact.seen.length).toBeGreaterThan(0)
     expect(await metric(agent, 'shoal_agent_blobs')).toBe(0)
   }, 60_000)
+})
+
+describe('a connection by another peer’s id', () => {
+  const blob = testBlob(1_000_000, 3)
+  const infoHash = infoHashOf(blob.metainfo)
+
+  async function engineWith(pieces: MemoryPieces, seed: number) {
+    const peerId = createHash('sha1').update(`peer ${seed}`).digest('hex')
+    const engine = await createEngine('native', {
+      host: '127.0.0.1',
+      port: 0,
+      peerId,
+      prng: createPrng(seed),
+    })
+    await engine.start()
+    stack.defer(() => engine.stop())
+    return { engine, peerId, swarm: await engine.join({ metainfo: blob.metainfo, infoHash, pieces }) }
+  }
+
+  it.each([
+    ['the one', 1, 2],
+    ['the other', 2, 1],
+  ])('that does nothing keeps nobody from whose id it is (%s has the blob)', async (_, a, b) => {
+    const has = await engineWith(MemoryPieces.all(blob), a)
+    const wanted = MemoryPieces.none(blob)
+    const wants = await engineWith(wanted, b)
+    const idlers = [
+      await dialRaw(wants.engine.address.port, { infoHash, peerId: has.peerId, localAddress: '127.0.0.66' }),
+      await dialRaw(has.engine.address.port, { infoHash, peerId: wants.peerId, localAddress: '127.0.0.66' }),
+    ]
+    for (const { socket } of idlers) stack.defer(() => void socket.destroy())
+    wants.swarm.download()
+    wants.swarm.connect([{ ...has.engine.address, peerId: has.peerId, role: 'agent' }])
+    await expect.poll(() => wanted.have.isFull).toBe(true)
+    expect(wanted.bytes.equals(blob.bytes)).toBe(true)
+    expect(idlers.map(({ isClosed }) => isClosed)).toEqual([false, false])
+  })
 })
 
 /** Said by who has said hello: it may say more at a time. */
