@@ -32,6 +32,8 @@ interface Waiter {
 /** Requests that wait for a place; each is little more than its connection. */
 const WAITERS_MAX = 1_024
 const LOOK_EVERY_MS = 100
+/** So many times longer than others may be waited for, who has no more places than whoever comes. */
+const SPARED_FACTOR = 10
 
 export class BodyPlaces {
   readonly #init: BodyPlacesInit
@@ -59,15 +61,19 @@ export class BodyPlaces {
     const waiter: Waiter = { body, place: Promise.withResolvers() }
     this.#waiters.push(waiter)
     this.#looking ??= setInterval(() => this.#look(), LOOK_EVERY_MS)
-    const giveUp = setTimeout(() => waiter.place.reject(noPlace()), this.#init.patienceMs)
-    const leave = () => waiter.place.reject(signal.reason)
+    // At once: a place that becomes free in the same moment is not for who has given up.
+    const leaveWith = (error: unknown) => {
+      this.#forget(waiter)
+      waiter.place.reject(error)
+    }
+    const giveUp = setTimeout(() => leaveWith(noPlace()), this.#init.patienceMs)
+    const leave = () => leaveWith(signal.reason)
     signal.addEventListener('abort', leave, { once: true })
     try {
       await waiter.place.promise
     } finally {
       clearTimeout(giveUp)
       signal.removeEventListener('abort', leave)
-      this.#forget(waiter)
     }
   }
 
@@ -100,7 +106,7 @@ export class BodyPlaces {
   }
 
   #tryTake(body: BodyOnItsWay): 'taken' | 'address' | 'all' {
-    const outcome = this.#places.take(body.ip, body)
+    const outcome = this.#places.take(body.ip, body, (slow) => this.#isSpared(slow, body))
     if (outcome.kind === 'refused') return outcome.why
     this.#held.add(body)
     this.#places.use(body)
@@ -110,6 +116,15 @@ export class BodyPlaces {
       displaced.giveWay()
     }
     return 'taken'
+  }
+
+  /**
+   * Whoever comes again and again is not slow yet each time: he must not push out those who only are slow. They give way to who
+   * has less than they have.
+   */
+  #isSpared(slow: BodyOnItsWay, { ip }: BodyOnItsWay): boolean {
+    const hasMore = this.#places.heldBy(slow.ip) > this.#places.heldBy(ip)
+    return !hasMore && slow.stalledMs() < SPARED_FACTOR * this.#init.stallMs
   }
 
   /** Those that were waited for longest give way first. */
