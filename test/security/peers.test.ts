@@ -24,6 +24,8 @@ import {
   encodeAgentMessage,
   encodeResolution,
   type Resolution,
+  STREAM_SECRET_CAPABILITY,
+  STREAM_SECRET_HEADER,
   type TrackerMessage,
   tagRecordBytes,
 } from '@shoal/wire'
@@ -77,8 +79,9 @@ interface Stream {
 }
 
 /** An announce stream, as an agent or somebody who says so opens one. */
-async function stream(seeder: LocalService, localAddress = '127.0.0.1'): Promise<Stream> {
-  const socket = new WebSocket(`${seeder.url.replace('http', 'ws')}/api/v1/announce-stream`, { localAddress })
+async function stream(seeder: LocalService, localAddress = '127.0.0.1', headers = {}): Promise<Stream> {
+  const url = `${seeder.url.replace('http', 'ws')}/api/v1/announce-stream`
+  const socket = new WebSocket(url, { localAddress, headers })
   const opened = { socket, heard: [] as TrackerMessage[], closeCode: undefined as number | undefined }
   socket.on('message', (frame: Buffer) => opened.heard.push(decodeTrackerMessage(frame)))
   socket.on('error', () => {})
@@ -382,6 +385,53 @@ describe('the announce stream', () => {
     const again = await stream(seeder)
     hello(again, 'aa'.repeat(20), 6001)
     await expect.poll(() => again.heard.some(({ type }) => type === 'welcome')).toBe(true)
+  })
+
+  it('gives nobody at an agent’s own address its id, and the agent its place again', async () => {
+    const seeder = await seederWith()
+    const peerId = 'aa'.repeat(20)
+    const greet = async (secret = '') => {
+      const opened = await stream(seeder, '127.0.0.1', { [STREAM_SECRET_HEADER]: secret })
+      const capabilities = [STREAM_SECRET_CAPABILITY]
+      opened.socket.send(
+        encodeAgentMessage({
+          type: 'hello',
+          version: 1,
+          name: '',
+          zone: '',
+          peerId,
+          port: 6001,
+          capabilities,
+        }),
+      )
+      await expect.poll(() => opened.heard.length > 0 || opened.closeCode !== undefined).toBe(true)
+      const [welcome] = opened.heard
+      const given = welcome?.type === 'welcome' ? welcome.streamSecret : undefined
+      return { opened, secret: given && Buffer.from(given).toString('hex') }
+    }
+    const victim = await greet()
+    for (const guess of ['', '00'.repeat(32), victim.secret!.slice(2)]) {
+      const thief = await greet(guess)
+      expect([thief.opened.closeCode, thief.secret]).toEqual([1008, undefined])
+    }
+    expect(victim.opened.socket.readyState).toBe(WebSocket.OPEN)
+    const again = await greet(victim.secret)
+    expect(again.secret).toBe(victim.secret)
+    await expect.poll(() => victim.opened.closeCode).toBeDefined()
+  })
+
+  it('keeps a real agent there, whoever says its id', async () => {
+    const seeder = await seederWith()
+    const agent = await agentOf(seeder)
+    await expect.poll(() => metric(agent, 'shoal_agent_announce_stream_up')).toBe(1)
+    const spy = await stream(seeder)
+    hello(spy, 'bb'.repeat(20), 6002)
+    const contacts = () => spy.heard.flatMap((message) => (message.type === 'contacts' ? message.agents : []))
+    await expect.poll(contacts).toHaveLength(1)
+    const thief = await stream(seeder)
+    hello(thief, contacts()[0]!.peerId, 6003)
+    await expect.poll(() => thief.closeCode).toBe(1008)
+    expect(agent.logText()).not.toContain('announce-stream-closed')
   })
 
   it('puts nobody into swarms but who has a stream open', async () => {
