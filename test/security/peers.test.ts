@@ -6,7 +6,7 @@
  */
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import {
   createPrng,
   type Digest,
@@ -432,6 +432,32 @@ describe('the announce stream', () => {
     hello(thief, contacts()[0]!.peerId, 6003)
     await expect.poll(() => thief.closeCode).toBe(1008)
     expect(agent.logText()).not.toContain('announce-stream-closed')
+  })
+
+  it('knows an agent that comes again while its old stream is not found dead yet', async () => {
+    const seeder = await seederWith()
+    const toAgent = new Set<Socket>()
+    const relay = createServer((near) => {
+      const far = connect(seeder.port, '127.0.0.1')
+      toAgent.add(near)
+      for (const socket of [near, far]) socket.on('error', () => {})
+      stack.defer(() => void far.destroy())
+      // What breaks towards the agent is not passed on: the seeder hears nothing of it.
+      near.on('data', (bytes) => far.write(bytes))
+      far.on('data', (bytes) => near.write(bytes))
+    })
+    relay.listen(0, '127.0.0.1')
+    await once(relay, 'listening')
+    stack.defer(() => void relay.close())
+    const { port } = relay.address() as { port: number }
+    const agent = stack.use(await startLocalAgent(`http://127.0.0.1:${port}`))
+    const opened = () => agent.logText().split('"announce-stream-open"').length - 1
+    await expect.poll(() => metric(seeder, 'shoal_seeder_agents')).toBe(1)
+    for (const socket of toAgent) socket.destroy()
+    await expect.poll(opened).toBe(2)
+    await pullImage(agent.url, 'team/app', '1')
+    expect(agent.logText()).not.toContain('this id is taken')
+    expect(await metric(agent, 'shoal_agent_announce_stream_up')).toBe(1)
   })
 
   it('puts nobody into swarms but who has a stream open', async () => {
