@@ -6,7 +6,7 @@
  */
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import {
   createPrng,
   type Digest,
@@ -24,6 +24,8 @@ import {
   encodeAgentMessage,
   encodeResolution,
   type Resolution,
+  STREAM_SECRET_CAPABILITY,
+  STREAM_SECRET_HEADER,
   type TrackerMessage,
   tagRecordBytes,
 } from '@shoal/wire'
@@ -31,6 +33,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { startStub } from '../../packages/registry/src/client/testing/stub-server.ts'
 import { MemoryPieces, type TestBlob, testBlob } from '../../packages/swarm/src/testing/memory-pieces.ts'
+import { dialRaw } from '../../packages/swarm/src/testing/raw-peer.ts'
 import { buildImage, type Image } from '../support/images.ts'
 import { randomLayer } from '../support/layers.ts'
 import {
@@ -76,8 +79,9 @@ interface Stream {
 }
 
 /** An announce stream, as an agent or somebody who says so opens one. */
-async function stream(seeder: LocalService, localAddress = '127.0.0.1'): Promise<Stream> {
-  const socket = new WebSocket(`${seeder.url.replace('http', 'ws')}/api/v1/announce-stream`, { localAddress })
+async function stream(seeder: LocalService, localAddress = '127.0.0.1', headers = {}): Promise<Stream> {
+  const url = `${seeder.url.replace('http', 'ws')}/api/v1/announce-stream`
+  const socket = new WebSocket(url, { localAddress, headers })
   const opened = { socket, heard: [] as TrackerMessage[], closeCode: undefined as number | undefined }
   socket.on('message', (frame: Buffer) => opened.heard.push(decodeTrackerMessage(frame)))
   socket.on('error', () => {})
@@ -302,6 +306,43 @@ describe('another agent, asked in the seeder’s place', () => {
   }, 60_000)
 })
 
+describe('a connection by another peer’s id', () => {
+  const blob = testBlob(1_000_000, 3)
+  const infoHash = infoHashOf(blob.metainfo)
+
+  async function engineWith(pieces: MemoryPieces, seed: number) {
+    const peerId = createHash('sha1').update(`peer ${seed}`).digest('hex')
+    const engine = await createEngine('native', {
+      host: '127.0.0.1',
+      port: 0,
+      peerId,
+      prng: createPrng(seed),
+    })
+    await engine.start()
+    stack.defer(() => engine.stop())
+    return { engine, peerId, swarm: await engine.join({ metainfo: blob.metainfo, infoHash, pieces }) }
+  }
+
+  it.each([
+    ['the one', 1, 2],
+    ['the other', 2, 1],
+  ])('that does nothing keeps nobody from whose id it is (%s has the blob)', async (_, a, b) => {
+    const has = await engineWith(MemoryPieces.all(blob), a)
+    const wanted = MemoryPieces.none(blob)
+    const wants = await engineWith(wanted, b)
+    const idlers = [
+      await dialRaw(wants.engine.address.port, { infoHash, peerId: has.peerId, localAddress: '127.0.0.66' }),
+      await dialRaw(has.engine.address.port, { infoHash, peerId: wants.peerId, localAddress: '127.0.0.66' }),
+    ]
+    for (const { socket } of idlers) stack.defer(() => void socket.destroy())
+    wants.swarm.download()
+    wants.swarm.connect([{ ...has.engine.address, peerId: has.peerId, role: 'agent' }])
+    await expect.poll(() => wanted.have.isFull).toBe(true)
+    expect(wanted.bytes.equals(blob.bytes)).toBe(true)
+    expect(idlers.map(({ isClosed }) => isClosed)).toEqual([false, false])
+  })
+})
+
 /** Said by who has said hello: it may say more at a time. */
 const named = (say: (s: Stream) => void) => (s: Stream) => {
   hello(s, 'dd'.repeat(20), 6005)
@@ -344,6 +385,79 @@ describe('the announce stream', () => {
     const again = await stream(seeder)
     hello(again, 'aa'.repeat(20), 6001)
     await expect.poll(() => again.heard.some(({ type }) => type === 'welcome')).toBe(true)
+  })
+
+  it('gives nobody at an agent’s own address its id, and the agent its place again', async () => {
+    const seeder = await seederWith()
+    const peerId = 'aa'.repeat(20)
+    const greet = async (secret = '') => {
+      const opened = await stream(seeder, '127.0.0.1', { [STREAM_SECRET_HEADER]: secret })
+      const capabilities = [STREAM_SECRET_CAPABILITY]
+      opened.socket.send(
+        encodeAgentMessage({
+          type: 'hello',
+          version: 1,
+          name: '',
+          zone: '',
+          peerId,
+          port: 6001,
+          capabilities,
+        }),
+      )
+      await expect.poll(() => opened.heard.length > 0 || opened.closeCode !== undefined).toBe(true)
+      const [welcome] = opened.heard
+      const given = welcome?.type === 'welcome' ? welcome.streamSecret : undefined
+      return { opened, secret: given && Buffer.from(given).toString('hex') }
+    }
+    const victim = await greet()
+    for (const guess of ['', '00'.repeat(32), victim.secret!.slice(2)]) {
+      const thief = await greet(guess)
+      expect([thief.opened.closeCode, thief.secret]).toEqual([1008, undefined])
+    }
+    expect(victim.opened.socket.readyState).toBe(WebSocket.OPEN)
+    const again = await greet(victim.secret)
+    expect(again.secret).toBe(victim.secret)
+    await expect.poll(() => victim.opened.closeCode).toBeDefined()
+  })
+
+  it('keeps a real agent there, whoever says its id', async () => {
+    const seeder = await seederWith()
+    const agent = await agentOf(seeder)
+    await expect.poll(() => metric(agent, 'shoal_agent_announce_stream_up')).toBe(1)
+    const spy = await stream(seeder)
+    hello(spy, 'bb'.repeat(20), 6002)
+    const contacts = () => spy.heard.flatMap((message) => (message.type === 'contacts' ? message.agents : []))
+    await expect.poll(contacts).toHaveLength(1)
+    const thief = await stream(seeder)
+    hello(thief, contacts()[0]!.peerId, 6003)
+    await expect.poll(() => thief.closeCode).toBe(1008)
+    expect(agent.logText()).not.toContain('announce-stream-closed')
+  })
+
+  it('knows an agent that comes again while its old stream is not found dead yet', async () => {
+    const seeder = await seederWith()
+    const toAgent = new Set<Socket>()
+    const relay = createServer((near) => {
+      const far = connect(seeder.port, '127.0.0.1')
+      toAgent.add(near)
+      for (const socket of [near, far]) socket.on('error', () => {})
+      stack.defer(() => void far.destroy())
+      // What breaks towards the agent is not passed on: the seeder hears nothing of it.
+      near.on('data', (bytes) => far.write(bytes))
+      far.on('data', (bytes) => near.write(bytes))
+    })
+    relay.listen(0, '127.0.0.1')
+    await once(relay, 'listening')
+    stack.defer(() => void relay.close())
+    const { port } = relay.address() as { port: number }
+    const agent = stack.use(await startLocalAgent(`http://127.0.0.1:${port}`))
+    const opened = () => agent.logText().split('"announce-stream-open"').length - 1
+    await expect.poll(() => metric(seeder, 'shoal_seeder_agents')).toBe(1)
+    for (const socket of toAgent) socket.destroy()
+    await expect.poll(opened).toBe(2)
+    await pullImage(agent.url, 'team/app', '1')
+    expect(agent.logText()).not.toContain('this id is taken')
+    expect(await metric(agent, 'shoal_agent_announce_stream_up')).toBe(1)
   })
 
   it('puts nobody into swarms but who has a stream open', async () => {

@@ -14,6 +14,7 @@ import {
   decodeTrackerMessage,
   encodeAgentMessage,
   STREAM_SECRET_CAPABILITY,
+  STREAM_SECRET_HEADER,
   SWARMS_PER_FRAME_MAX,
   type SwarmState,
   TRACKER_FRAME_BYTES_MAX,
@@ -74,6 +75,8 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   #changedAt = performance.now()
   #canTryPeers = false
   #streamSecret: string | undefined
+  /** Of the last stream, open or not: by it this agent takes its place again. */
+  #lastSecret: string | undefined
   #isStopped = false
   #failures = 0
   #reconnectTimer: NodeJS.Timeout | undefined
@@ -171,6 +174,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       maxPayload: TRACKER_FRAME_BYTES_MAX,
       perMessageDeflate: false,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      ...(this.#lastSecret !== undefined && { headers: { [STREAM_SECRET_HEADER]: this.#lastSecret } }),
     })
     this.#socket = socket
     const silence = setTimeout(() => socket.terminate(), SILENCE_MAX_MS)
@@ -180,7 +184,6 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
     socket.on('open', () => {
       this.#isOpen = true
       this.#changedAt = performance.now()
-      this.#failures = 0
       this.#log.info({ event: 'announce-stream-open', seeder: seederUrl }, 'announce stream open')
       const hello = { type: 'hello', version: ANNOUNCE_STREAM_VERSION, name, zone, peerId, port } as const
       const capabilities = [TRY_PEERS_CAPABILITY, STREAM_SECRET_CAPABILITY]
@@ -220,6 +223,9 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       if (message.type === 'welcome') {
         this.#canTryPeers = message.capabilities?.includes(TRY_PEERS_CAPABILITY) ?? false
         this.#streamSecret = message.streamSecret && Buffer.from(message.streamSecret).toString('hex')
+        this.#lastSecret = this.#streamSecret
+        // Who is refused after his hello has failed as well.
+        this.#failures = 0
         this.emit('welcome', message.signingKey)
       } else if (message.type === 'contacts') this.emit('contacts', message.agents)
       else if (message.type === 'peers')

@@ -20,6 +20,7 @@ test.each<[string, AddressClass]>([
   ['172.31.255.255', 'private'],
   ['192.168.1.1', 'private'],
   ['100.100.100.200', 'private'],
+  ['240.0.0.7', 'private'],
   ['fd00:ec2::254', 'private'],
   ['2002:a00:1::', 'private'],
   ['255.255.255.255', 'reserved'],

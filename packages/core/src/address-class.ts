@@ -10,6 +10,9 @@ const RANGES: readonly (readonly [AddressClass, readonly string[]])[] = [
   ['loopback', ['127.0.0.0/8', '0.0.0.0/8', '::1/128', '::/128']],
   // Cloud machines find their credentials at 169.254.169.254.
   ['link-local', ['169.254.0.0/16', 'fe80::/10']],
+  // The whole network at once.
+  ['reserved', ['255.255.255.255/32']],
+  // 240/4 is reserved, and where clouds have clusters' nodes and pods that find no other room.
   // 100.64/10 is shared between a carrier's customers, and has one cloud's metadata service at 100.100.100.200.
   [
     'private',
@@ -20,12 +23,12 @@ const RANGES: readonly (readonly [AddressClass, readonly string[]])[] = [
       '100.64.0.0/10',
       '192.0.0.0/24',
       '198.18.0.0/15',
+      '240.0.0.0/4',
       'fc00::/7',
       'fec0::/10',
     ],
   ],
   ['multicast', ['224.0.0.0/4', 'ff00::/8']],
-  ['reserved', ['240.0.0.0/4']],
 ]
 
 const ranges = RANGES.flatMap(([kind, texts]) =>

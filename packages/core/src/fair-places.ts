@@ -45,14 +45,19 @@ export class FairPlaces<Holder extends object> {
     return countOf(this.#byAddress.get(addressKey(ip)))
   }
 
-  /** @param ip where the holder comes from */
-  take(ip: string, holder: Holder): TakenPlace<Holder> {
+  /**
+   * @param ip where the holder comes from
+   * @param isSpared whether somebody at another address keeps his place although he idles
+   */
+  take(ip: string, holder: Holder, isSpared: (idle: Holder) => boolean = () => false): TakenPlace<Holder> {
     assert(!this.#addressOf.has(holder), 'a holder has one place')
     const key = addressKey(ip)
     const isAddressFull = countOf(this.#byAddress.get(key)) >= this.#init.placesPerAddressMax
     const isFull = isAddressFull || this.size >= this.#init.placesMax
     const displaced = isFull ? this.#idlest(isAddressFull ? key : this.#greediest()) : undefined
     if (isFull && displaced === undefined) return { kind: 'refused', why: isAddressFull ? 'address' : 'all' }
+    if (displaced !== undefined && this.#addressOf.get(displaced) !== key && isSpared(displaced))
+      return { kind: 'refused', why: 'address' }
     if (displaced !== undefined) this.free(displaced)
     const places = this.#byAddress.get(key) ?? { idle: new Set(), inUse: new Set() }
     places.idle.add(holder)

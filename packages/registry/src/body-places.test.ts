@@ -82,6 +82,38 @@ test('who waits gets the place that becomes free, the last that came first, wher
   await waiting[0]
 })
 
+test('who is slow is not pushed out by who has more and comes again and again, unless he brings nothing', async () => {
+  const places = create({ placesPerAddressMax: 3, patienceMs: 1 })
+  const slow = await taken(places, '1.1.1.1')
+  await taken(places, '6.6.6.6')
+  await taken(places, '6.6.6.6')
+  slow.stalled = 999
+  await expect(taken(places, '6.6.6.6')).rejects.toMatchObject({ code: 'TOOMANYREQUESTS' })
+  expect(slow.hasGivenWay).toBe(false)
+  // Neither does that keep out who has nothing yet.
+  await taken(places, '2.2.2.2')
+  expect(slow.hasGivenWay).toBe(true)
+
+  const others = create({ placesPerAddressMax: 3 })
+  const silent = await taken(others, '1.1.1.1')
+  await taken(others, '6.6.6.6')
+  await taken(others, '6.6.6.6')
+  silent.stalled = 1_000
+  await taken(others, '6.6.6.6')
+  expect(silent.hasGivenWay).toBe(true)
+})
+
+test('a place that becomes free when somebody gives up is not lost', async () => {
+  const places = create({ placesMax: 1, patienceMs: 50 })
+  const held = await taken(places, '1.1.1.1')
+  const leaving = new AbortController()
+  const gone = places.take(new FakeBody('2.2.2.2'), leaving.signal)
+  leaving.abort(new Error('left'))
+  places.free(held)
+  await expect(gone).rejects.toThrow('left')
+  await taken(places, '3.3.3.3')
+})
+
 test('who leaves while he waits leaves nothing', async () => {
   const places = create({ placesMax: 1 })
   const held = await taken(places, '1.1.1.1')
@@ -91,17 +123,6 @@ test('who leaves while he waits leaves nothing', async () => {
   await expect(gone).rejects.toThrow('left')
   places.free(held)
   await expect(inPlace(places, new FakeBody('3.3.3.3'), NEVER, async () => 'done')).resolves.toBe('done')
-})
-
-test('a place that becomes free as who waited for it leaves is not lost', async () => {
-  const places = create({ placesMax: 1, patienceMs: 1 })
-  const first = await taken(places, '1.1.1.1')
-  const leaving = new AbortController()
-  const waiting = places.take(new FakeBody('2.2.2.2'), leaving.signal)
-  leaving.abort(new Error('left'))
-  places.free(first)
-  await expect(waiting).rejects.toThrow('left')
-  await taken(places, '3.3.3.3')
 })
 
 test('1,024 wait for a place; who comes then is refused at once', async () => {

@@ -32,6 +32,8 @@ interface Waiter {
 /** Requests that wait for a place; each is little more than its connection. */
 const WAITERS_MAX = 1_024
 const LOOK_EVERY_MS = 100
+/** So many times longer than others may be waited for, who has no more places than whoever comes. */
+const SPARED_FACTOR = 10
 
 export class BodyPlaces {
   readonly #init: BodyPlacesInit
@@ -104,7 +106,7 @@ export class BodyPlaces {
   }
 
   #tryTake(body: BodyOnItsWay): 'taken' | 'address' | 'all' {
-    const outcome = this.#places.take(body.ip, body)
+    const outcome = this.#places.take(body.ip, body, (slow) => this.#isSpared(slow, body))
     if (outcome.kind === 'refused') return outcome.why
     this.#held.add(body)
     this.#places.use(body)
@@ -114,6 +116,15 @@ export class BodyPlaces {
       displaced.giveWay()
     }
     return 'taken'
+  }
+
+  /**
+   * Whoever comes again and again is not slow yet each time: he must not push out those who only are slow. They give way to who
+   * has less than they have.
+   */
+  #isSpared(slow: BodyOnItsWay, { ip }: BodyOnItsWay): boolean {
+    const hasMore = this.#places.heldBy(slow.ip) > this.#places.heldBy(ip)
+    return !hasMore && slow.stalledMs() < SPARED_FACTOR * this.#init.stallMs
   }
 
   /** Those that were waited for longest give way first. */

@@ -17,6 +17,7 @@ import { loggableUrl } from './loggable-url.ts'
 import { rewriteMirrorUrl } from './namespace.ts'
 import { ClientLeftError } from './oci-errors.ts'
 import { registryFrameworkErrors } from './plugin.ts'
+import { hasBody } from './request-body.ts'
 import { nameRequests } from './request-under-way.ts'
 import { schemaController } from './schema-compilers.ts'
 import { UnreadAnswers, type UnreadAnswersInit } from './unread-answers.ts'
@@ -137,7 +138,8 @@ function opensStream({ url = '', headers: { upgrade = '' } }: IncomingMessage): 
 function boundBodies(server: FastifyInstance, { bodies, bodyTimeoutMs }: HttpServerLimits): void {
   const places = new BodyPlaces(bodies)
   server.addHook('preParsing', async ({ url, raw }, _reply, payload) => {
-    if (raw.complete || /^\/v2(?:[/?]|$)/.test(url)) return
+    // A request without a body is not complete either while its headers are read, and may take long to be answered.
+    if (raw.complete || !hasBody(raw) || /^\/v2(?:[/?]|$)/.test(url)) return
     const gone = new AbortController()
     const begunAtMs = performance.now()
     const body = {

@@ -19,6 +19,7 @@ import {
   HELLO_FRAME_BYTES_MAX,
   STREAM_SECRET_BYTES,
   STREAM_SECRET_CAPABILITY,
+  STREAM_SECRET_HEADER,
   TRY_PEERS_CAPABILITY,
   WireError,
 } from '@shoal/wire'
@@ -94,6 +95,8 @@ export class AnnounceServer {
   readonly #remoteHosts = new WeakMap<WebSocket, string>()
   /** What only the agent at the other end of a stream knows; absent where it is of a version that knows of no secret. */
   readonly #secrets = new WeakMap<WebSocket, Uint8Array>()
+  /** What whoever opened a stream has shown of an earlier one, hexadecimal. */
+  readonly #shown = new WeakMap<WebSocket, string>()
   /** Peers that listen everywhere, by the address at which they are told of: few, and told of again and again. */
   readonly #reached = new WeakMap<PeerAddress, Map<string, PeerAddress>>()
   /** Newcomers that each agent was told of since it came, as far as that matters. */
@@ -139,6 +142,7 @@ export class AnnounceServer {
       this.#sockets.handleUpgrade(request, socket, head, (stream) => {
         this.#dialledHosts.set(stream, request.socket.localAddress ?? '')
         const remoteHost = remoteHostOf(request)
+        this.#shown.set(stream, request.headers[STREAM_SECRET_HEADER]?.toString() ?? '')
         this.#accept(stream, remoteHost)
         this.#bounds.opened(stream, socket as Socket, remoteHost, head.length)
       })
@@ -152,10 +156,13 @@ export class AnnounceServer {
    */
   isFrom(peerId: PeerId, { streamSecret, remoteHost }: AgentProof): boolean {
     const stream = this.#streams.get(peerId)
-    if (stream === undefined) return false
+    return stream !== undefined && this.#isOwner(stream, { streamSecret, remoteHost })
+  }
+
+  #isOwner(stream: WebSocket, { streamSecret = '', remoteHost }: AgentProof): boolean {
     const secret = this.#secrets.get(stream)
     if (secret === undefined) return this.#remoteHosts.get(stream) === remoteHost
-    const shown = Buffer.from(streamSecret ?? '', 'hex')
+    const shown = Buffer.from(streamSecret, 'hex')
     return shown.length === secret.length && timingSafeEqual(shown, secret)
   }
 
@@ -257,10 +264,12 @@ export class AnnounceServer {
       return known
     }
     const earlier = this.#streams.get(peerId)
-    // Every peer of a swarm knows the ids of the others. An agent that comes again comes from where it was; one that has
-    // moved waits until its old stream is found dead.
-    const isElsewhere = earlier !== undefined && this.#remoteHosts.get(earlier) !== remoteHost
-    if (peerId === seeder.peerId || isElsewhere) {
+    // Every peer of a swarm knows the ids of the others. An agent that comes again shows the secret of its old stream, or waits
+    // until that is found dead.
+    const streamSecret = this.#shown.get(stream)
+    const isTaken =
+      earlier !== undefined && earlier !== stream && !this.#isOwner(earlier, { streamSecret, remoteHost })
+    if (peerId === seeder.peerId || isTaken) {
       log.warn(
         { event: 'announce-frame-refused', peerId, name, remoteHost },
         'an id that is taken was claimed',
@@ -282,8 +291,9 @@ export class AnnounceServer {
       return undefined
     }
     this.#remoteHosts.set(stream, remoteHost)
+    // The old one where there is one: the answer may be lost once more.
     if (capabilities.includes(STREAM_SECRET_CAPABILITY) && !this.#secrets.has(stream))
-      this.#secrets.set(stream, randomBytes(STREAM_SECRET_BYTES))
+      this.#secrets.set(stream, (earlier && this.#secrets.get(earlier)) ?? randomBytes(STREAM_SECRET_BYTES))
     this.#streams.set(peerId, stream)
     this.#names.set(peerId, { name, zone })
     if (earlier !== stream) earlier?.terminate()
@@ -292,13 +302,13 @@ export class AnnounceServer {
     drive({ kind: 'agent-joined', agent: { address, zone, canTryPeers } })
     log.debug({ event: 'agent-joined', peerId, name, zone, host, port }, 'agent joined')
     const welcome = { type: 'welcome', version: ANNOUNCE_STREAM_VERSION, signingKey } as const
-    const streamSecret = this.#secrets.get(stream)
+    const given = this.#secrets.get(stream)
     this.send(
       peerId,
       encodeTrackerMessage({
         ...welcome,
         capabilities: [TRY_PEERS_CAPABILITY],
-        ...(streamSecret !== undefined && { streamSecret }),
+        ...(given !== undefined && { streamSecret: given }),
       }),
     )
     this.#introduce(peerId, table)

@@ -1,5 +1,5 @@
 /** Whom to dial, whom to keep: one connection per peer, within the limits, and none with those that lied. */
-import type { PeerAddress, PeerId } from '@shoal/core'
+import { addressKey, type PeerAddress, type PeerId } from '@shoal/core'
 import { roomFor } from './making-room.ts'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
@@ -61,7 +61,12 @@ export class Connecting {
     if (known !== undefined) this.#retryLater(nowMs, swarm, known)
   }
 
-  /** @returns why the connection may not stay, or those that it replaces, if any */
+  /**
+   * Whoever knows a peer's id can say that he is that peer. So two connections are of one peer only if they lead to one address;
+   * what somebody elsewhere holds by the same id keeps nobody out.
+   *
+   * @returns why the connection may not stay, or those that it replaces, if any
+   */
   admit(
     nowMs: number,
     swarm: Swarm,
@@ -76,7 +81,7 @@ export class Connecting {
       return { refusal: 'own-connection' }
     }
     if (this.#isBanned(swarm, dialled === undefined ? peerId : keyOf(dialled))) return { refusal: 'banned' }
-    const twin = [...swarm.peers].find((peer) => peer.peerId === peerId)
+    const twin = [...swarm.peers].find((other) => other.peerId === peerId && other.from === peer.from)
     if (twin !== undefined) {
       // Both dialled at once: both keep the connection that the one with the lower id dialled.
       const isOurs = dialled !== undefined
@@ -129,7 +134,11 @@ export class Connecting {
 
   #isKnownPeer(swarm: Swarm, address: PeerAddress): boolean {
     if (this.#isBanned(swarm, keyOf(address))) return true
-    for (const peer of swarm.peers) if (peer.peerId === address.peerId) return true
+    for (const { peerId, dialled, from } of swarm.peers) {
+      if (peerId !== address.peerId) continue
+      // Both who came and who was dialled says of himself what he likes: he must be where the peer is, or was.
+      if (dialled?.peerId === peerId || from === '' || from === addressKey(address.host)) return true
+    }
     return false
   }
 }

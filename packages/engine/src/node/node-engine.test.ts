@@ -32,7 +32,7 @@ function node(init: { have?: Bitfield; limits?: Partial<NodeLimits> } = {}) {
     step(nowMs, { kind: 'message', connection, message })
   const connected = (
     connection: number,
-    more: { peerId?: string; dialled?: PeerAddress; hasFast?: boolean } = {},
+    more: { peerId?: string; dialled?: PeerAddress; ip?: string; hasFast?: boolean } = {},
   ) =>
     step(0, {
       kind: 'connected',
@@ -40,6 +40,7 @@ function node(init: { have?: Bitfield; limits?: Partial<NodeLimits> } = {}) {
       infoHash: INFO_HASH,
       peerId: more.peerId ?? String(connection).padStart(40, '0'),
       ...(more.dialled && { dialled: more.dialled }),
+      ...(more.ip && { ip: more.ip }),
       hasFast: more.hasFast ?? true,
       hasExtensions: true,
     })
@@ -198,6 +199,33 @@ describe('NodeEngine', () => {
     expect(of(one.connected(4, { peerId: lower, dialled: address(lower) }), 'close')).toEqual([
       { kind: 'close', connection: 4, reason: 'duplicate' },
     ])
+  })
+
+  it('neither keeps out nor leaves undialled whose id somebody elsewhere holds', () => {
+    for (const victim of ['40', '60'].map((byte) => byte.repeat(20))) {
+      const one = node()
+      one.want()
+      one.connected(1, { peerId: victim, ip: '10.0.0.66' })
+      expect(of(one.connected(2, { peerId: victim, ip: '10.0.0.1' }), 'close')).toEqual([])
+      // The connections of one peer are told apart as before.
+      expect(of(one.connected(3, { peerId: victim, ip: '10.0.0.1' }), 'close')).toHaveLength(1)
+
+      const other = node()
+      other.want()
+      other.connected(1, { peerId: victim, ip: '10.0.0.66' })
+      const told = other.step(1, { kind: 'peers-found', infoHash: INFO_HASH, peers: [address(victim)] })
+      expect(of(told, 'dial')).toHaveLength(1)
+      const dialled = other.connected(2, { peerId: victim, dialled: address(victim), ip: '10.0.0.1' })
+      expect(of(dialled, 'close')).toEqual([])
+
+      const liar = { ...address('77'.repeat(20)), host: '10.0.0.66' }
+      const third = node()
+      third.want()
+      third.step(1, { kind: 'peers-found', infoHash: INFO_HASH, peers: [liar] })
+      third.connected(1, { peerId: victim, dialled: liar, ip: liar.host })
+      const toldLater = third.step(2, { kind: 'peers-found', infoHash: INFO_HASH, peers: [address(victim)] })
+      expect(of(toldLater, 'dial')).toHaveLength(1)
+    }
   })
 
   it('dials whom it is told of, once, not itself, and again later when it failed', () => {

@@ -126,6 +126,41 @@ describe('look-ups', () => {
     expect(takesPart(liars.flatMap((liar) => hashes(5_000, liar).slice(3_000)))).toBe(0)
   })
 
+  it('that find nothing are on a budget also if what they are for was forgotten for others meanwhile', () => {
+    const lookups = new Lookups({ ...LOOKUP_LIMITS, hashesPerAddressMax: 64 })
+    let lookedUp = 0
+    for (let turn = 0; turn < 200; turn++) {
+      const effects = lookups.step(turn, announced('liar', '10.0.0.66', hashes(100, `${turn}-`)))
+      // More is announced, before the origin answers, than is remembered.
+      lookups.step(turn, announced('liar', '10.0.0.66', hashes(100, `${turn}+`)))
+      const underWay = [...effects]
+      for (let effect = underWay.shift(); effect !== undefined; effect = underWay.shift()) {
+        if (effect.kind !== 'look-up') continue
+        lookedUp++
+        const { infoHash } = effect
+        underWay.push(...lookups.step(turn, { kind: 'looked-up', infoHash, outcome: 'unknown' }))
+      }
+    }
+    const { atOnce } = LOOKUP_LIMITS.misses.perAgent
+    expect(lookedUp).toBeLessThan(atOnce + 2 * LOOKUP_LIMITS.atOnceMax)
+  })
+
+  it('that somebody leaves and cannot wait for again are on his budget all the same', () => {
+    const lookups = new Lookups({ ...LOOKUP_LIMITS, announcesPerAgentMax: 1 })
+    let lookedUp = 0
+    for (let turn = 0; turn < 2_000; turn++) {
+      const infoHash = hash(turn)
+      const asked = lookups.step(0, announced('liar', '10.0.0.66', [infoHash]))
+      lookups.step(0, { kind: 'swarms-left', peerId: 'liar', infoHashes: [infoHash] })
+      lookups.step(0, announced('liar', '10.0.0.66', [hash(turn, 'b'), infoHash]))
+      lookups.step(0, { kind: 'swarms-left', peerId: 'liar', infoHashes: [hash(turn, 'b')] })
+      if (asked.length === 0) continue
+      lookedUp++
+      for (const _ of asked) lookups.step(0, { kind: 'looked-up', infoHash, outcome: 'unknown' })
+    }
+    expect(lookedUp).toBeLessThan(LOOKUP_LIMITS.misses.perAgent.atOnce + 2 * LOOKUP_LIMITS.atOnceMax)
+  })
+
   it('are not repeated for what was found not to be there, until a while has passed', () => {
     const played = new Played()
     played.step(announced('one', '10.0.0.1', [hash(1)]))

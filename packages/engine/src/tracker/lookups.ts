@@ -104,6 +104,8 @@ interface Place {
   /** Its info hashes, each where it was announced first. */
   readonly queued: Map<InfoHash, Heard>
   readonly unknown: Map<InfoHash, Heard>
+  /** Those that are looked up now. They are not forgotten for others: what is not found would be on nobody's budget. */
+  readonly asked: Map<InfoHash, Heard>
   announces: number
   askers: number
 }
@@ -213,7 +215,7 @@ export class Lookups {
       const heard = this.#heard.get(infoHash) ?? this.#newHeard(nowMs, infoHash, asker)
       if (heard === undefined) continue
       if (!this.#wait(heard, asker, state)) {
-        if (heard.waiting.size === 0) this.#forget(heard)
+        if (heard.waiting.size === 0 && heard.state !== 'asked') this.#forget(heard)
         continue
       }
       const isForgotten = heard.state === 'unknown' && heard.untilMs <= nowMs
@@ -244,7 +246,16 @@ export class Lookups {
     if (place === undefined) {
       const misses = bucket(this.#limits.misses.perAddress, nowMs)
       const displaced = bucket(this.#limits.displacedPerAddress, nowMs)
-      place = { key, misses, displaced, queued: new Map(), unknown: new Map(), announces: 0, askers: 0 }
+      place = {
+        key,
+        misses,
+        displaced,
+        queued: new Map(),
+        unknown: new Map(),
+        asked: new Map(),
+        announces: 0,
+        askers: 0,
+      }
       this.#places.set(key, place)
     }
     return place
@@ -273,8 +284,8 @@ export class Lookups {
     return this.#isPlaceFull(place) || this.#heard.size >= this.#limits.hashesMax
   }
 
-  #isPlaceFull({ queued, unknown }: Place): boolean {
-    return queued.size + unknown.size >= this.#limits.hashesPerAddressMax
+  #isPlaceFull(place: Place): boolean {
+    return hashCountOf(place) >= this.#limits.hashesPerAddressMax
   }
 
   /** Those at one address have equal shares of its places; who comes under new names again and again is held by the rate. */
@@ -337,6 +348,7 @@ export class Lookups {
     heard.state = 'queued'
     heard.asker = asker
     heard.place.unknown.delete(heard.infoHash)
+    heard.place.asked.delete(heard.infoHash)
     heard.place.queued.set(heard.infoHash, heard)
     asker.queue.push(heard.infoHash)
     if (asker.queue.length > 2 * this.#limits.announcesPerAgentMax) this.#tidy(asker)
@@ -412,6 +424,7 @@ export class Lookups {
     heard.state = 'unknown'
     heard.untilMs = nowMs + this.#limits.unknownMs
     place.queued.delete(infoHash)
+    place.asked.delete(infoHash)
     place.unknown.set(infoHash, heard)
   }
 
@@ -448,6 +461,7 @@ export class Lookups {
     this.#heard.delete(infoHash)
     place.queued.delete(infoHash)
     place.unknown.delete(infoHash)
+    place.asked.delete(infoHash)
   }
 
   #tick(nowMs: number): void {
@@ -460,7 +474,7 @@ export class Lookups {
         for (const asker of heard.waiting.keys()) if (asker.isGone) this.#stopWaiting(heard, asker)
         if (heard.waiting.size === 0) this.#forget(heard)
       }
-      const isIdle = place.askers === 0 && place.queued.size === 0 && place.unknown.size === 0
+      const isIdle = place.askers === 0 && hashCountOf(place) === 0
       if (isIdle && place.misses.isFull(nowMs) && place.displaced.isFull(nowMs))
         this.#places.delete(place.key)
     }
@@ -479,6 +493,8 @@ export class Lookups {
       if (heard === undefined) continue
       this.#turns.add(asker)
       heard.state = 'asked'
+      heard.place.queued.delete(heard.infoHash)
+      heard.place.asked.set(heard.infoHash, heard)
       this.#underWay++
       this.#effects.push({ kind: 'look-up', infoHash: heard.infoHash })
     }
@@ -500,6 +516,10 @@ export class Lookups {
     asker.queue = []
     return undefined
   }
+}
+
+function hashCountOf({ queued, unknown, asked }: Place): number {
+  return queued.size + unknown.size + asked.size
 }
 
 function livingIn({ waiting }: Heard): Asker | undefined {

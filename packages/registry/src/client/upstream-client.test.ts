@@ -289,6 +289,14 @@ describe('a registry in trouble', () => {
     await expect(client.manifest(APP, 'v1', { signal: leave.signal })).rejects.toThrow('left')
   })
 
+  test('that has not answered when the time of whoever asked is up is not available', async () => {
+    registry.overrides.set(path, () => {})
+    const { client } = connect()
+    await expect(client.manifest(APP, 'v1', { signal: AbortSignal.timeout(50) })).rejects.toThrow(
+      UpstreamUnavailableError,
+    )
+  })
+
   test('is left when the client is closed', async () => {
     const { client } = connect()
     registry.overrides.set(path, () => void client.close())

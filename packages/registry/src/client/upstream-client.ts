@@ -276,7 +276,7 @@ export class UpstreamClient {
     signal: AbortSignal,
     read: (answer: UpstreamAnswer, deadline: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    return await retrying(this.#patience, signal, async () => {
+    const asked = retrying(this.#patience, signal, async () => {
       const timeout = AbortSignal.timeout(this.#limits.answerTimeoutMs)
       const deadline = AbortSignal.any([signal, timeout])
       let answer: UpstreamAnswer | undefined
@@ -290,6 +290,12 @@ export class UpstreamClient {
       } finally {
         await answer?.discard()
       }
+    })
+    return await asked.catch((error: unknown) => {
+      // Whoever leaves has reasons of his own; if his time is up, also because many ask at once, the registry was too slow.
+      if (!isTimeUp(signal) || error !== signal.reason) throw error
+      const what = 'no answer before its time was up'
+      throw new UpstreamUnavailableError(this.address.host, what, { cause: error })
     })
   }
 
@@ -365,6 +371,10 @@ export class UpstreamClient {
       `an unexpected status ${status} from ${url.host}; is this a registry?`,
     )
   }
+}
+
+function isTimeUp({ reason }: AbortSignal): boolean {
+  return reason instanceof DOMException && reason.name === 'TimeoutError'
 }
 
 function digestOf(bytes: Buffer, like: Digest | undefined): Digest {

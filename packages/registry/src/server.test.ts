@@ -1,0 +1,28 @@
+/** Goal: what bounds requests that bring a body leaves those alone that bring none. Method: a server with one place for bodies. */
+import { pino } from 'pino'
+import { expect, test } from 'vitest'
+import { createHttpServer } from './server.ts'
+
+test('requests without a body take no places for bodies, however long their answers take', async () => {
+  const server = createHttpServer(pino({ level: 'silent' }), undefined, {
+    bodyTimeoutMs: 20,
+    bodies: { placesMax: 1, placesPerAddressMax: 1, stallMs: 10, patienceMs: 10 },
+  })
+  const [all, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  let underWay = 0
+  server.get('/slow', async () => {
+    if (++underWay === 3) all.resolve()
+    await answer.promise
+    return 'ok'
+  })
+  const url = await server.listen({ host: '127.0.0.1', port: 0 })
+  try {
+    const asked = Promise.all([1, 2, 3].map(() => fetch(`${url}/slow`)))
+    await Promise.race([all.promise, asked])
+    // By now a body would have been given up.
+    setTimeout(answer.resolve, 60)
+    expect((await asked).map(({ status }) => status)).toEqual([200, 200, 200])
+  } finally {
+    await server.close()
+  }
+})
