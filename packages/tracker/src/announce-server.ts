@@ -52,7 +52,8 @@ const CLOSE_TRY_LATER = 1013
 export interface AnnounceServerParts {
   readonly table: TrackerTable
   readonly drive: TrackerDriver
-  readonly onAnnounce: (peerId: PeerId, ip: string, swarms: AnnouncedSwarms) => void
+  /** @returns how many of the swarms are not known */
+  readonly onAnnounce: (peerId: PeerId, ip: string, swarms: AnnouncedSwarms) => number
   readonly nowMs: () => number
   readonly signingKey: Uint8Array
   /** Nobody else's to take, neither its id nor its address. */
@@ -88,6 +89,8 @@ export class AnnounceServer {
   })
   readonly #bounds: StreamBounds
   readonly #turns: Turns<WebSocket>
+  /** Streams whose last announce named swarms that the tracker does not know. */
+  readonly #namesUnknown = new WeakSet<WebSocket>()
   readonly #streams = new Map<PeerId, WebSocket>()
   readonly #names = new Map<PeerId, { readonly name: string; readonly zone: string }>()
   /** The seeder's own address on each stream: the one that works for that agent. */
@@ -106,7 +109,7 @@ export class AnnounceServer {
     this.#parts = parts
     this.#bounds = new StreamBounds({ nowMs: parts.nowMs })
     this.#turns = new Turns({
-      onWaits: (stream) => this.#bounds.waits(stream),
+      onWaits: (stream, frames) => this.#bounds.waits(stream, frames),
       onGoesOn: (stream) => this.#bounds.goesOn(stream),
     })
   }
@@ -247,7 +250,9 @@ export class AnnounceServer {
       isAlive = true
       if (stream.readyState !== stream.OPEN) return
       this.#bounds.finished(stream)
-      this.#turns.take(stream, () => hear(frame))
+      const byTurns = this.#namesUnknown.has(stream) || this.#turns.hasWaiting(stream)
+      if (byTurns) this.#turns.take(stream, () => hear(frame))
+      else hear(frame)
     })
   }
 
@@ -341,7 +346,8 @@ export class AnnounceServer {
     const { drive, onAnnounce, tries } = this.#parts
     if (message.type === 'announce') {
       if (message.swarms.length > 0) this.#bounds.takesPart(stream)
-      onAnnounce(peerId, remoteHost, message.swarms)
+      if (onAnnounce(peerId, remoteHost, message.swarms) > 0) this.#namesUnknown.add(stream)
+      else this.#namesUnknown.delete(stream)
     } else if (message.type === 'leave')
       drive({ kind: 'swarms-left', peerId, infoHashes: message.infoHashes })
     else if (message.type === 'try-peers') tries.asked(peerId, message.id, remoteHost)
@@ -372,7 +378,7 @@ function costOf(message: AgentMessage): number {
       return 1 + message.infoHashes.length
     // Once in a stream's life, and what others are told of it.
     case 'hello':
-      return 100
+      return 20
     // Somebody asks once in a while; each is answered, and others dial.
     case 'try-peers':
     case 'dialled':

@@ -48,6 +48,8 @@ interface Bounded {
   goesOn: NodeJS.Timeout | undefined
   /** Frames of it wait for their turn. */
   isWaiting: boolean
+  /** So many that no more are read. */
+  isPaused: boolean
 }
 
 interface AddressRate {
@@ -93,6 +95,7 @@ export class StreamBounds {
       hasName: false,
       goesOn: undefined,
       isWaiting: false,
+      isPaused: false,
     }
     this.#bounded.set(stream, bounded)
     stream.once('close', () => this.#closed(stream, bounded))
@@ -157,15 +160,20 @@ export class StreamBounds {
     stream.pause()
     bounded.goesOn = setTimeout(() => {
       bounded.goesOn = undefined
-      if (!bounded.isWaiting) stream.resume()
+      if (!bounded.isPaused) stream.resume()
     }, untilMs - nowMs)
   }
 
-  /** Frames of it wait for their turn: no more of them are read. */
-  waits(stream: WebSocket): void {
+  /**
+   * So many frames of it wait for their turn. Of one that has more than one, no more are read; to pause every stream whose one
+   * frame waits for a moment would cost more than the frame.
+   */
+  waits(stream: WebSocket, frames: number): void {
     const bounded = this.#bounded.get(stream)
     if (bounded === undefined) return
     bounded.isWaiting = true
+    if (frames < 2 || bounded.isPaused) return
+    bounded.isPaused = true
     stream.pause()
   }
 
@@ -174,6 +182,8 @@ export class StreamBounds {
     const bounded = this.#bounded.get(stream)
     if (bounded === undefined) return
     bounded.isWaiting = false
+    if (!bounded.isPaused) return
+    bounded.isPaused = false
     if (bounded.goesOn === undefined) stream.resume()
   }
 

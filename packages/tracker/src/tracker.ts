@@ -171,19 +171,23 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     this.#look({ kind: 'appeared', infoHash })
   }
 
-  /** What the table knows is driven at once; what it does not may be of no swarm at all. */
-  #announced(peerId: PeerId, ip: string, swarms: AnnouncedSwarms): void {
+  /**
+   * What the table knows is driven at once; what it does not may be of no swarm at all.
+   * @returns how many of the swarms it does not know
+   */
+  #announced(peerId: PeerId, ip: string, swarms: AnnouncedSwarms): number {
     const isSwarm = ({ infoHash }: AnnouncedSwarms[number]) => this.#table.hasSwarm(infoHash)
     if (swarms.every(isSwarm)) {
       this.#drive({ kind: 'announced', peerId, swarms })
-      return
+      return 0
     }
-    if (this.#table.addressOf(peerId) === undefined) return
+    if (this.#table.addressOf(peerId) === undefined) return 0
     const known = swarms.filter(isSwarm)
     const leechingAtATime = swarms.filter(({ state }) => state === 'leeching').length
     const unknown = swarms.filter((swarm) => !isSwarm(swarm))
     if (known.length > 0) this.#drive({ kind: 'announced', peerId, swarms: known, leechingAtATime })
     this.#look({ kind: 'announced', peerId, ip, swarms: unknown })
+    return unknown.length
   }
 
   #look(event: LookupEvent): void {

@@ -1,7 +1,10 @@
 /**
- * Frames of all announce streams share the event loop with everything else that the seeder serves: so much of them is worked
- * off in one turn of it, the rest waits, and the streams that wait have their turns one after the other. Without that, what
- * the kernel had gathered of some streams was worked off in one piece, for a second, while clients waited for their manifests.
+ * Frames of announce streams share the event loop with everything else that the seeder serves: so much of them is worked off in
+ * one turn of it, the rest waits, and the streams that wait have their turns one after the other. Without that, what the kernel
+ * had gathered of some streams was worked off in one piece, for a second, while clients waited for their manifests.
+ *
+ * It is for streams that name what the tracker does not know, which anybody can make up without end: by turns, two thousand
+ * agents that announced twenty layers at once took a fifth more of the processor.
  */
 
 /** Swarms, as `StreamBounds` counts them. The last frame of a turn is worked off whole: one long one, some milliseconds. */
@@ -10,8 +13,8 @@ const COST_PER_TURN = 512
 const WAITING_MAX = 64
 
 export interface TurnsParts<Stream> {
-  /** Nothing more is to be read of the stream until `onGoesOn`. */
-  onWaits(stream: Stream): void
+  /** @param frames of the stream that wait now: with the second, nothing more is to be read of it until `onGoesOn` */
+  onWaits(stream: Stream, frames: number): void
   onGoesOn(stream: Stream): void
 }
 
@@ -38,11 +41,17 @@ export class Turns<Stream extends object> {
     }
     if (works === undefined) {
       this.#waiting.set(stream, [work])
-      this.#parts.onWaits(stream)
+      this.#parts.onWaits(stream, 1)
       return
     }
     works.push(work)
+    if (works.length === 2) this.#parts.onWaits(stream, 2)
     if (works.length > WAITING_MAX) this.#work(works.shift()!)
+  }
+
+  /** Whether frames of the stream wait. */
+  hasWaiting(stream: Stream): boolean {
+    return this.#waiting.has(stream)
   }
 
   /** The stream is closed. */
