@@ -37,6 +37,7 @@ import {
   startLocalSeeder,
 } from '../support/local-services.ts'
 import { type LyingContact, startLyingContact } from '../support/lying-contact.ts'
+import { metric } from '../support/metric.ts'
 import { pullImage, pushImage } from '../support/push.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
@@ -179,11 +180,6 @@ async function seesOnlyTheTruth(
     if (parts[n] !== undefined) expect(parts[n]!.bytes.equals(bytes.subarray(start, end + 1))).toBe(true)
   }
   return ![byTag, byDigest, config, whole, ...parts].includes(undefined)
-}
-
-async function metric({ url }: LocalService, name: string): Promise<number> {
-  const page = await (await fetch(`${url}/metrics`)).text()
-  return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.*)$`, 'm').exec(page)?.[1])
 }
 
 const record = (cache: string, key: string) => join(cache, 'images', key)

@@ -13,6 +13,7 @@ import { peakMegabytes, residentMegabytes } from '../bench/process-usage.ts'
 import { buildImage } from '../support/images.ts'
 import { randomLayer } from '../support/layers.ts'
 import { startLocalAgent } from '../support/local-services.ts'
+import { metric } from '../support/metric.ts'
 import { pullImage, pushImage } from '../support/push.ts'
 import { openRawWebSocket, type RawWebSocket } from '../support/raw-websocket.ts'
 import { type ShoalProcess, startShoal } from '../support/shoal.ts'
@@ -62,11 +63,6 @@ async function growthOf(pid: number): Promise<() => Promise<number>> {
       console.log(expect.getState().currentTestName, 'before', before, 'grown', grown.toFixed(1))
     return grown
   }
-}
-
-async function metric(url: string, name: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text()
-  return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.*)$`, 'm').exec(text)?.[1])
 }
 
 async function openStream(url: string, localAddress: string): Promise<WebSocket> {
@@ -192,7 +188,7 @@ describe('announce streams', () => {
 
   it('160,000 info hashes that nobody knows make no swarms, few look-ups, and little memory', async () => {
     const seeder = await seederProcess()
-    const lookupsBefore = await metric(seeder.url, 'shoal_seeder_origin_requests_total{operation="read"}')
+    const lookupsBefore = await metric(seeder, 'shoal_seeder_origin_requests_total', 'operation="read"')
     const streams = await Promise.all(Array.from({ length: 8 }, () => openStream(seeder.url, STRANGER)))
     await Promise.all(
       streams.map(async (stream, n) => {
@@ -204,9 +200,9 @@ describe('announce streams', () => {
       }),
     )
     await pullsAnew(seeder.url)
-    expect(await metric(seeder.url, 'shoal_seeder_swarms')).toBeLessThan(10)
+    expect(await metric(seeder, 'shoal_seeder_swarms')).toBeLessThan(10)
     const lookups =
-      (await metric(seeder.url, 'shoal_seeder_origin_requests_total{operation="read"}')) - lookupsBefore
+      (await metric(seeder, 'shoal_seeder_origin_requests_total', 'operation="read"')) - lookupsBefore
     expect(lookups).toBeLessThan(20_000)
     expect(await seeder.grownMegabytes()).toBeLessThan(GROWTH_MAX_MEGABYTES)
   }, 90_000)

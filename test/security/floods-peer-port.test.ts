@@ -11,6 +11,7 @@ import { residentMegabytes } from '../bench/process-usage.ts'
 import { buildImage } from '../support/images.ts'
 import { randomLayer } from '../support/layers.ts'
 import { type LocalService, startLocalAgent, startLocalSeeder } from '../support/local-services.ts'
+import { metric } from '../support/metric.ts'
 import { pullImage, pushImage } from '../support/push.ts'
 import { openRaw } from '../support/raw-http.ts'
 
@@ -23,12 +24,6 @@ beforeEach(() => {
 afterEach(() => stack.disposeAsync())
 
 const image = buildImage({ layers: [await randomLayer({ contentBytes: 3_000_000, seed: 'idle' })] })
-
-async function metric(service: LocalService, name: string): Promise<number> {
-  const text = await (await fetch(`${service.url}/metrics`)).text()
-  const lines = [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (.*)$`, 'gm'))]
-  return lines.reduce((sum, [, value]) => sum + Number(value), 0)
-}
 
 /** Info hashes of the image's blobs, by the `.torrent` of each. */
 async function infoHashes(seeder: LocalService): Promise<string[]> {

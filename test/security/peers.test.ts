@@ -43,6 +43,7 @@ import {
   startLocalAgent,
   startLocalSeeder,
 } from '../support/local-services.ts'
+import { metric } from '../support/metric.ts'
 import { pullBlob, pullImage, pushImage } from '../support/push.ts'
 import { openRaw } from '../support/raw-http.ts'
 
@@ -650,11 +651,4 @@ function frame(id: number, payload: Uint8Array): Buffer {
   head.writeUInt32BE(payload.length + 1)
   head[4] = id
   return Buffer.concat([head, payload])
-}
-
-async function metric({ url }: LocalService, name: string): Promise<number> {
-  const page = await (await fetch(`${url}/metrics`)).text()
-  const values = [...page.matchAll(/^([a-z_]+)(?:\{.*\})? (\S+)$/gm)].filter(([, found]) => found === name)
-  if (values.length === 0) throw new Error(`${name} is not on ${url}/metrics`)
-  return values.reduce((sum, [, , value]) => sum + Number(value), 0)
 }

@@ -151,8 +151,9 @@ export class StreamBounds {
     rate.spend(cost)
     addressRate.bucket.hasAny(nowMs)
     addressRate.bucket.spend(cost)
-    const untilMs = Math.max(rate.nextAtMs(nowMs), addressRate.bucket.nextAtMs(nowMs))
-    if (rate.nextAtMs(nowMs) - nowMs > AHEAD_MS_MAX) {
+    const ownMs = rate.nextAtMs(nowMs)
+    const untilMs = Math.max(ownMs, addressRate.bucket.nextAtMs(nowMs))
+    if (ownMs - nowMs > AHEAD_MS_MAX) {
       stream.terminate()
       return
     }

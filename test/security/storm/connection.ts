@@ -2,6 +2,8 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { Prng } from '@shoal/core'
+import { ANNOUNCE_STREAM_PATH } from '@shoal/wire'
+import { WebSocket } from 'ws'
 import { pause } from './attacker.ts'
 import { oneOf } from './random-messages.ts'
 import { type Address, strangerAddress } from './world.ts'
@@ -97,4 +99,25 @@ export async function deliver(
         await pause(30, signal)
       }
   }
+}
+
+/** @returns undefined where none was opened */
+export async function openAnnounceStream(
+  seederUrl: string,
+  localAddress: string,
+  signal: AbortSignal,
+): Promise<WebSocket | undefined> {
+  const socket = new WebSocket(`${seederUrl.replace('http', 'ws')}${ANNOUNCE_STREAM_PATH}`, {
+    localAddress,
+    perMessageDeflate: false,
+    handshakeTimeout: CONNECT_MS_MAX,
+  })
+  socket.on('error', () => {})
+  const isOpen = await once(socket, 'open', { signal }).then(
+    () => true,
+    () => false,
+  )
+  if (isOpen) return socket
+  socket.terminate()
+  return undefined
 }

@@ -17,6 +17,7 @@ import {
   TRIGGER_FORMATS,
 } from '../../../seeder/src/triggers/index.ts'
 import { shoalProgram } from '../program.ts'
+import { expectAnchorsToLead } from '../testing/page-anchors.ts'
 import { codeBlocksOf, shellTextsOf, shoalCommandsIn } from '../testing/page-examples.ts'
 
 const page = readFileSync(fileURLToPath(new URL('../../../../docs/ci.md', import.meta.url)), 'utf8')
@@ -187,14 +188,6 @@ describe('what is said of webhooks', () => {
   })
 
   test('its anchors lead somewhere', () => {
-    const headings = [...page.matchAll(/^#+ (.*)$/gm)].map(([, text]) =>
-      text!
-        .toLowerCase()
-        .replace(/[^a-z0-9 -]/g, '')
-        .replaceAll(' ', '-'),
-    )
-    const anchors = [...page.matchAll(/\]\(#([^)]*)\)/g)].map(([, anchor]) => anchor)
-    expect(anchors.length).toBeGreaterThan(10)
-    expect(headings).toEqual(expect.arrayContaining(anchors))
+    expectAnchorsToLead(page)
   })
 })

@@ -2,7 +2,6 @@
  * Announce streams on which everything is said that the schema allows, in any order, with a field changed, cut, too long or not
  * at all; and frames that no WebSocket library would send.
  */
-import { once } from 'node:events'
 import type { Prng } from '@shoal/core'
 import {
   AgentMessage,
@@ -13,7 +12,7 @@ import {
 } from '@shoal/wire'
 import { WebSocket } from 'ws'
 import { type Attacker, pause } from '../attacker.ts'
-import { dial, leave } from '../connection.ts'
+import { dial, leave, openAnnounceStream } from '../connection.ts'
 import { damaged, oneOf, randomBytes, randomHex, valuesOf, withOneFieldChanged } from '../random-messages.ts'
 import { freshBlob, listenersOf, strangerAddress, type World } from '../world.ts'
 
@@ -23,17 +22,8 @@ export const announceStreams: Attacker = {
   name: 'announce-streams',
   atOnce: 8,
   async act(world, prng, note, signal) {
-    const socket = new WebSocket(`${world.seederUrl.replace('http', 'ws')}${ANNOUNCE_STREAM_PATH}`, {
-      localAddress: strangerAddress(prng),
-      perMessageDeflate: false,
-      handshakeTimeout: 3_000,
-    })
-    socket.on('error', () => {})
-    const isOpen = await once(socket, 'open', { signal }).then(
-      () => true,
-      () => false,
-    )
-    if (!isOpen) return socket.terminate()
+    const socket = await openAnnounceStream(world.seederUrl, strangerAddress(prng), signal)
+    if (socket === undefined) return
     const random = valuesOf(AgentMessage, prng)
     const said: unknown[] = prng.below(5) === 0 ? [] : [helloOf(world, prng)]
     for (let more = prng.below(12); more > 0; more--) said.push(messageOf(world, random, prng))

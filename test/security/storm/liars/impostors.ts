@@ -7,7 +7,6 @@ import { createServer as createHttpServer, type IncomingMessage, type ServerResp
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createPrng, encodeInfo, type Prng } from '@shoal/core'
 import {
-  ANNOUNCE_STREAM_PATH,
   ANNOUNCE_STREAM_VERSION,
   decodeResolution,
   encodeAgentMessage,
@@ -23,6 +22,7 @@ import { WebSocket } from 'ws'
 import { unpackingFrame } from '../../../bench/floods/rows/unpacking-frames.ts'
 import { type Attacker, pause } from '../attacker.ts'
 import { messageOf } from '../attackers/peer-wire.ts'
+import { openAnnounceStream } from '../connection.ts'
 import { damaged, oneOf, randomBytes, randomHex, valuesOf, withOneFieldChanged } from '../random-messages.ts'
 import { type Address, freshBlob, type World } from '../world.ts'
 
@@ -64,16 +64,8 @@ const newcomers: Attacker = {
   atOnce: 3,
   async act(world, prng, note, signal) {
     const { host, port } = oneOf(world.impostors, prng)
-    const socket = new WebSocket(`${world.seederUrl.replace('http', 'ws')}${ANNOUNCE_STREAM_PATH}`, {
-      localAddress: host,
-      handshakeTimeout: 3_000,
-    })
-    socket.on('error', () => {})
-    const isOpen = await once(socket, 'open', { signal }).then(
-      () => true,
-      () => false,
-    )
-    if (!isOpen) return socket.terminate()
+    const socket = await openAnnounceStream(world.seederUrl, host, signal)
+    if (socket === undefined) return
     note(`${host}:${port} passes for an agent`)
     const hello = { type: 'hello', version: ANNOUNCE_STREAM_VERSION, name: 'impostor', zone: '' } as const
     socket.send(encodeAgentMessage({ ...hello, peerId: randomHex(40, prng), host, port }))
