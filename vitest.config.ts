@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { LongFilesFirst } from './test/support/long-files-first.ts'
 
 // Tests import the packages' sources through the `shoal-source` export condition, so that a failing
 // line is a line of the source; programs that tests start as processes run from dist/.
@@ -8,13 +9,14 @@ const conditions = ['shoal-source', 'node', 'import', 'default']
 const alone = [
   'test/faults/**/*.test.ts',
   'test/security/storm.test.ts',
-  'test/e2e/{cut-through,fan-out,fanout-live,fanout-sim,large-layer,many-layers}.test.ts',
+  'test/e2e/{cut-through,fan-out,fanout-live}.test.ts',
 ]
 const resolution = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
 export default defineConfig({
   ...resolution,
   test: {
+    sequence: { sequencer: LongFilesFirst },
     reporters: ['default', './test/support/missing-components-reporter.ts'],
     projects: [
       {
@@ -22,6 +24,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts'],
+          // One worker fewer than cores is vitest's choice: on two cores one would have nothing to do.
+          maxWorkers: '100%',
           testTimeout: 30_000,
           hookTimeout: 120_000,
         },

@@ -68,11 +68,7 @@ describe('fanout sim', () => {
 
   it.each([
     ['--nodes', '0'],
-    ['--link', '10'],
-    ['--scenario', 'no-such-thing'],
     ['--strategies', 'shoal,shoal'],
-    ['--strategies', 'none'],
-    ['--unknown', '1'],
   ])('%s %s is status 2', async (...words) => {
     const failure = await run('sim', ...words).catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(ProcessEndedError)
