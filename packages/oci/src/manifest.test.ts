@@ -5,7 +5,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { OciError } from './errors.ts'
-import { childManifests, INDEX_MANIFESTS_MAX, LAYERS_MAX, parseManifest, requiredBlobs } from './manifest.ts'
+import {
+  childManifests,
+  INDEX_MANIFESTS_MAX,
+  LAYERS_MAX,
+  listedBlobs,
+  namedDescriptors,
+  parseManifest,
+  requiredBlobs,
+} from './manifest.ts'
 import { MEDIA_TYPES, mediaTypeOfHeader } from './media-types.ts'
 import { chooseManifest } from './platform.ts'
 
@@ -99,6 +107,52 @@ describe('good manifests', () => {
     })
     expect(parsed.subject?.digest).toBe(digest('99'))
     expect(parsed.artifactType).toBe('application/x')
+  })
+})
+
+describe('what a document names', () => {
+  const digests = (descriptors: readonly { digest: string }[]) => descriptors.map((each) => each.digest)
+
+  test('an index may list blobs beside manifests, as a build cache does', () => {
+    const cacheConfig = {
+      mediaType: 'application/vnd.buildkit.cacheconfig.v0',
+      digest: digest('b0'),
+      size: 7,
+    }
+    const parsed = parse({
+      ...index,
+      manifests: [layer('01'), index.manifests[0], cacheConfig, layer('01')],
+    })
+    expect(digests(childManifests(parsed))).toEqual([digest('a1')])
+    expect(digests(listedBlobs(parsed))).toEqual([digest('01'), digest('b0')])
+    // They may be missing, like the manifests of an index.
+    expect(requiredBlobs(parsed)).toEqual([])
+  })
+
+  test.each([
+    MEDIA_TYPES.ociManifest,
+    MEDIA_TYPES.ociIndex,
+    MEDIA_TYPES.dockerManifest,
+    MEDIA_TYPES.dockerManifestList,
+    'application/vnd.docker.distribution.manifest.v1+prettyjws',
+    'application/vnd.oci.artifact.manifest.v1+json',
+  ])('%s is a manifest', (mediaType) => {
+    const parsed = parse({ ...index, manifests: [{ ...index.manifests[0], mediaType }] })
+    expect(childManifests(parsed)).toHaveLength(1)
+    expect(listedBlobs(parsed)).toEqual([])
+  })
+
+  test('everything that is named is in use: foreign layers, entries of either kind, the subject', () => {
+    const foreign = { ...layer('03'), mediaType: MEDIA_TYPES.dockerForeignLayerGzip }
+    const subject = { ...config, digest: digest('99') }
+    expect(digests(namedDescriptors(parse({ ...image, layers: [layer('01'), foreign], subject })))).toEqual([
+      digest('c0'),
+      digest('01'),
+      digest('03'),
+      digest('99'),
+    ])
+    const listed = parse({ ...index, manifests: [index.manifests[0], layer('01')], subject })
+    expect(digests(namedDescriptors(listed))).toEqual([digest('a1'), digest('01'), digest('99')])
   })
 })
 

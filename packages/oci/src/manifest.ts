@@ -16,7 +16,14 @@ import {
   parseDescriptor,
   parseText,
 } from './descriptor.ts'
-import { isForeignLayer, isSchema1, type ManifestKind, MEDIA_TYPES, manifestKindOf } from './media-types.ts'
+import {
+  isForeignLayer,
+  isManifestMediaType,
+  isSchema1,
+  type ManifestKind,
+  MEDIA_TYPES,
+  manifestKindOf,
+} from './media-types.ts'
 
 /** The specification asks registries to take manifests of 4 MiB, and lets them refuse longer ones. */
 export const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
@@ -93,7 +100,28 @@ export function requiredDescriptors(manifest: ParsedManifest): readonly Descript
 
 /** The manifests that an index names, each once; they may be missing (a sparse index). */
 export function childManifests(manifest: ParsedManifest): readonly Descriptor[] {
-  return manifest.kind === 'index' ? unique(manifest.manifests) : []
+  if (manifest.kind === 'image') return []
+  return unique(manifest.manifests.filter(({ mediaType }) => isManifestMediaType(mediaType)))
+}
+
+/**
+ * The blobs that an index names among its `manifests`, each once; like those they may be missing. BuildKit's registry cache
+ * (`image-manifest=false`) is such an index: layers, and a configuration that says what they are the result of.
+ */
+export function listedBlobs(manifest: ParsedManifest): readonly Descriptor[] {
+  if (manifest.kind === 'image') return []
+  return unique(manifest.manifests.filter(({ mediaType }) => !isManifestMediaType(mediaType)))
+}
+
+/**
+ * Everything that a document names by digest, whatever it is and whether or not it has to be here: configuration, layers
+ * (foreign ones too, somebody may have pushed them), entries of an index, the subject. Nothing of it is garbage. A media type
+ * tells how a thing is asked for, not how it was pushed: clients have pushed manifests as blobs.
+ */
+export function namedDescriptors(manifest: ParsedManifest): readonly Descriptor[] {
+  const subject = manifest.subject === undefined ? [] : [manifest.subject]
+  const listed = manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers]
+  return unique([...listed, ...subject])
 }
 
 function parseJson(text: string): JsonObject {
