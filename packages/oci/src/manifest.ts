@@ -4,12 +4,17 @@
  *
  * One document must not be readable as two things (CVE-2021-41190): a document with both `layers` and `manifests`, or
  * whose mediaType contradicts the Content-Type that it came with, is refused.
+ *
+ * A field that is `null` counts as absent, an absent list as empty, and a descriptor may have no media type: Distribution
+ * 2.8 and 3 take all of that, and builders rely on it (Go writes an empty list as `null`). A `null` inside a list is refused:
+ * to Distribution it is a descriptor without a digest, which it refuses as well.
  */
 import type { Digest } from '@shoal/core'
 import {
   type Annotations,
   type Descriptor,
   invalid,
+  isAbsent,
   isJsonObject,
   type JsonObject,
   parseAnnotations,
@@ -60,7 +65,8 @@ export type ParsedManifest = ImageManifest | ImageIndex
  */
 export function parseManifest(text: string, contentType?: string): ParsedManifest {
   const document = parseJson(text)
-  const mediaType = settleMediaType(document, contentType === 'application/json' ? undefined : contentType)
+  const isSilent = contentType === '' || contentType === 'application/json'
+  const mediaType = settleMediaType(document, isSilent ? undefined : contentType)
   const kind = manifestKindOf(mediaType)
   if (kind === undefined)
     throw invalid('mediaType', `${JSON.stringify(mediaType.slice(0, 120))} is not supported`)
@@ -153,20 +159,22 @@ function settleMediaType(document: JsonObject, contentType: string | undefined):
   }
   const mediaType = declared ?? contentType
   if (mediaType !== undefined) return mediaType
-  return document.manifests === undefined ? MEDIA_TYPES.ociManifest : MEDIA_TYPES.ociIndex
+  // Of a document that nothing is said about the fields decide, the way that every node decides: `null` is an index's empty list.
+  const isEmptyIndex = document.manifests === null && isAbsent(document.config)
+  return isAbsent(document.manifests) && !isEmptyIndex ? MEDIA_TYPES.ociManifest : MEDIA_TYPES.ociIndex
 }
 
 function refuseOtherKind(document: JsonObject, kind: ManifestKind): void {
   // `blobs` and `fsLayers` are how other kinds of manifest name layers.
   const foreign =
     kind === 'index' ? ['layers', 'config', 'fsLayers', 'blobs'] : ['manifests', 'fsLayers', 'blobs']
-  const found = foreign.find((key) => document[key] !== undefined)
+  const found = foreign.find((key) => !isAbsent(document[key]))
   if (found !== undefined) throw invalid(found, `does not belong into an ${kind} manifest`)
 }
 
 function parseCommon(document: JsonObject, mediaType: string): ManifestCommon {
   const artifactType = parseText(document.artifactType, 'artifactType')
-  const subject = document.subject === undefined ? undefined : parseDescriptor(document.subject, 'subject')
+  const subject = isAbsent(document.subject) ? undefined : parseDescriptor(document.subject, 'subject')
   return {
     mediaType,
     ...(subject === undefined ? {} : { subject }),
@@ -176,6 +184,7 @@ function parseCommon(document: JsonObject, mediaType: string): ManifestCommon {
 }
 
 function parseDescriptors(value: unknown, where: string, countMax: number): readonly Descriptor[] {
+  if (isAbsent(value)) return []
   if (!Array.isArray(value)) throw invalid(where, 'is not a list')
   if (value.length > countMax) throw invalid(where, `has ${value.length} entries, ${countMax} are allowed`)
   return value.map((item, index) => parseDescriptor(item, `${where}[${index}]`))
