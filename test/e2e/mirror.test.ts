@@ -8,9 +8,9 @@ import { describe, expect, it } from 'vitest'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { describeWith } from '../support/describe-with.ts'
 import { startDockerRegistry } from '../support/docker-registry.ts'
-import { buildImage, buildIndex } from '../support/images.ts'
+import { buildImage, buildIndex, mediaTypes } from '../support/images.ts'
 import { randomLayers } from '../support/layers.ts'
-import { pullImage, pushImage, pushIndex } from '../support/push.ts'
+import { pullImage, pushBlob, pushImage, pushIndex, pushManifest } from '../support/push.ts'
 import { startUpstreamProxy, type UpstreamProxy } from '../support/upstream-proxy.ts'
 
 const HOST = 'registry.test:5000'
@@ -100,6 +100,29 @@ describe('an image of another registry', () => {
     await pushIndex(world.upstream.seeder.url, 'team/app', 'multi', index)
     const pulled = await pullImage(world.cluster.agents[0]!.url, MIRRORED, 'multi')
     expect(pulled.digest).toBe(image.manifest.digest)
+  }, 120_000)
+
+  it('that is no image, a build cache whose manifests are blobs, gives its blobs; null is nothing', async () => {
+    await using world = await startWorld(1)
+    const { upstream, proxy, cluster } = world
+    for (const blob of image.blobs) await pushBlob(upstream.seeder.url, 'team/app', blob)
+    const [layer] = image.layers
+    const entry = { digest: layer!.digest, size: layer!.sizeBytes, mediaType: mediaTypes.oci.layer }
+    const config = { digest: image.config.digest, size: image.config.sizeBytes, mediaType: '' }
+    const documents = {
+      cache: { mediaType: mediaTypes.oci.index, manifests: [entry] },
+      bare: { mediaType: mediaTypes.oci.manifest, config, layers: null, subject: null },
+    }
+    for (const [tag, { mediaType, ...rest }] of Object.entries(documents)) {
+      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...rest }))
+      await pushManifest(upstream.seeder.url, 'team/app', tag, { mediaType, bytes, digest: '' })
+      const answer = await ask(`${cluster.agents[0]!.url}/v2/${MIRRORED}/manifests/${tag}`)
+      expect([answer.status, await answer.text()]).toEqual([200, bytes.toString()])
+    }
+    // Nobody wanted the cached layer yet.
+    expect(blobsAsked(proxy).filter(({ path }) => path.includes(layer!.digest))).toEqual([])
+    const blob = await ask(`${cluster.agents[0]!.url}/v2/${MIRRORED}/blobs/${layer!.digest}`)
+    expect((await blob.arrayBuffer()).byteLength).toBe(layer!.sizeBytes)
   }, 120_000)
 
   it('that is cut in the middle is gone on with, and one with wrong bytes is not served', async () => {

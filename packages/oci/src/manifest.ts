@@ -119,6 +119,11 @@ export function listedBlobs(manifest: ParsedManifest): readonly Descriptor[] {
   return unique(manifest.manifests.filter(({ mediaType }) => !isManifestMediaType(mediaType)))
 }
 
+/** The blobs that come with a document when it is copied: those that an image requires, or that an index lists. */
+export function blobsOf(manifest: ParsedManifest): readonly Descriptor[] {
+  return manifest.kind === 'index' ? listedBlobs(manifest) : requiredBlobs(manifest)
+}
+
 /**
  * Everything that a document names by digest, whatever it is and whether or not it has to be here: configuration, layers
  * (foreign ones too, somebody may have pushed them), entries of an index, the subject. Nothing of it is garbage. A media type

@@ -5,9 +5,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@shoal/core'
-import { childManifests, type Descriptor, type Platform, requiredBlobs } from '@shoal/oci'
+import { childManifests, type Descriptor, listedBlobs, type Platform, requiredBlobs } from '@shoal/oci'
 import { type ImageStore, type Manifest, readManifest } from '@shoal/registry'
-import type { PublishLine } from '@shoal/wire'
+import { PUBLISH_LINE_LAYERS_MAX, type PublishLine } from '@shoal/wire'
 import type { Logger } from 'pino'
 import type { Arrival, Arrivals } from '../mirror/arrivals.ts'
 import type { UpstreamRepository, Upstreams } from '../mirror/upstreams.ts'
@@ -56,6 +56,8 @@ const PROGRESS_MS = 250
 interface Content {
   readonly manifests: readonly Manifest[]
   readonly blobs: ReadonlyMap<Digest, Descriptor>
+  /** Those that an index lists and no image requires: like the manifests of an index they may be nowhere. */
+  readonly optional: ReadonlySet<Digest>
 }
 
 export class Publisher {
@@ -77,12 +79,7 @@ export class Publisher {
     const root = await this.#root(plan, source, signal)
     const { name, tag } = plan
     const content = await this.#content(name, source, root, wish.platforms, signal)
-    onProgress({
-      type: 'image',
-      reference,
-      digest: root.digest,
-      layers: [...content.blobs.values()].map(({ digest, size }) => ({ digest, bytes: size })),
-    })
+    for (const line of imageLines(reference, root.digest, content)) onProgress(line)
     // What is mirrored under its own name can be had while it comes: nodes begin at once.
     const image = { name, tag, digest: root.digest, manifests: content.manifests }
     if (selects !== undefined && this.#parts.upstreams.find(name) !== undefined)
@@ -153,6 +150,7 @@ export class Publisher {
     const manifests = new Map<Digest, Manifest>()
     const absent = new Set<Digest>()
     const blobs = new Map<Digest, Descriptor>()
+    const required = new Set<Digest>()
     const chosen = new Set<string>()
     let manifestBytes = 0
     const add = async (manifest: Manifest, depth: number): Promise<void> => {
@@ -166,7 +164,8 @@ export class Publisher {
           `${root.digest} has more manifests than an image may have`,
         )
       const parsed = readManifest(manifest.bytes, manifest.mediaType)
-      for (const blob of requiredBlobs(parsed)) blobs.set(blob.digest, blob)
+      for (const blob of requiredBlobs(parsed)) required.add(blob.digest)
+      for (const blob of [...requiredBlobs(parsed), ...listedBlobs(parsed)]) blobs.set(blob.digest, blob)
       for (const child of childManifests(parsed)) {
         const platform = child.platform && platformText(child.platform)
         if (platforms !== undefined && platform !== undefined && !isWanted(platform, platforms)) continue
@@ -194,7 +193,8 @@ export class Publisher {
         `${root.digest} has nothing for ${missing}; it has ${[...chosen].join(', ') || 'no platforms'}`,
       )
     }
-    return { manifests: [...manifests.values()], blobs }
+    const optional = new Set([...blobs.keys()].filter((digest) => !required.has(digest)))
+    return { manifests: [...manifests.values()], blobs, optional }
   }
 
   async #manifest(
@@ -213,7 +213,7 @@ export class Publisher {
     reference: string,
     { name }: PublishPlan,
     source: UpstreamRepository | undefined,
-    { blobs }: Content,
+    { blobs, optional }: Content,
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<{ copiedBytes: number; presentBytes: number }> {
@@ -226,6 +226,7 @@ export class Publisher {
         onProgress({ type: 'layer', reference, digest, receivedBytes: size, state: 'present' })
         return
       }
+      if (source === undefined && optional.has(digest)) return
       if (source === undefined)
         throw new PublishError('PUBLISH_BLOB_MISSING', `${digest} is not here; push the image again`)
       const arrival = arrivals.begin(source, digest, size)
@@ -238,6 +239,7 @@ export class Publisher {
           state: arrival.receivedBytes === 0 ? 'waiting' : 'copying',
         }),
       )
+      if (!isThere && optional.has(digest)) return
       if (!isThere)
         throw new PublishError('PUBLISH_BLOB_MISSING', `${source.host} names ${digest} and does not have it`)
       copiedBytes += arrival.receivedBytes
@@ -258,6 +260,16 @@ export class Publisher {
       tell()
     }
   }
+}
+
+/** One, or as many as it takes to name all layers. */
+function imageLines(reference: string, digest: Digest, { blobs }: Content): readonly PublishLine[] {
+  const layers = [...blobs.values()].map((blob) => ({ digest: blob.digest, bytes: blob.size }))
+  const lineCount = Math.max(1, Math.ceil(layers.length / PUBLISH_LINE_LAYERS_MAX))
+  return Array.from({ length: lineCount }, (_, line) => {
+    const first = line * PUBLISH_LINE_LAYERS_MAX
+    return { type: 'image', reference, digest, layers: layers.slice(first, first + PUBLISH_LINE_LAYERS_MAX) }
+  })
 }
 
 function platformText({ os, architecture, variant }: Platform): string {
