@@ -5,7 +5,7 @@
 import { type Digest, parseDigest } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
 import type { Manifest } from '@shoal/registry'
-import { UpstreamUnavailableError } from '@shoal/registry/client'
+import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry/client'
 import { decodePublishLine, encodePublishLine, type PublishLine } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Arrivals } from '../mirror/arrivals.ts'
@@ -37,6 +37,7 @@ let arrivals: Arrivals
 let publisher: Publisher
 let lines: PublishLine[]
 let warmed: WarmImage[]
+let nowMs: number
 
 beforeEach(async () => {
   origin = await openOrigin()
@@ -46,6 +47,7 @@ beforeEach(async () => {
   registry.push('team/app', 'multi', index)
   lines = []
   warmed = []
+  nowMs = 0
   const { images } = origin
   arrivals = new Arrivals({
     images,
@@ -62,7 +64,14 @@ beforeEach(async () => {
     },
   }
   publisher = new Publisher(
-    { images, upstreams: upstreamsOf(registry), arrivals, warming: warming as Warming, log: silent },
+    {
+      images,
+      upstreams: upstreamsOf(registry),
+      arrivals,
+      warming: warming as Warming,
+      log: silent,
+      nowMs: () => nowMs,
+    },
     { ownHosts: ['shoal.test'] },
   )
 })
@@ -360,6 +369,27 @@ describe('what cannot be published', () => {
     // What came stays for the next attempt.
     expect(await has(shared)).toBe(true)
     expect(lines.some((line) => line.type === 'published')).toBe(false)
+  })
+
+  it('an image whose registry is busy for a moment is waited for, manifests and blobs', async () => {
+    const refused = new Set<string>()
+    registry.fault = ({ kind, reference }) => {
+      if (refused.has(`${kind} ${reference}`)) return
+      refused.add(`${kind} ${reference}`)
+      throw new UpstreamBusyError(HOST, nowMs + 20)
+    }
+    await publish()
+    expect(refused.size).toBe(4)
+    expect(await tagNow()).toBe(amd.manifest.digest)
+  })
+
+  it.each([
+    ['for longer than anybody wants to wait', 30_001, 1],
+    ['again and again', 0, 6],
+  ])('an image whose registry is busy %s', async (_what, forMs, asked) => {
+    registry.fault = () => Promise.reject(new UpstreamBusyError(HOST, nowMs + forMs))
+    await expect(publish()).rejects.toMatchObject({ code: 'UPSTREAM_BUSY', retryAtMs: nowMs + forMs })
+    expect(registry.asked).toHaveLength(asked)
   })
 
   it('an image whose registry goes away in the middle leaves the tag as it was', async () => {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@shoal/core'
 import { childManifests, type Descriptor, listedBlobs, type Platform, requiredBlobs } from '@shoal/oci'
 import { type ImageStore, type Manifest, readManifest } from '@shoal/registry'
+import { UpstreamBusyError } from '@shoal/registry/client'
 import { PUBLISH_LINE_LAYERS_MAX, type PublishLine } from '@shoal/wire'
 import type { Logger } from 'pino'
 import type { Arrival, Arrivals } from '../mirror/arrivals.ts'
@@ -22,6 +23,7 @@ export interface PublisherParts {
   readonly arrivals: Arrivals
   readonly warming: Warming
   readonly log: Logger
+  readonly nowMs: () => number
 }
 
 export interface PublishWish {
@@ -51,6 +53,12 @@ const DEPTH_MAX = 4
 const MANIFESTS_MAX = 2_000
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 const PROGRESS_MS = 250
+/**
+ * A registry that asks to be left alone for a moment (Retry-After) is waited for by whoever waits for the image. Longer waits
+ * are failures: a person decides then, and what nobody waits for is postponed.
+ */
+const BUSY_WAIT_MS_MAX = 30_000
+const BUSY_WAITS_MAX = 5
 
 /** An image's manifests, what they name before them. */
 interface Content {
@@ -131,7 +139,9 @@ export class Publisher {
             name,
             digest === undefined ? { kind: 'tag', tag: tag! } : { kind: 'digest', digest },
           )
-        : await source.client.manifest(source.repository, reference, { signal })
+        : await this.#patiently(signal, () =>
+            source.client.manifest(source.repository, reference, { signal }),
+          )
     if (found !== undefined && found !== 'not-modified') return found
     const place = source === undefined ? 'this seeder' : source.host
     throw new PublishError(
@@ -205,7 +215,9 @@ export class Publisher {
   ): Promise<Manifest | undefined> {
     const here = await this.#parts.images.manifest(name, { kind: 'digest', digest })
     if (here !== undefined || source === undefined) return here
-    const found = await source.client.manifest(source.repository, digest, { signal })
+    const found = await this.#patiently(signal, () =>
+      source.client.manifest(source.repository, digest, { signal }),
+    )
     return found === 'not-modified' ? undefined : found
   }
 
@@ -229,21 +241,26 @@ export class Publisher {
       if (source === undefined && optional.has(digest)) return
       if (source === undefined)
         throw new PublishError('PUBLISH_BLOB_MISSING', `${digest} is not here; push the image again`)
-      const arrival = arrivals.begin(source, digest, size)
-      const isThere = await this.#watch(arrival, signal, () =>
-        onProgress({
-          type: 'layer',
-          reference,
-          digest,
-          receivedBytes: arrival.receivedBytes,
-          state: arrival.receivedBytes === 0 ? 'waiting' : 'copying',
-        }),
-      )
+      let receivedBytes = 0
+      const isThere = await this.#patiently(signal, async () => {
+        const arrival = arrivals.begin(source, digest, size)
+        const isEnded = await this.#watch(arrival, signal, () =>
+          onProgress({
+            type: 'layer',
+            reference,
+            digest,
+            receivedBytes: arrival.receivedBytes,
+            state: arrival.receivedBytes === 0 ? 'waiting' : 'copying',
+          }),
+        )
+        receivedBytes = arrival.receivedBytes
+        return isEnded
+      })
       if (!isThere && optional.has(digest)) return
       if (!isThere)
         throw new PublishError('PUBLISH_BLOB_MISSING', `${source.host} names ${digest} and does not have it`)
-      copiedBytes += arrival.receivedBytes
-      presentBytes += size - Math.min(size, arrival.receivedBytes)
+      copiedBytes += receivedBytes
+      presentBytes += size - Math.min(size, receivedBytes)
       onProgress({ type: 'layer', reference, digest, receivedBytes: size, state: 'done' })
     }
     const ends = await Promise.allSettled([...blobs.values()].map(bring))
@@ -258,6 +275,20 @@ export class Publisher {
       const ended = await Promise.race([arrival.whole, sleep(PROGRESS_MS, undefined, { signal, ref: false })])
       if (ended !== undefined) return ended
       tell()
+    }
+  }
+
+  /** Asks again when a registry that is busy may be asked again. @throws UpstreamBusyError when that is too far off */
+  async #patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+    for (let waits = 0; ; waits++) {
+      try {
+        return await ask()
+      } catch (error) {
+        if (!(error instanceof UpstreamBusyError) || waits === BUSY_WAITS_MAX) throw error
+        const waitMs = Math.max(0, error.retryAtMs - this.#parts.nowMs())
+        if (waitMs > BUSY_WAIT_MS_MAX) throw error
+        await sleep(waitMs, undefined, { signal })
+      }
     }
   }
 }
