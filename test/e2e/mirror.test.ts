@@ -172,6 +172,21 @@ describe('a tag of another registry', () => {
     expect(world.proxy.asked.length).toBeLessThanOrEqual(2)
   }, 120_000)
 
+  it('of a manifest that cannot be used is a miss, for which nobody blames the seeder; its log says why', async () => {
+    await using world = await startWorld(1)
+    const body = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.oci.manifest, layers: [null] })
+    const headers = { 'content-type': mediaTypes.oci.manifest }
+    world.proxy.misbehaviour = { status: 200, headers, body }
+    const { agents, seeder } = world.cluster
+    const answer = await ask(`${agents[0]!.url}/v2/team/app/manifests/1?ns=${HOST}`)
+    expect(answer.status).toBe(404)
+    expect(agents[0]!.process.lines.join()).not.toContain('seeder-unavailable')
+    const warned = seeder.process.lines.filter((line) => line.includes('upstream-failed'))
+    expect(warned).toHaveLength(1)
+    expect(JSON.parse(warned[0]!)).toMatchObject({ level: 40, reason: expect.stringContaining('config') })
+    expect(seeder.process.lines.join()).not.toMatch(/"level":[56]0/)
+  }, 120_000)
+
   it('of a registry that limits requests is a miss, never a 429', async () => {
     await using world = await startWorld(1)
     world.proxy.misbehaviour = { status: 429, headers: { 'retry-after': '60' } }

@@ -21,7 +21,7 @@ import {
   parseHostPort,
   tryParseDigest,
 } from '@shoal/core'
-import { parseHostList, parseRealmHosts, parseUpstreamList, parseWatchList } from '@shoal/oci'
+import { OciError, parseHostList, parseRealmHosts, parseUpstreamList, parseWatchList } from '@shoal/oci'
 import {
   type CutRequest,
   createHttpServer,
@@ -50,7 +50,7 @@ import { SecretFile } from './control/secret-file.ts'
 import { GarbageSchedule } from './garbage-schedule.ts'
 import { createMetrics } from './metrics.ts'
 import { Arrivals } from './mirror/arrivals.ts'
-import { Mirror } from './mirror/mirror.ts'
+import { isUnusable, Mirror } from './mirror/mirror.ts'
 import { Upstreams } from './mirror/upstreams.ts'
 import { PublishQueue } from './publishing/publish-queue.ts'
 import { Publisher } from './publishing/publisher.ts'
@@ -253,7 +253,10 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     )
     const publishLog = log.child({ component: 'publishing' })
     const warming = new Warming({ tracker, images, log: publishLog })
-    const publisher = new Publisher({ images, upstreams, arrivals, warming, log: publishLog }, { ownHosts })
+    const publisher = new Publisher(
+      { images, upstreams, arrivals, warming, log: publishLog, nowMs },
+      { ownHosts },
+    )
     const queue = new PublishQueue(
       { objects, publisher, upstreams, log: publishLog, nowMs },
       { ownHosts, watched: parseWatchList(settings.watch), watchIntervalMs: settings.watchIntervalMs },
@@ -330,8 +333,14 @@ function serveResolutions(server: FastifyInstance, resolver: Resolver, tracker: 
       const streamSecret = request.headers[STREAM_SECRET_HEADER]?.toString()
       const isProven =
         !!peerId && tracker.isFrom(peerId, { streamSecret, remoteHost: remoteHostOf(request.raw) })
-      const resolution = await resolver.resolve(peerId ? { ...question, peerId, isProven } : question)
+      const asked = resolver.resolve(peerId ? { ...question, peerId, isProven } : question)
+      const resolution = await asked.catch((error: unknown) => {
+        if (!(error instanceof OciError)) throw error
+        return error
+      })
       if (resolution === undefined) return reply.code(404).send()
+      // Said in the log by whoever asked the other registry. While that is away, other agents may know: not a plain no.
+      if (resolution instanceof OciError) return reply.code(isUnusable(resolution) ? 404 : 502).send()
       return reply.type(RESOLUTION_MEDIA_TYPE).send(encodeResolution(resolution))
     },
   )
