@@ -206,6 +206,32 @@ describe('whom a name means', () => {
     expect(world.proxy.asked).toEqual([])
   }, 60_000)
 
+  it('where the seeder listens, it is itself; who asks for a registry that it does not serve goes round, and that is told', async () => {
+    await using world = await startWorld(1)
+    const { seeder, agents } = world.cluster
+    const [agent] = agents
+    await pushImage(seeder.url, 'my/app', '1', other)
+    const port = new URL(seeder.url).port
+    for (const name of [`127.0.0.1:${port}`, `localhost:${port}`]) {
+      const own = await ask(`${agent!.url}/v2/my/app/manifests/1?ns=${name}`)
+      expect(own.headers.get('docker-content-digest')).toBe(other.manifest.digest)
+    }
+    for (let asked = 0; asked < 3; asked++)
+      expect((await ask(`${agent!.url}/v2/my/app/manifests/1?ns=alias.corp:${port}`)).status).toBe(404)
+    // Docker names no registry; one that is mirrored and has no such image is no reason to speak.
+    await ask(`${agent!.url}/v2/library/alpine/manifests/3`)
+    await ask(`${agent!.url}/v2/my/app/manifests/1?ns=${HOST}`)
+    const told = agent!.process.lines.filter((line) => line.includes('"registry-unserved"'))
+    expect(told.map((line) => JSON.parse(line).registry)).toEqual([`alias.corp:${port}`, 'docker.io'])
+    const status = (await (await ask(`${agent!.url}/api/v1/status`)).json()) as Record<string, unknown>
+    expect(status.unservedRegistries).toMatchObject([
+      { registry: `alias.corp:${port}`, requests: 3 },
+      { registry: 'docker.io', requests: 1 },
+    ])
+    const metrics = await (await ask(`${agent!.url}/metrics`)).text()
+    expect(metrics).toContain(`shoal_agent_unserved_registry_requests_total{registry="alias.corp:${port}"} 3`)
+  }, 60_000)
+
   it('the seeder’s own name means what was pushed to it; a default registry has what nobody pushed', async () => {
     await using world = await startWorld(1, ['--hosts', 'shoal.test', '--default-upstream', HOST])
     const { upstream, proxy, cluster } = world

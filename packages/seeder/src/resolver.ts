@@ -71,6 +71,11 @@ export class Resolver {
     return question.blob === undefined ? this.#resolveReference(question) : this.#resolveBlob(question)
   }
 
+  /** The registry that is meant by a name of which nothing is here, where it is none that is served. */
+  async unservedRegistry(repository: string): Promise<string | undefined> {
+    return isRepositoryName(repository) ? this.#parts.mirror.unservedRegistry(repository) : undefined
+  }
+
   async #resolveBlob({ repository, blob, wait, ...asker }: Question): Promise<Resolution | undefined> {
     const { mirror } = this.#parts
     const peerId = admittedId(asker)

@@ -195,6 +195,19 @@ export class Mirror implements RegistryBackend, RegistryPush {
     return this.#parts.images.hasRepository(this.#ownName(name) ?? name)
   }
 
+  /**
+   * The registry that a client means by a name that is not here, where that registry is neither this one nor mirrored: whoever
+   * asked goes on to it. Docker names no registry: its official images can only be of Docker Hub.
+   */
+  async unservedRegistry(name: string): Promise<string | undefined> {
+    const own = this.#ownName(name)
+    if (own === undefined || (await this.#parts.images.hasRepository(own))) return undefined
+    const split = splitMirroredName(own)
+    if (split !== undefined) return split.host
+    const isOfDocker = own.startsWith('library/') && this.#init.defaultUpstream === undefined
+    return isOfDocker ? 'docker.io' : undefined
+  }
+
   // Push: to what is not mirrored.
 
   async startUpload(name: string, init: Parameters<RegistryPush['startUpload']>[1]): Promise<UploadStatus> {
