@@ -8,9 +8,9 @@ import { describe, expect, it } from 'vitest'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { describeWith } from '../support/describe-with.ts'
 import { startDockerRegistry } from '../support/docker-registry.ts'
-import { buildImage, buildIndex } from '../support/images.ts'
+import { buildImage, buildIndex, mediaTypes } from '../support/images.ts'
 import { randomLayers } from '../support/layers.ts'
-import { pullImage, pushImage, pushIndex } from '../support/push.ts'
+import { pullImage, pushBlob, pushImage, pushIndex, pushManifest } from '../support/push.ts'
 import { startUpstreamProxy, type UpstreamProxy } from '../support/upstream-proxy.ts'
 
 const HOST = 'registry.test:5000'
@@ -102,6 +102,29 @@ describe('an image of another registry', () => {
     expect(pulled.digest).toBe(image.manifest.digest)
   }, 120_000)
 
+  it('that is no image, a build cache whose manifests are blobs, gives its blobs; null is nothing', async () => {
+    await using world = await startWorld(1)
+    const { upstream, proxy, cluster } = world
+    for (const blob of image.blobs) await pushBlob(upstream.seeder.url, 'team/app', blob)
+    const [layer] = image.layers
+    const entry = { digest: layer!.digest, size: layer!.sizeBytes, mediaType: mediaTypes.oci.layer }
+    const config = { digest: image.config.digest, size: image.config.sizeBytes, mediaType: '' }
+    const documents = {
+      cache: { mediaType: mediaTypes.oci.index, manifests: [entry] },
+      bare: { mediaType: mediaTypes.oci.manifest, config, layers: null, subject: null },
+    }
+    for (const [tag, { mediaType, ...rest }] of Object.entries(documents)) {
+      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...rest }))
+      await pushManifest(upstream.seeder.url, 'team/app', tag, { mediaType, bytes, digest: '' })
+      const answer = await ask(`${cluster.agents[0]!.url}/v2/${MIRRORED}/manifests/${tag}`)
+      expect([answer.status, await answer.text()]).toEqual([200, bytes.toString()])
+    }
+    // Nobody wanted the cached layer yet.
+    expect(blobsAsked(proxy).filter(({ path }) => path.includes(layer!.digest))).toEqual([])
+    const blob = await ask(`${cluster.agents[0]!.url}/v2/${MIRRORED}/blobs/${layer!.digest}`)
+    expect((await blob.arrayBuffer()).byteLength).toBe(layer!.sizeBytes)
+  }, 120_000)
+
   it('that is cut in the middle is gone on with, and one with wrong bytes is not served', async () => {
     await using world = await startWorld(1)
     const { upstream, proxy, cluster } = world
@@ -149,6 +172,21 @@ describe('a tag of another registry', () => {
     expect(world.proxy.asked.length).toBeLessThanOrEqual(2)
   }, 120_000)
 
+  it('of a manifest that cannot be used is a miss, for which nobody blames the seeder; its log says why', async () => {
+    await using world = await startWorld(1)
+    const body = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.oci.manifest, layers: [null] })
+    const headers = { 'content-type': mediaTypes.oci.manifest }
+    world.proxy.misbehaviour = { status: 200, headers, body }
+    const { agents, seeder } = world.cluster
+    const answer = await ask(`${agents[0]!.url}/v2/team/app/manifests/1?ns=${HOST}`)
+    expect(answer.status).toBe(404)
+    expect(agents[0]!.process.lines.join()).not.toContain('seeder-unavailable')
+    const warned = seeder.process.lines.filter((line) => line.includes('upstream-failed'))
+    expect(warned).toHaveLength(1)
+    expect(JSON.parse(warned[0]!)).toMatchObject({ level: 40, reason: expect.stringContaining('config') })
+    expect(seeder.process.lines.join()).not.toMatch(/"level":[56]0/)
+  }, 120_000)
+
   it('of a registry that limits requests is a miss, never a 429', async () => {
     await using world = await startWorld(1)
     world.proxy.misbehaviour = { status: 429, headers: { 'retry-after': '60' } }
@@ -166,6 +204,32 @@ describe('whom a name means', () => {
       expect(answer.status).toBe(404)
     }
     expect(world.proxy.asked).toEqual([])
+  }, 60_000)
+
+  it('where the seeder listens, it is itself; who asks for a registry that it does not serve goes round, and that is told', async () => {
+    await using world = await startWorld(1)
+    const { seeder, agents } = world.cluster
+    const [agent] = agents
+    await pushImage(seeder.url, 'my/app', '1', other)
+    const port = new URL(seeder.url).port
+    for (const name of [`127.0.0.1:${port}`, `localhost:${port}`]) {
+      const own = await ask(`${agent!.url}/v2/my/app/manifests/1?ns=${name}`)
+      expect(own.headers.get('docker-content-digest')).toBe(other.manifest.digest)
+    }
+    for (let asked = 0; asked < 3; asked++)
+      expect((await ask(`${agent!.url}/v2/my/app/manifests/1?ns=alias.corp:${port}`)).status).toBe(404)
+    // Docker names no registry; one that is mirrored and has no such image is no reason to speak.
+    await ask(`${agent!.url}/v2/library/alpine/manifests/3`)
+    await ask(`${agent!.url}/v2/my/app/manifests/1?ns=${HOST}`)
+    const told = agent!.process.lines.filter((line) => line.includes('"registry-unserved"'))
+    expect(told.map((line) => JSON.parse(line).registry)).toEqual([`alias.corp:${port}`, 'docker.io'])
+    const status = (await (await ask(`${agent!.url}/api/v1/status`)).json()) as Record<string, unknown>
+    expect(status.unservedRegistries).toMatchObject([
+      { registry: `alias.corp:${port}`, requests: 3 },
+      { registry: 'docker.io', requests: 1 },
+    ])
+    const metrics = await (await ask(`${agent!.url}/metrics`)).text()
+    expect(metrics).toContain(`shoal_agent_unserved_registry_requests_total{registry="alias.corp:${port}"} 3`)
   }, 60_000)
 
   it('the seeder’s own name means what was pushed to it; a default registry has what nobody pushed', async () => {

@@ -18,7 +18,11 @@ export type Misbehaviour =
   | { readonly cutAfterBytes: number }
   /** The first byte of every blob is another. */
   | 'wrong-bytes'
-  | { readonly status: number; readonly headers?: Readonly<Record<string, string>> }
+  | {
+      readonly status: number
+      readonly headers?: Readonly<Record<string, string>>
+      readonly body?: string
+    }
 
 export interface UpstreamProxy extends AsyncDisposable {
   readonly url: string
@@ -43,7 +47,7 @@ export async function startUpstreamProxy(target: string): Promise<UpstreamProxy>
     const { misbehaviour } = proxy
     if (misbehaviour === 'away') return void request.socket.destroy()
     if (typeof misbehaviour === 'object' && 'status' in misbehaviour)
-      return void response.writeHead(misbehaviour.status, { ...misbehaviour.headers }).end()
+      return void response.writeHead(misbehaviour.status, { ...misbehaviour.headers }).end(misbehaviour.body)
     const isBlob = /\/blobs\/sha/.test(path)
     if (isBlob && hold !== undefined) {
       hold.asked()

@@ -12,6 +12,7 @@ import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
+import { canonicalHost } from '@shoal/oci'
 import {
   type CutRequest,
   createHttpServer,
@@ -41,6 +42,7 @@ import { Reachability } from './reachability.ts'
 import { ReferrerLists } from './referrer-lists.ts'
 import type { AgentSettings } from './settings.ts'
 import { TagLists } from './tag-lists.ts'
+import { UnservedRegistries } from './unserved-registries.ts'
 import { zoneOf } from './zone.ts'
 
 const nowMs = () => Date.now()
@@ -127,7 +129,11 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       seederUrl,
     })
     const { mayDial } = dialRule
-    const http = new HttpSources({ mayDial, streamSecret: () => announcer.streamSecret })
+    const http = new HttpSources({
+      mayDial,
+      streamSecret: () => announcer.streamSecret,
+      onUnserved: (registry) => unserved.asked(registry),
+    })
     undo.push(() => http.stop())
     const records = new ImageRecords({ objects })
     const contacts = new Contacts({ records, log })
@@ -170,6 +176,11 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       downloads: () => downloads.activeCount,
       usedBytes: () => downloads.usedBytes,
       isConnected: () => announcer.isConnected,
+    })
+    const unserved = new UnservedRegistries({
+      log,
+      nowMs: () => performance.now(),
+      onAsked: metrics.unserved,
     })
     const arrivals = new AgentArrivals({
       engine,
@@ -242,6 +253,8 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     }
     await server.register(registryPlugin, {
       backend: createBackend({ directory, downloads, tagLists, referrerLists, metrics }),
+      // By that name it was told of by the operator.
+      ownHosts: [canonicalHost(new URL(seederUrl).host)],
     })
     const reachability = new Reachability({
       announcer,
@@ -269,6 +282,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
             usedBytes: downloads.usedBytes,
             maxBytes: settings.cacheMaxBytes,
           },
+          unservedRegistries: [...unserved.recent()],
         }
       },
     })

@@ -12,7 +12,7 @@ import {
   type PeerAddress,
   tryParseDigest,
 } from '@shoal/core'
-import { chooseManifest, OciError, type ParsedManifest, type Platform, requiredBlobs } from '@shoal/oci'
+import { blobsOf, chooseManifest, OciError, type ParsedManifest, type Platform } from '@shoal/oci'
 import { readManifest } from '@shoal/registry'
 import { infoHashOf } from '@shoal/storage'
 import type { Resolution, ResolvedBlob, ResolvedManifest, SignedTag } from '@shoal/wire'
@@ -66,7 +66,7 @@ export function provenPart(
     asked.parsed.kind === 'index'
       ? provenManifest(answer, chooseManifest(asked.parsed, parts.platform)?.digest)
       : undefined
-  const needed = requiredBlobs((child ?? asked).parsed).map((descriptor) => descriptor.digest)
+  const needed = blobsOf((child ?? asked).parsed).map((descriptor) => descriptor.digest)
   return {
     ...(tag !== undefined && { tag }),
     manifests: [asked.manifest, ...(child === undefined ? [] : [child.manifest])],

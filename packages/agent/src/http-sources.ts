@@ -3,7 +3,7 @@
  * blob (of the seeder's registry, or of the origin by presigned URL). Everything has a short deadline.
  */
 import { type Digest, isAddress, isHostName, type MayDial } from '@shoal/core'
-import { type Referrer, splitMirroredName } from '@shoal/oci'
+import { looksLikeHost, type Referrer, splitMirroredName } from '@shoal/oci'
 import { discardAnswer } from '@shoal/registry'
 import type { ByteRange } from '@shoal/storage'
 import { peerLookup } from '@shoal/swarm'
@@ -16,6 +16,7 @@ import {
   RESOLVE_PATH,
   type Resolution,
   STREAM_SECRET_HEADER,
+  UNSERVED_REGISTRY_HEADER,
   WireError,
 } from '@shoal/wire'
 import { SourceUnavailableError } from './errors.ts'
@@ -58,6 +59,8 @@ export interface HttpSourcesParts {
   readonly mayDial: MayDial
   /** Shows the seeder that a question comes from the agent whose announce stream is open; undefined while none is. */
   readonly streamSecret: () => string | undefined
+  /** The seeder does not serve the registry that was asked for. */
+  readonly onUnserved?: (registry: string) => void
 }
 
 export class HttpSources {
@@ -121,6 +124,9 @@ export class HttpSources {
       })
       if (answer.statusCode === 404) {
         await discardAnswer(answer)
+        const registry = answer.headers[UNSERVED_REGISTRY_HEADER]
+        if (who === 'seeder' && typeof registry === 'string' && looksLikeHost(registry))
+          this.#parts.onUnserved?.(registry)
         return undefined
       }
       if (answer.statusCode !== 200) {

@@ -121,6 +121,38 @@ describe('a tag', () => {
   })
 })
 
+describe('an index of blobs, such as a build cache', () => {
+  const mediaType = 'application/vnd.oci.image.index.v1+json'
+  const manifests = [
+    { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: layer, size: BLOB_LENGTH },
+  ]
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }))
+  const cache = { digest: sha256(bytes), mediaType, bytes }
+  const resolution = (): Resolution => ({
+    tag: tagOf(cache.digest, 1),
+    manifests: [cache],
+    blobs: [resolvedBlob(layer)],
+  })
+
+  it('gives its blobs to who asks for them, and brings them only to who has it warm', async () => {
+    answers.set(SEEDER, resolution())
+    expect((await directory.manifest('team/app', byTag, 'pull'))?.digest).toBe(cache.digest)
+    expect(wanted).toEqual([])
+    expect(await directory.source('team/app', layer)).toMatchObject({ metainfo: { digest: layer } })
+    expect(questions).toHaveLength(1)
+    directory.warm('team/app', '1')
+    await expect.poll(() => wanted.map(({ metainfo }) => metainfo.digest)).toEqual([layer])
+  })
+
+  it('is proven by another agent while the seeder is away, with its blobs', async () => {
+    contacts.heard([contact(1)])
+    answers.set('http://10.0.0.1:6001', resolution())
+    expect((await directory.manifest('team/app', byTag, 'pull'))?.digest).toBe(cache.digest)
+    expect(directory.hasBlob('team/app', layer)).toBe(true)
+    expect(await directory.remembers('team/app', layer)).toBe(true)
+  })
+})
+
 describe('while the seeder is away', () => {
   it('a tag means what it meant last', async () => {
     answers.set(SEEDER, resolutionOf(old, tagOf(old.digest, 1)))

@@ -4,7 +4,15 @@
  * served stale when nobody can be asked; digests are for ever.
  */
 import { type Digest, formatHostPort, type PeerAddress, ShoalError, tryParseDigest } from '@shoal/core'
-import { chooseManifest, type ParsedManifest, type Platform, requiredBlobs } from '@shoal/oci'
+import {
+  blobsOf,
+  chooseManifest,
+  type Descriptor,
+  listedBlobs,
+  type ParsedManifest,
+  type Platform,
+  requiredBlobs,
+} from '@shoal/oci'
 import { type Manifest, type Reference, readManifest } from '@shoal/registry'
 import type { Resolution, SignedTag } from '@shoal/wire'
 import type { Logger } from 'pino'
@@ -111,7 +119,7 @@ export class ImageDirectory {
     const digest = tryParseDigest(text)
     const reference: Reference =
       digest === undefined ? { kind: 'tag', tag: text } : { kind: 'digest', digest }
-    this.manifest(repository, reference, 'pull').catch((err: unknown) =>
+    this.#warm(repository, reference).catch((err: unknown) =>
       this.#parts.log.warn({ event: 'warming-failed', repository, reference: text, err }, 'warming failed'),
     )
   }
@@ -137,7 +145,7 @@ export class ImageDirectory {
    */
   async remembers(repository: string, digest: Digest): Promise<boolean> {
     for await (const manifest of this.#parts.records.manifests(repository, MANIFESTS_READ_MAX)) {
-      if (!requiredBlobs(parse(manifest)).some((blob) => blob.digest === digest)) continue
+      if (!blobsOf(parse(manifest)).some((blob) => blob.digest === digest)) continue
       this.#link(repository, digest)
       return true
     }
@@ -210,13 +218,21 @@ export class ImageDirectory {
   /** Hands the sources of an image's blobs on; asks for those that are neither here nor known. */
   async #want(repository: string, manifest: Manifest): Promise<void> {
     const image = await this.#imageFor(repository, manifest)
-    if (image === undefined) return
-    const missing = requiredBlobs(image.parsed)
-      .map(({ digest }) => digest)
-      .filter((digest) => !this.#parts.isHere(digest))
+    if (image !== undefined) await this.#wantBlobs(repository, image.digest, requiredBlobs(image.parsed))
+  }
+
+  /** Blobs that an index lists come to whoever has it warm; who pulls a build cache wants a few of them and asks for those. */
+  async #warm(repository: string, reference: Reference): Promise<void> {
+    const manifest = await this.manifest(repository, reference, 'pull')
+    if (manifest === undefined) return
+    await this.#wantBlobs(repository, manifest.digest, listedBlobs(parse(manifest)))
+  }
+
+  async #wantBlobs(repository: string, image: Digest, blobs: readonly Descriptor[]): Promise<void> {
+    const missing = blobs.map(({ digest }) => digest).filter((digest) => !this.#parts.isHere(digest))
     const isKnown = (digest: Digest) => this.#sources.has(digest) || this.#arriving.has(digest)
     if (!missing.every(isKnown)) {
-      await this.#ask({ repository, reference: image.digest }, 'pull')
+      await this.#ask({ repository, reference: image }, 'pull')
     }
     this.#parts.onWanted(missing.flatMap((digest) => this.#sources.get(digest) ?? []))
     for (const digest of missing) if (this.#arriving.has(digest)) this.#wantOnArrival(repository, digest)

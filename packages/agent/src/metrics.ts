@@ -36,8 +36,15 @@ export function createMetrics(read: {
   gauge('shoal_agent_announce_stream_up', 'Whether the announce stream to the seeder is open.', () =>
     read.isConnected() ? 1 : 0,
   )
+  const unserved = new Counter({
+    name: 'shoal_agent_unserved_registry_requests_total',
+    help: 'Manifests of registries that the seeder does not serve: these clients go round Shoal. At most 16 are told apart.',
+    labelNames: ['registry'],
+    registers,
+  })
   return {
     registry,
+    unserved: (host: string) => unserved.inc({ registry: host }),
     received: (source: ByteSource, bytes: number) => received.inc({ source }, bytes),
     sent: new Counter({
       name: 'shoal_agent_sent_bytes_total',

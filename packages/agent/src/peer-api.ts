@@ -5,7 +5,7 @@
  */
 import type { Socket } from 'node:net'
 import { encodeInfo, FairPlaces, type PeerAddress, reachableHost, tryParseDigest } from '@shoal/core'
-import { isRepositoryName, isTag, requiredBlobs } from '@shoal/oci'
+import { blobsOf, isRepositoryName, isTag } from '@shoal/oci'
 import { type Manifest, readManifest, schemaController } from '@shoal/registry'
 import type { PieceStore, StoredBlob } from '@shoal/storage'
 import {
@@ -127,7 +127,7 @@ export class PeerApi {
 
   #storedOf(manifest: Manifest): StoredBlob[] {
     const image = readManifest(manifest.bytes, manifest.mediaType)
-    return requiredBlobs(image).flatMap(({ digest }) => this.#store.get(digest) ?? [])
+    return blobsOf(image).flatMap(({ digest }) => this.#store.get(digest) ?? [])
   }
 
   /** As many as the answer has room for: the others can be asked for one by one. */

@@ -16,6 +16,7 @@ export interface Platform {
 export type Annotations = { readonly [name: string]: string }
 
 export interface Descriptor {
+  /** Empty where nothing was said, which the specification forbids and registries take. */
   readonly mediaType: string
   readonly digest: Digest
   /** Bytes of the content. */
@@ -38,9 +39,8 @@ export function isJsonObject(value: unknown): value is JsonObject {
  */
 export function parseDescriptor(value: unknown, where: string): Descriptor {
   if (!isJsonObject(value)) throw invalid(where, 'is not a descriptor')
-  const { mediaType, digest, size } = value
-  if (typeof mediaType !== 'string' || mediaType === '' || mediaType.length > 255)
-    throw invalid(where, 'has no mediaType')
+  const { digest, size } = value
+  const mediaType = parseText(value.mediaType, `${where}.mediaType`) ?? ''
   const parsedDigest = typeof digest === 'string' ? tryParseDigest(digest) : undefined
   if (parsedDigest === undefined) throw invalid(where, 'has no valid digest')
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
@@ -58,20 +58,26 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   }
 }
 
+/** What Go's encoders write for an empty list, map or pointer is read as nothing, as Distribution does. */
+export function isAbsent(value: unknown): value is undefined | null {
+  return value === undefined || value === null
+}
+
 /** An optional string of a manifest, at most 255 characters; an empty one counts as absent. */
 export function parseText(value: unknown, where: string): string | undefined {
-  if (value === undefined || value === '') return undefined
+  if (isAbsent(value) || value === '') return undefined
   if (typeof value !== 'string' || value.length > 255) throw invalid(where, 'is not a short string')
   return value
 }
 
-/** Absent ones are none. */
+/** Absent ones are none; one without a text is one with an empty text. */
 export function parseAnnotations(value: unknown, where: string): Annotations {
-  if (value === undefined || value === null) return {}
-  if (!isJsonObject(value) || !Object.values(value).every((text) => typeof text === 'string')) {
+  if (isAbsent(value)) return {}
+  const isText = (text: unknown) => isAbsent(text) || typeof text === 'string'
+  if (!isJsonObject(value) || !Object.values(value).every(isText)) {
     throw invalid(where, 'are not texts by name')
   }
-  return value as Annotations
+  return Object.fromEntries(Object.entries(value).map(([name, text]) => [name, (text ?? '') as string]))
 }
 
 export function invalid(where: string, what: string): OciError {
@@ -79,7 +85,7 @@ export function invalid(where: string, what: string): OciError {
 }
 
 function parseUrls(value: unknown, where: string): readonly string[] {
-  if (value === undefined || value === null) return []
+  if (isAbsent(value)) return []
   if (!Array.isArray(value) || value.length > 64 || !value.every((url) => typeof url === 'string')) {
     throw invalid(where, 'has urls that are not a short list of strings')
   }
@@ -87,7 +93,7 @@ function parseUrls(value: unknown, where: string): readonly string[] {
 }
 
 function parsePlatform(value: unknown, where: string): Platform | undefined {
-  if (value === undefined || value === null) return undefined
+  if (isAbsent(value)) return undefined
   if (!isJsonObject(value)) throw invalid(where, 'has a platform that is not an object')
   const variant = parseText(value.variant, `${where}.platform.variant`)
   const osVersion = parseText(value['os.version'], `${where}.platform.os.version`)

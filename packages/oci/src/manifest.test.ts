@@ -2,12 +2,23 @@
  * Goal: every manifest in use is understood, and no document can be read as two kinds.
  * Method: good manifests of each kind, then each with one thing wrong.
  */
+
+import { parseDigest } from '@shoal/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { OciError } from './errors.ts'
-import { childManifests, INDEX_MANIFESTS_MAX, LAYERS_MAX, parseManifest, requiredBlobs } from './manifest.ts'
+import {
+  childManifests,
+  INDEX_MANIFESTS_MAX,
+  LAYERS_MAX,
+  listedBlobs,
+  namedDescriptors,
+  parseManifest,
+  requiredBlobs,
+} from './manifest.ts'
 import { MEDIA_TYPES, mediaTypeOfHeader } from './media-types.ts'
 import { chooseManifest } from './platform.ts'
+import { referrerOf } from './referrer.ts'
 
 const digest = (byte: string) => `sha256:${byte.repeat(32)}`
 const config = { mediaType: MEDIA_TYPES.ociConfig, digest: digest('c0'), size: 10 }
@@ -102,6 +113,111 @@ describe('good manifests', () => {
   })
 })
 
+describe('what Go writes for nothing', () => {
+  const { layers: _layers, ...withoutLayers } = image
+  const { manifests: _manifests, ...withoutManifests } = index
+
+  test.each([
+    ['no layers', withoutLayers],
+    ['layers', { ...image, layers: null }],
+    ['layers of a Docker image', { ...image, mediaType: MEDIA_TYPES.dockerManifest, layers: null }],
+    ['no manifests', withoutManifests],
+    ['manifests', { ...index, manifests: null }],
+    ['the lists of the other kind', { ...image, manifests: null, fsLayers: null }],
+    ['the fields of the other kind', { ...index, config: null, layers: null }],
+    ['subject', { ...image, subject: null }],
+    ['artifactType', { ...image, artifactType: null }],
+    ['annotations', { ...index, annotations: null }],
+    ['mediaType', { ...image, mediaType: null }],
+    [
+      'fields of descriptors',
+      { ...image, config: { ...config, urls: null, platform: null, artifactType: null } },
+    ],
+    [
+      'fields of platforms',
+      { ...index, manifests: [{ ...index.manifests[0], platform: { os: null, variant: null } }] },
+    ],
+  ])('%s', (_what, document) => {
+    const kind = 'config' in document && document.config !== null ? 'image' : 'index'
+    const parsed = parse(document)
+    expect(parsed).toMatchObject({ kind, annotations: {} })
+    expect(parsed.subject).toBeUndefined()
+    expect(parsed.artifactType).toBeUndefined()
+  })
+
+  test('an absent list is an empty one, and nothing more of the document is lost', () => {
+    expect(requiredBlobs(parse({ ...image, layers: null })).map((blob) => blob.digest)).toEqual([
+      digest('c0'),
+    ])
+    expect(childManifests(parse({ ...index, manifests: null }))).toEqual([])
+    expect(parse({ ...image, mediaType: null }).mediaType).toBe(MEDIA_TYPES.ociManifest)
+    expect(parse({ ...image, mediaType: null, manifests: null }).kind).toBe('image')
+    expect(parse({ schemaVersion: 2, manifests: null }).kind).toBe('index')
+    expect(parse({ ...image, annotations: { a: null, b: 'c' } }).annotations).toEqual({ a: '', b: 'c' })
+  })
+
+  test('a descriptor without a media type is a layer among layers, and a manifest in an index', () => {
+    for (const mediaType of ['', null, undefined]) {
+      const parsed = parse({
+        ...image,
+        config: { ...config, mediaType },
+        layers: [{ ...layer('01'), mediaType }],
+      })
+      expect(requiredBlobs(parsed).map((blob) => blob.mediaType)).toEqual(['', ''])
+      expect(referrerOf(parsed, parseDigest(digest('c0')), 1)).not.toHaveProperty('artifactType')
+      expect(
+        childManifests(parse({ ...index, manifests: [{ ...index.manifests[0], mediaType }] })),
+      ).toHaveLength(1)
+    }
+  })
+})
+
+describe('what a document names', () => {
+  const digests = (descriptors: readonly { digest: string }[]) => descriptors.map((each) => each.digest)
+
+  test('an index may list blobs beside manifests, as a build cache does', () => {
+    const cacheConfig = {
+      mediaType: 'application/vnd.buildkit.cacheconfig.v0',
+      digest: digest('b0'),
+      size: 7,
+    }
+    const parsed = parse({
+      ...index,
+      manifests: [layer('01'), index.manifests[0], cacheConfig, layer('01')],
+    })
+    expect(digests(childManifests(parsed))).toEqual([digest('a1')])
+    expect(digests(listedBlobs(parsed))).toEqual([digest('01'), digest('b0')])
+    // They may be missing, like the manifests of an index.
+    expect(requiredBlobs(parsed)).toEqual([])
+  })
+
+  test.each([
+    MEDIA_TYPES.ociManifest,
+    MEDIA_TYPES.ociIndex,
+    MEDIA_TYPES.dockerManifest,
+    MEDIA_TYPES.dockerManifestList,
+    'application/vnd.docker.distribution.manifest.v1+prettyjws',
+    'application/vnd.oci.artifact.manifest.v1+json',
+  ])('%s is a manifest', (mediaType) => {
+    const parsed = parse({ ...index, manifests: [{ ...index.manifests[0], mediaType }] })
+    expect(childManifests(parsed)).toHaveLength(1)
+    expect(listedBlobs(parsed)).toEqual([])
+  })
+
+  test('everything that is named is in use: foreign layers, entries of either kind, the subject', () => {
+    const foreign = { ...layer('03'), mediaType: MEDIA_TYPES.dockerForeignLayerGzip }
+    const subject = { ...config, digest: digest('99') }
+    expect(digests(namedDescriptors(parse({ ...image, layers: [layer('01'), foreign], subject })))).toEqual([
+      digest('c0'),
+      digest('01'),
+      digest('03'),
+      digest('99'),
+    ])
+    const listed = parse({ ...index, manifests: [index.manifests[0], layer('01')], subject })
+    expect(digests(namedDescriptors(listed))).toEqual([digest('a1'), digest('01'), digest('99')])
+  })
+})
+
 describe('documents that could be read as two things (CVE-2021-41190)', () => {
   test('layers and manifests together', () => {
     expect(refusal({ ...image, manifests: index.manifests })).toMatch(/manifests/)
@@ -151,7 +267,9 @@ describe('refused', () => {
     ['no size', { mediaType: config.mediaType, digest: config.digest }],
     ['a digest of another algorithm', { ...config, digest: `md5:${'0'.repeat(32)}` }],
     ['a digest that leaves the store', { ...config, digest: 'sha256:../../etc/passwd' }],
-    ['no mediaType', { digest: config.digest, size: 1 }],
+    ['a mediaType that is no text', { ...config, mediaType: 7 }],
+    ['a mediaType beyond reason', { ...config, mediaType: `application/vnd.${'a'.repeat(300)}` }],
+    ['no digest', { mediaType: config.mediaType, digest: null, size: 1 }],
     ['no descriptor', null],
   ])('a descriptor with %s', (_, bad) => {
     expect(refusal({ ...image, config: bad })).toMatch(/config/)
@@ -159,9 +277,10 @@ describe('refused', () => {
     expect(refusal({ ...index, manifests: [bad] })).toMatch(/manifests\[0\]/)
   })
 
-  test('missing lists, unknown types, another schemaVersion', () => {
-    refusal({ ...image, layers: undefined })
-    refusal({ ...index, manifests: undefined })
+  test('no configuration, lists that are none, unknown types, another schemaVersion', () => {
+    for (const absent of [undefined, null]) expect(refusal({ ...image, config: absent })).toMatch(/config/)
+    refusal({ ...image, layers: {} })
+    refusal({ ...index, manifests: '' })
     refusal({ ...image, mediaType: 'application/vnd.example' })
     refusal({ ...image, schemaVersion: 3 })
     refusal({ ...image, schemaVersion: undefined })

@@ -4,19 +4,31 @@
  *
  * One document must not be readable as two things (CVE-2021-41190): a document with both `layers` and `manifests`, or
  * whose mediaType contradicts the Content-Type that it came with, is refused.
+ *
+ * A field that is `null` counts as absent, an absent list as empty, and a descriptor may have no media type: Distribution
+ * 2.8 and 3 take all of that, and builders rely on it (Go writes an empty list as `null`). A `null` inside a list is refused:
+ * to Distribution it is a descriptor without a digest, which it refuses as well.
  */
 import type { Digest } from '@shoal/core'
 import {
   type Annotations,
   type Descriptor,
   invalid,
+  isAbsent,
   isJsonObject,
   type JsonObject,
   parseAnnotations,
   parseDescriptor,
   parseText,
 } from './descriptor.ts'
-import { isForeignLayer, isSchema1, type ManifestKind, MEDIA_TYPES, manifestKindOf } from './media-types.ts'
+import {
+  isForeignLayer,
+  isManifestMediaType,
+  isSchema1,
+  type ManifestKind,
+  MEDIA_TYPES,
+  manifestKindOf,
+} from './media-types.ts'
 
 /** The specification asks registries to take manifests of 4 MiB, and lets them refuse longer ones. */
 export const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
@@ -53,7 +65,8 @@ export type ParsedManifest = ImageManifest | ImageIndex
  */
 export function parseManifest(text: string, contentType?: string): ParsedManifest {
   const document = parseJson(text)
-  const mediaType = settleMediaType(document, contentType === 'application/json' ? undefined : contentType)
+  const isSilent = contentType === '' || contentType === 'application/json'
+  const mediaType = settleMediaType(document, isSilent ? undefined : contentType)
   const kind = manifestKindOf(mediaType)
   if (kind === undefined)
     throw invalid('mediaType', `${JSON.stringify(mediaType.slice(0, 120))} is not supported`)
@@ -93,7 +106,33 @@ export function requiredDescriptors(manifest: ParsedManifest): readonly Descript
 
 /** The manifests that an index names, each once; they may be missing (a sparse index). */
 export function childManifests(manifest: ParsedManifest): readonly Descriptor[] {
-  return manifest.kind === 'index' ? unique(manifest.manifests) : []
+  if (manifest.kind === 'image') return []
+  return unique(manifest.manifests.filter(({ mediaType }) => isManifestMediaType(mediaType)))
+}
+
+/**
+ * The blobs that an index names among its `manifests`, each once; like those they may be missing. BuildKit's registry cache
+ * (`image-manifest=false`) is such an index: layers, and a configuration that says what they are the result of.
+ */
+export function listedBlobs(manifest: ParsedManifest): readonly Descriptor[] {
+  if (manifest.kind === 'image') return []
+  return unique(manifest.manifests.filter(({ mediaType }) => !isManifestMediaType(mediaType)))
+}
+
+/** The blobs that come with a document when it is copied: those that an image requires, or that an index lists. */
+export function blobsOf(manifest: ParsedManifest): readonly Descriptor[] {
+  return manifest.kind === 'index' ? listedBlobs(manifest) : requiredBlobs(manifest)
+}
+
+/**
+ * Everything that a document names by digest, whatever it is and whether or not it has to be here: configuration, layers
+ * (foreign ones too, somebody may have pushed them), entries of an index, the subject. Nothing of it is garbage. A media type
+ * tells how a thing is asked for, not how it was pushed: clients have pushed manifests as blobs.
+ */
+export function namedDescriptors(manifest: ParsedManifest): readonly Descriptor[] {
+  const subject = manifest.subject === undefined ? [] : [manifest.subject]
+  const listed = manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers]
+  return unique([...listed, ...subject])
 }
 
 function parseJson(text: string): JsonObject {
@@ -125,20 +164,22 @@ function settleMediaType(document: JsonObject, contentType: string | undefined):
   }
   const mediaType = declared ?? contentType
   if (mediaType !== undefined) return mediaType
-  return document.manifests === undefined ? MEDIA_TYPES.ociManifest : MEDIA_TYPES.ociIndex
+  // Of a document that nothing is said about the fields decide, the way that every node decides: `null` is an index's empty list.
+  const isEmptyIndex = document.manifests === null && isAbsent(document.config)
+  return isAbsent(document.manifests) && !isEmptyIndex ? MEDIA_TYPES.ociManifest : MEDIA_TYPES.ociIndex
 }
 
 function refuseOtherKind(document: JsonObject, kind: ManifestKind): void {
   // `blobs` and `fsLayers` are how other kinds of manifest name layers.
   const foreign =
     kind === 'index' ? ['layers', 'config', 'fsLayers', 'blobs'] : ['manifests', 'fsLayers', 'blobs']
-  const found = foreign.find((key) => document[key] !== undefined)
+  const found = foreign.find((key) => !isAbsent(document[key]))
   if (found !== undefined) throw invalid(found, `does not belong into an ${kind} manifest`)
 }
 
 function parseCommon(document: JsonObject, mediaType: string): ManifestCommon {
   const artifactType = parseText(document.artifactType, 'artifactType')
-  const subject = document.subject === undefined ? undefined : parseDescriptor(document.subject, 'subject')
+  const subject = isAbsent(document.subject) ? undefined : parseDescriptor(document.subject, 'subject')
   return {
     mediaType,
     ...(subject === undefined ? {} : { subject }),
@@ -148,6 +189,7 @@ function parseCommon(document: JsonObject, mediaType: string): ManifestCommon {
 }
 
 function parseDescriptors(value: unknown, where: string, countMax: number): readonly Descriptor[] {
+  if (isAbsent(value)) return []
   if (!Array.isArray(value)) throw invalid(where, 'is not a list')
   if (value.length > countMax) throw invalid(where, `has ${value.length} entries, ${countMax} are allowed`)
   return value.map((item, index) => parseDescriptor(item, `${where}[${index}]`))

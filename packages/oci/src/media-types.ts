@@ -43,6 +43,22 @@ export function manifestKindOf(mediaType: string): ManifestKind | undefined {
   }
 }
 
+/**
+ * Whether a descriptor of this media type is asked for as a manifest: every other type is that of a blob, also among the
+ * `manifests` of an index. An index that says nothing about an entry means an image.
+ */
+export function isManifestMediaType(mediaType: string): boolean {
+  return (
+    mediaType === '' ||
+    mediaType === OCI_ARTIFACT_MANIFEST ||
+    isSchema1(mediaType) ||
+    manifestKindOf(mediaType) !== undefined
+  )
+}
+
+/** Of release candidates of the image specification 1.1; never stored here, and no blob either. */
+const OCI_ARTIFACT_MANIFEST = 'application/vnd.oci.artifact.manifest.v1+json'
+
 /** Docker's first manifests, signed and unsigned: no digests of configurations, not supported by anything current. */
 export function isSchema1(mediaType: string): boolean {
   return /^application\/vnd\.docker\.distribution\.manifest\.v1\+(?:json|prettyjws)$/.test(mediaType)

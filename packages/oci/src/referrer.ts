@@ -17,8 +17,8 @@ export interface Referrer {
 }
 
 export function referrerOf(manifest: ParsedManifest, digest: Digest, size: number): Referrer {
-  const artifactType =
-    manifest.artifactType ?? (manifest.kind === 'image' ? manifest.config.mediaType : undefined)
+  const configType = manifest.kind === 'image' ? manifest.config.mediaType : ''
+  const artifactType = manifest.artifactType ?? (configType === '' ? undefined : configType)
   const hasAnnotations = Object.keys(manifest.annotations).length > 0
   return {
     mediaType: manifest.mediaType,

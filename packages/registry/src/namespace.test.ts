@@ -5,7 +5,7 @@
  */
 import { OciError } from '@shoal/oci'
 import { describe, expect, test } from 'vitest'
-import { inNamespace, rewriteMirrorUrl } from './namespace.ts'
+import { inNamespace, rewriteMirrorUrl, withoutOwnHost } from './namespace.ts'
 import { parseRegistryPath } from './path.ts'
 
 test.each([
@@ -25,6 +25,16 @@ test.each([
 ])('%s is %s', (url, rewritten) => {
   expect(rewriteMirrorUrl(url)).toBe(rewritten)
   expect(rewriteMirrorUrl(rewritten)).toBe(rewritten)
+})
+
+test.each([
+  ['10.0.0.10_7000/my/app', 'my/app'],
+  ['docker.io/my/app', 'docker.io/my/app'],
+  ['my/app', 'my/app'],
+])('of the registry itself, %s is %s', (repository, meant) => {
+  const path = parseRegistryPath(`/${repository}/manifests/1`)
+  expect(withoutOwnHost(path, ['10.0.0.10:7000'])).toMatchObject({ repository: meant })
+  expect(withoutOwnHost(path, [])).toBe(path)
 })
 
 describe('ns', () => {

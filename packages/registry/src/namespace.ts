@@ -43,6 +43,14 @@ export function inNamespace(path: RegistryPath, namespace: string | null): Regis
   return { ...path, repository }
 }
 
+/** @param ownHosts names of the registry that is asked, or that it speaks for */
+export function withoutOwnHost(path: RegistryPath, ownHosts: readonly string[]): RegistryPath {
+  if (ownHosts.length === 0 || !('repository' in path)) return path
+  const named = splitMirroredName(path.repository)
+  const isOwn = named !== undefined && ownHosts.includes(named.host)
+  return isOwn ? { ...path, repository: named.repository } : path
+}
+
 function decoded(segment: string): string | undefined {
   try {
     return decodeURIComponent(segment)

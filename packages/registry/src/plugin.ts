@@ -11,7 +11,7 @@ import { deleteBlob, getBlob, headBlob } from './blob-routes.ts'
 import { BodyPlaces, type BodyPlacesInit } from './body-places.ts'
 import { type Exchange, type Places, pushOf, type RegistryLimits } from './exchange.ts'
 import { deleteManifest, getManifest, headManifest, putManifest } from './manifest-routes.ts'
-import { inNamespace, rewriteMirrorUrl } from './namespace.ts'
+import { inNamespace, rewriteMirrorUrl, withoutOwnHost } from './namespace.ts'
 import { ClientLeftError, sendOciError } from './oci-errors.ts'
 import { parseRegistryPath, type RegistryPath } from './path.ts'
 import { listReferrers } from './referrer-routes.ts'
@@ -23,6 +23,8 @@ export interface RegistryPluginOptions extends Partial<RegistryLimits> {
   readonly backend: RegistryBackend
   readonly uploadPlaces?: Partial<BodyPlacesInit>
   readonly blobPlaces?: Partial<BodyPlacesInit>
+  /** Names of the registry itself: what a client asks a mirror of these for has no host in its name here. */
+  readonly ownHosts?: readonly string[]
 }
 
 const LIMITS: RegistryLimits = {
@@ -75,7 +77,7 @@ export async function registryPlugin(server: FastifyInstance, options: RegistryP
     blobs: new BodyPlaces({ ...BLOB_PLACES, ...options.blobPlaces }),
   }
   const handle = (request: FastifyRequest, reply: FastifyReply) =>
-    serve(options.backend, limits, places, request, reply)
+    serve(options, limits, places, request, reply)
   await server.register(
     async (v2) => {
       v2.removeAllContentTypeParsers()
@@ -117,7 +119,7 @@ export function registryFrameworkErrors(
 }
 
 async function serve(
-  backend: RegistryBackend,
+  { backend, ownHosts = [] }: RegistryPluginOptions,
   limits: RegistryLimits,
   places: Places,
   request: FastifyRequest,
@@ -126,7 +128,8 @@ async function serve(
   const [path, query] = splitUrl(rewriteMirrorUrl(request.raw.url ?? ''))
   const signal = abortWithClient(reply)
   const exchange: Exchange = { request, reply, backend, limits, places, query, signal }
-  await route(exchange, inNamespace(parseRegistryPath(path.slice(PREFIX.length)), query.get('ns')))
+  const named = inNamespace(parseRegistryPath(path.slice(PREFIX.length)), query.get('ns'))
+  await route(exchange, withoutOwnHost(named, ownHosts))
   return reply
 }
 

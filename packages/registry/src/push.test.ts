@@ -376,6 +376,46 @@ describe('a manifest', () => {
     expect((await send('/v2/app/manifests/multi', 'GET')).headers.get('content-type')).toBe(indexType)
   })
 
+  test('an index of blobs, as a build cache is, may name what is not here, and nothing with a wrong size', async () => {
+    const digest = await pushBlob(registry.url, 'app', 'a cached layer')
+    const list = (...entries: object[]) =>
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: indexType,
+        manifests: entries.map((entry) => ({
+          mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+          ...entry,
+        })),
+      })
+    const layer = { digest, size: 14 }
+    const absent = { digest: sha256('nowhere'), size: 1 }
+    expect((await putManifest(registry.url, 'app', 'cache', list(layer, absent), indexType)).status).toBe(201)
+    const wrong = await putManifest(
+      registry.url,
+      'app',
+      'wrong',
+      list(absent, { ...layer, size: 15 }),
+      indexType,
+    )
+    expect([wrong.status, await codeOf(wrong)]).toEqual([400, 'MANIFEST_INVALID'])
+  })
+
+  test.each([
+    ['no layers', {}],
+    ['null for a list', { layers: null, manifests: null }],
+    [
+      'null for everything that may be absent',
+      { mediaType: null, subject: null, artifactType: null, annotations: null },
+    ],
+  ])('%s: it is taken, and given back to the byte', async (_what, fields) => {
+    const config = { digest: await pushBlob(registry.url, 'app', '{}'), size: 2 }
+    const manifest = JSON.stringify({ schemaVersion: 2, config, ...fields }, null, 3)
+    expect((await putManifest(registry.url, 'app', 'v1', manifest)).status).toBe(201)
+    const answer = await send('/v2/app/manifests/v1', 'GET')
+    expect(answer.headers.get('content-type')).toBe('application/vnd.oci.image.manifest.v1+json')
+    expect(await answer.text()).toBe(manifest)
+  })
+
   test('that names a missing blob is refused, with every missing one', async () => {
     const { manifest } = await pushImage(registry.url, 'other', 'v1', 'one', 'two')
     const answer = await putManifest(registry.url, 'app', 'v1', manifest)

@@ -3,7 +3,7 @@
  * in order to pull is taken into the swarms of the image's blobs on the way, and finds the seeder ready to serve it.
  */
 import { type Digest, encodeInfo, type ImportShare, tryParseDigest } from '@shoal/core'
-import { chooseManifest, isRepositoryName, isTag, type Platform, requiredBlobs } from '@shoal/oci'
+import { blobsOf, chooseManifest, isRepositoryName, isTag, type Platform } from '@shoal/oci'
 import {
   type BlobMetainfo,
   type BlobStat,
@@ -69,6 +69,11 @@ export class Resolver {
     const { repository } = question
     if (!isRepositoryName(repository)) return undefined
     return question.blob === undefined ? this.#resolveReference(question) : this.#resolveBlob(question)
+  }
+
+  /** The registry that is meant by a name of which nothing is here, where it is none that is served. */
+  async unservedRegistry(repository: string): Promise<string | undefined> {
+    return isRepositoryName(repository) ? this.#parts.mirror.unservedRegistry(repository) : undefined
   }
 
   async #resolveBlob({ repository, blob, wait, ...asker }: Question): Promise<Resolution | undefined> {
@@ -140,18 +145,18 @@ export class Resolver {
     )
     if (manifest === undefined) return undefined
     const image = await this.#imageOf(repository, manifest, parsePlatform(platform), purpose)
-    const needed =
-      image === undefined
-        ? []
-        : requiredBlobs(readManifest(image.bytes, image.mediaType)).map(({ digest, size }) => {
-            return { digest, length: size }
-          })
+    // Of an index that lists blobs, such as a build cache: who wants one that is not here asks for that one.
+    const content = image ?? manifest
+    const needed = blobsOf(readManifest(content.bytes, content.mediaType)).map(({ digest, size }) => {
+      return { digest, length: size }
+    })
     const digests = await mirror.here(
       repository,
       needed.map(({ digest }) => digest),
     )
     const missing = needed.filter(({ digest }) => !digests.includes(digest))
-    const arriving = purpose === 'pull' ? await mirror.arriving(repository, missing) : []
+    const arriving =
+      purpose === 'pull' && image !== undefined ? await mirror.arriving(repository, missing) : []
     const record = { repository, tag: reference, digest: manifest.digest, issuedAtMs: nowMs() }
     return {
       ...(asked === undefined && { tag: signer.signTag(record) }),

@@ -10,6 +10,7 @@
  */
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import {
   assert,
@@ -21,7 +22,7 @@ import {
   parseHostPort,
   tryParseDigest,
 } from '@shoal/core'
-import { parseHostList, parseRealmHosts, parseUpstreamList, parseWatchList } from '@shoal/oci'
+import { OciError, parseHostList, parseRealmHosts, parseUpstreamList, parseWatchList } from '@shoal/oci'
 import {
   type CutRequest,
   createHttpServer,
@@ -39,7 +40,13 @@ import {
 } from '@shoal/storage'
 import { createEngine, dialPeer, swarmLimitsOf } from '@shoal/swarm'
 import { remoteHostOf, Tracker } from '@shoal/tracker'
-import { encodeResolution, RESOLUTION_MEDIA_TYPE, RESOLVE_PATH, STREAM_SECRET_HEADER } from '@shoal/wire'
+import {
+  encodeResolution,
+  RESOLUTION_MEDIA_TYPE,
+  RESOLVE_PATH,
+  STREAM_SECRET_HEADER,
+  UNSERVED_REGISTRY_HEADER,
+} from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import Type from 'typebox'
@@ -50,8 +57,9 @@ import { SecretFile } from './control/secret-file.ts'
 import { GarbageSchedule } from './garbage-schedule.ts'
 import { createMetrics } from './metrics.ts'
 import { Arrivals } from './mirror/arrivals.ts'
-import { Mirror } from './mirror/mirror.ts'
+import { isUnusable, Mirror } from './mirror/mirror.ts'
 import { Upstreams } from './mirror/upstreams.ts'
+import { namesByListening } from './own-names.ts'
 import { PublishQueue } from './publishing/publish-queue.ts'
 import { Publisher } from './publishing/publisher.ts'
 import { PushWarming } from './publishing/push-warming.ts'
@@ -224,7 +232,13 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     tracker.on('swarm-began', (infoHash) => report(seed(infoHash)))
     tracker.on('swarm-ended', (infoHash) => report(seeding.rest(infoHash)))
 
-    const ownHosts = parseHostList(settings.hosts)
+    // Filled up when it is known where it listens; a name of an upstream is that registry's.
+    const ownHosts = [...parseHostList(settings.hosts)]
+    const takeNames = (port: number) => {
+      const interfaces = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
+      for (const name of namesByListening({ host: listen.host, port }, interfaces))
+        if (!ownHosts.includes(name) && upstreams.client(name) === undefined) ownHosts.push(name)
+    }
     const credentials = new Credentials({
       environment: process.env,
       ...(settings.dockerConfig !== '' && { dockerConfigFile: settings.dockerConfig }),
@@ -253,7 +267,10 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     )
     const publishLog = log.child({ component: 'publishing' })
     const warming = new Warming({ tracker, images, log: publishLog })
-    const publisher = new Publisher({ images, upstreams, arrivals, warming, log: publishLog }, { ownHosts })
+    const publisher = new Publisher(
+      { images, upstreams, arrivals, warming, log: publishLog, nowMs },
+      { ownHosts },
+    )
     const queue = new PublishQueue(
       { objects, publisher, upstreams, log: publishLog, nowMs },
       { ownHosts, watched: parseWatchList(settings.watch), watchIntervalMs: settings.watchIntervalMs },
@@ -300,6 +317,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     await server.listen(listen)
     undo.push(() => server.close())
     const [address] = server.addresses() as AddressInfo[]
+    takeNames(address!.port)
     return {
       listen: { host: listen.host, port: address!.port },
       peerListen: engine.address,
@@ -330,8 +348,19 @@ function serveResolutions(server: FastifyInstance, resolver: Resolver, tracker: 
       const streamSecret = request.headers[STREAM_SECRET_HEADER]?.toString()
       const isProven =
         !!peerId && tracker.isFrom(peerId, { streamSecret, remoteHost: remoteHostOf(request.raw) })
-      const resolution = await resolver.resolve(peerId ? { ...question, peerId, isProven } : question)
-      if (resolution === undefined) return reply.code(404).send()
+      const asked = resolver.resolve(peerId ? { ...question, peerId, isProven } : question)
+      const resolution = await asked.catch((error: unknown) => {
+        if (!(error instanceof OciError)) throw error
+        return error
+      })
+      if (resolution === undefined) {
+        const { repository, reference } = question
+        const unserved = reference === undefined ? undefined : await resolver.unservedRegistry(repository)
+        if (unserved !== undefined) reply.header(UNSERVED_REGISTRY_HEADER, unserved)
+        return reply.code(404).send()
+      }
+      // Said in the log by whoever asked the other registry. While that is away, other agents may know: not a plain no.
+      if (resolution instanceof OciError) return reply.code(isUnusable(resolution) ? 404 : 502).send()
       return reply.type(RESOLUTION_MEDIA_TYPE).send(encodeResolution(resolution))
     },
   )

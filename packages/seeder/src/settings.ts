@@ -40,7 +40,7 @@ export const SeederSettings = Type.Object(
       default: '',
       format: 'host-list',
       description:
-        'Names by which clients know this seeder, separated by commas: what they ask a mirror of these for is what was pushed here.',
+        'Names by which clients know this seeder beside the address where it listens, separated by commas: what they ask a mirror of these for is what was pushed here.',
     }),
     upstreams: Type.String({
       default: '',

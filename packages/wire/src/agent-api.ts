@@ -37,6 +37,16 @@ export const FolderState = Type.Object({
 })
 export type FolderState = Static<typeof FolderState>
 
+/** One that clients of this node ask for, and that the seeder does not serve: they go round Shoal. */
+export const UnservedRegistry = Type.Object({
+  /** `other` for all that are too many to be told apart. */
+  registry: Text,
+  requests: Count,
+  /** The last of them. */
+  agoMs: Count,
+})
+export type UnservedRegistry = Static<typeof UnservedRegistry>
+
 export const AgentStatus = Type.Object({
   service: Type.Literal('agent'),
   version: Text,
@@ -55,6 +65,8 @@ export const AgentStatus = Type.Object({
     forMs: Count,
   }),
   cache: Type.Object({ ...FolderState.properties, usedBytes: Count, maxBytes: Count }),
+  /** Of the last hour; absent in an agent of an earlier version. */
+  unservedRegistries: Type.Optional(Type.Array(UnservedRegistry, { maxItems: 64 })),
 })
 export type AgentStatus = Static<typeof AgentStatus>
 

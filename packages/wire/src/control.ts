@@ -19,8 +19,8 @@ export const PUBLISH_LINE_BYTES_MAX = 1024 * 1024
 export const CONTROL_BODY_BYTES_MAX = 1024 * 1024
 export const PUBLISH_REFERENCES_MAX = 256
 export const PUBLISH_PLATFORMS_MAX = 64
-/** As many as the longest manifest that can be pushed names. */
-const LAYERS_MAX = 2048
+/** As many as the longest manifest that can be pushed names; an index of several images has further `image` lines. */
+export const PUBLISH_LINE_LAYERS_MAX = 2048
 
 /** Without spaces and control characters, so that it may go to logs and terminals as it is. */
 const ReferenceText = Type.String({ pattern: '^[!-~]{1,1024}$' })
@@ -77,7 +77,9 @@ export const PublishLine = Type.Union([
     type: Type.Literal('image'),
     reference: ReferenceText,
     digest: DigestText,
-    layers: Type.Array(Type.Object({ digest: DigestText, bytes: Count }), { maxItems: LAYERS_MAX }),
+    layers: Type.Array(Type.Object({ digest: DigestText, bytes: Count }), {
+      maxItems: PUBLISH_LINE_LAYERS_MAX,
+    }),
   }),
   /** `present` was there before; `done` was copied. */
   Type.Object({

@@ -151,7 +151,7 @@ class Examination {
     const listen = text === undefined ? this.#address('listen') : parseHostPort(text)
     if (listen === undefined) return this.#without('listen')
     const clients = await inspectClientConfig({ root: this.#around.hostRoot })
-    return judgeClients(clients, listen, this.#around)
+    return judgeClients(clients, listen, this.#around, status?.unservedRegistries)
   }
 
   /** Runs one check to its end or to its time limit, whatever it does. */

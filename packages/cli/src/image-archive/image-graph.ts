@@ -4,7 +4,7 @@
  */
 
 import type { Digest } from '@shoal/core'
-import { childManifests, type Descriptor, requiredBlobs } from '@shoal/oci'
+import { blobsOf, childManifests, type Descriptor } from '@shoal/oci'
 import type { BlobSource } from '../image-builder/blob-source.ts'
 import type { ImageLocation, Referrer } from './archived-image.ts'
 import { type Content, findBlob, type Wanted } from './content.ts'
@@ -46,7 +46,7 @@ class Walk {
     const { parsed, source } = await readManifest(this.content, wanted)
     if (parsed.kind === 'index' && indexDepth >= INDEX_DEPTH_MAX)
       throw new ArchiveLimitError(this.content.path, `its indexes lie deeper than ${INDEX_DEPTH_MAX}`)
-    for (const blob of requiredBlobs(parsed)) await this.#addBlob(blob)
+    for (const blob of blobsOf(parsed)) await this.#addBlob(blob)
     for (const child of childManifests(parsed)) await this.#visitChild(child, indexDepth + 1)
     this.manifests.set(wanted.digest, source)
     this.#expectRoom()

@@ -1,6 +1,6 @@
 /** What a manifest must be before a repository keeps it. OCI distribution specification, "Pushing manifests". */
 import { type Digest, digestAlgorithm } from '@shoal/core'
-import { type Descriptor, OciError, type ParsedManifest, requiredDescriptors } from '@shoal/oci'
+import { type Descriptor, listedBlobs, OciError, type ParsedManifest, requiredDescriptors } from '@shoal/oci'
 import type { Manifest, Reference } from '../backend.ts'
 import { readManifest } from '../manifest-text.ts'
 import { contentDigest } from './content-digest.ts'
@@ -32,22 +32,26 @@ export async function checkManifest(
     })
   }
   const manifest = readManifest(bytes, mediaType === '' ? undefined : mediaType)
-  // The children of an index and a subject may come later or never (a sparse index, a referrer pushed first).
-  await requireBlobs(requiredDescriptors(manifest), blobLength)
+  // What an index names and a subject may come later or never (a sparse index, a referrer pushed first).
+  const missing = await missingBlobs(requiredDescriptors(manifest), blobLength, MISSING_NAMED_MAX)
+  if (missing.length > 0) throw blobsUnknown(missing)
+  // A blob that an index names is not garbage from now on either, and its size must be right if it is here.
+  await missingBlobs(listedBlobs(manifest), blobLength, Number.POSITIVE_INFINITY)
   return { digest, length: bytes.length, mediaType: manifest.mediaType, bytes, parsed: manifest }
 }
 
-/** Each must be here, and as long as the manifest says: clients believe that, and give the pull up where it is wrong. */
-async function requireBlobs(
+/**
+ * Each that is here must be as long as the manifest says: clients believe that, and give the pull up where it is wrong.
+ * @param missingMax no more are looked for when so many are missing
+ * @returns those that are not here
+ */
+async function missingBlobs(
   descriptors: readonly Descriptor[],
   blobLength: (digest: Digest) => Promise<number | undefined>,
-): Promise<void> {
+  missingMax: number,
+): Promise<readonly Digest[]> {
   const missing: Digest[] = []
-  for (
-    let first = 0;
-    first < descriptors.length && missing.length < MISSING_NAMED_MAX;
-    first += LOOKUPS_MAX
-  ) {
+  for (let first = 0; first < descriptors.length && missing.length < missingMax; first += LOOKUPS_MAX) {
     const batch = descriptors.slice(first, first + LOOKUPS_MAX)
     const lengths = await Promise.all(batch.map(({ digest }) => blobLength(digest)))
     for (const [index, { digest, size }] of batch.entries()) {
@@ -56,14 +60,16 @@ async function requireBlobs(
       else if (length !== size) throw sizeWrong(digest, size, length)
     }
   }
+  return missing
+}
+
+function blobsUnknown(missing: readonly Digest[]): OciError {
   const [error, ...others] = [...new Set(missing)]
     .slice(0, MISSING_NAMED_MAX)
     .map(
       (digest) => new OciError('MANIFEST_BLOB_UNKNOWN', 'blob unknown to registry', { detail: { digest } }),
     )
-  if (error !== undefined) {
-    throw new OciError('MANIFEST_BLOB_UNKNOWN', error.message, { detail: error.detail, others })
-  }
+  return new OciError('MANIFEST_BLOB_UNKNOWN', error!.message, { detail: error!.detail, others })
 }
 
 /** OCI image specification, "Descriptors": the size of the raw content. */

@@ -22,7 +22,7 @@ import {
   type UploadChunk,
   type UploadStatus,
 } from '@shoal/registry'
-import { UpstreamBusyError, UpstreamError } from '@shoal/registry/client'
+import { UpstreamBusyError, UpstreamError, UpstreamInvalidError } from '@shoal/registry/client'
 import type { ByteRange } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type { Arrival, Arrivals } from './arrivals.ts'
@@ -195,6 +195,19 @@ export class Mirror implements RegistryBackend, RegistryPush {
     return this.#parts.images.hasRepository(this.#ownName(name) ?? name)
   }
 
+  /**
+   * The registry that a client means by a name that is not here, where that registry is neither this one nor mirrored: whoever
+   * asked goes on to it. Docker names no registry: its official images can only be of Docker Hub.
+   */
+  async unservedRegistry(name: string): Promise<string | undefined> {
+    const own = this.#ownName(name)
+    if (own === undefined || (await this.#parts.images.hasRepository(own))) return undefined
+    const split = splitMirroredName(own)
+    if (split !== undefined) return split.host
+    const isOfDocker = own.startsWith('library/') && this.#init.defaultUpstream === undefined
+    return isOfDocker ? 'docker.io' : undefined
+  }
+
   // Push: to what is not mirrored.
 
   async startUpload(name: string, init: Parameters<RegistryPush['startUpload']>[1]): Promise<UploadStatus> {
@@ -310,11 +323,9 @@ export class Mirror implements RegistryBackend, RegistryPush {
         .catch((error: unknown) => {
           if (!(error instanceof UpstreamError) && !(error instanceof OciError)) throw error
           this.#refusals.add(key, nowMs())
-          const { host } = from
-          this.#parts.log.warn(
-            { event: 'upstream-failed', upstream: host, key, err: error },
-            'upstream failed',
-          )
+          const { host: upstream } = from
+          const reason = error.message
+          this.#parts.log.warn({ event: 'upstream-failed', upstream, key, reason }, 'upstream failed')
           throw unknownNow(from, error)
         })
         .finally(() => this.#questions.delete(key))
@@ -348,10 +359,9 @@ export class Mirror implements RegistryBackend, RegistryPush {
     } catch (error) {
       if (stored === undefined || !(error instanceof UpstreamError)) throw error
       const isBusy = error instanceof UpstreamBusyError
-      log.warn(
-        { event: 'tag-served-stale', name: from.name, tag, upstream: from.host, err: error },
-        'a tag is served as it was',
-      )
+      const { name, host: upstream } = from
+      const reason = error.message
+      log.warn({ event: 'tag-served-stale', name, tag, upstream, reason }, 'a tag is served as it was')
       const state = isBusy ? 'asks to be left alone' : 'cannot be asked'
       return { ...stored, warning: `${from.host} ${state} now; this tag may be out of date` }
     }
@@ -407,6 +417,11 @@ export class Mirror implements RegistryBackend, RegistryPush {
         this.#parts.log.warn({ event: 'arrival-failed', digest, err }, 'blob not fetched'),
       )
   }
+}
+
+/** Whether a registry gave something that is no manifest, so that who asks again will hear no better. */
+export function isUnusable(error: OciError): boolean {
+  return error.cause instanceof OciError || error.cause instanceof UpstreamInvalidError
 }
 
 /** 404, so that the client goes on to the next registry, which is the one that could not be asked from here. */

@@ -4,6 +4,7 @@
  */
 import { hostname } from 'node:os'
 import { mirroredName, type WatchEntry } from '@shoal/oci'
+import { UpstreamBusyError } from '@shoal/registry/client'
 import type { ObjectStore } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type { Upstreams } from '../mirror/upstreams.ts'
@@ -16,6 +17,7 @@ import {
   type PushEvent,
   systemClock,
 } from '../triggers/index.ts'
+import { judgeFailure } from './judge-failure.ts'
 import { planPublish } from './publish-plan.ts'
 import type { Publisher, PublishWish } from './publisher.ts'
 import { parseWarmSelector } from './warm-selector.ts'
@@ -47,7 +49,7 @@ export class PublishQueue {
     this.#parts = parts
     this.#init = init
     const { objects, upstreams, log } = parts
-    const shared = { clock: systemClock, random: Math.random, log }
+    const shared = { clock: systemClock, random: Math.random, judge: judgeFailure, log }
     const owner = `${hostname()}-${process.pid}-${parts.nowMs()}`
     this.events = new EventQueue({ objects, ...shared }, { ...EVENT_QUEUE_DEFAULTS, owner })
     this.#poller = new Poller(
@@ -55,8 +57,12 @@ export class PublishQueue {
         ...shared,
         currentDigest: async (host, repository, tag, signal) =>
           (await upstreams.client(host)?.manifestDigest(repository, tag, signal))?.digest,
-        tags: async (host, repository, signal) =>
-          (await upstreams.client(host)?.tags(repository, { tagsMax: TAGS_MAX }, signal))?.tags ?? [],
+        tags: async (host, repository, signal) => {
+          const client = upstreams.client(host)
+          // Lists are not counted by registries, but one that is left alone is not asked for the list of what it may not be asked for.
+          if (client?.busyUntilMs !== undefined) throw new UpstreamBusyError(host, client.busyUntilMs)
+          return (await client?.tags(repository, { tagsMax: TAGS_MAX }, signal))?.tags ?? []
+        },
         tell: (event) => this.events.add([event]),
       },
       {

@@ -5,7 +5,7 @@
 import { type Digest, parseDigest } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
 import type { Manifest } from '@shoal/registry'
-import { UpstreamUnavailableError } from '@shoal/registry/client'
+import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry/client'
 import { decodePublishLine, encodePublishLine, type PublishLine } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Arrivals } from '../mirror/arrivals.ts'
@@ -37,6 +37,7 @@ let arrivals: Arrivals
 let publisher: Publisher
 let lines: PublishLine[]
 let warmed: WarmImage[]
+let nowMs: number
 
 beforeEach(async () => {
   origin = await openOrigin()
@@ -46,6 +47,7 @@ beforeEach(async () => {
   registry.push('team/app', 'multi', index)
   lines = []
   warmed = []
+  nowMs = 0
   const { images } = origin
   arrivals = new Arrivals({
     images,
@@ -62,7 +64,14 @@ beforeEach(async () => {
     },
   }
   publisher = new Publisher(
-    { images, upstreams: upstreamsOf(registry), arrivals, warming: warming as Warming, log: silent },
+    {
+      images,
+      upstreams: upstreamsOf(registry),
+      arrivals,
+      warming: warming as Warming,
+      log: silent,
+      nowMs: () => nowMs,
+    },
     { ownHosts: ['shoal.test'] },
   )
 })
@@ -281,6 +290,58 @@ describe('an index', () => {
   })
 })
 
+describe('an index of blobs, as BuildKit’s registry cache is', () => {
+  const cached = [patternBytes(1_200, 5), patternBytes(900, 6), Buffer.from('{"layers":[],"records":[]}')]
+  const cacheOf = (...entries: readonly object[]) => manifestOf(MEDIA_TYPES.ociIndex, { manifests: entries })
+  const entries = cached.map((blob, i) => ({
+    mediaType: i === 2 ? 'application/vnd.buildkit.cacheconfig.v0' : MEDIA_TYPES.ociLayerGzip,
+    digest: sha256(blob),
+    size: blob.length,
+  }))
+  const cache = cacheOf(...entries)
+  const reference = `${NAME}:buildcache`
+  beforeEach(() => registry.push('team/app', 'buildcache', { manifest: cache, blobs: cached }))
+
+  it('comes with its blobs, which are not asked for as manifests', async () => {
+    const bytes = cached.reduce((sum, each) => sum + each.length, 0)
+    expect(await publish(reference)).toMatchObject({ digest: cache.digest, copiedBytes: bytes })
+    for (const blob of cached) expect(await has(blob)).toBe(true)
+    expect(await tagNow(NAME, 'buildcache')).toBe(cache.digest)
+    expect(layersSaid()).toEqual(cached.map(sha256))
+    expect(registry.count('manifest')).toBe(1)
+  })
+
+  it('comes without those that its registry no longer has: caches are pruned', async () => {
+    registry.blobs.delete(`team/app@${sha256(cached[0]!)}`)
+    await publish(reference)
+    expect(await Promise.all(cached.map((blob) => has(blob)))).toEqual([false, true, true])
+    expect(await tagNow(NAME, 'buildcache')).toBe(cache.digest)
+  })
+
+  it('that images require as well are not optional', async () => {
+    const mixed = cacheOf(
+      { mediaType: MEDIA_TYPES.ociLayerGzip, digest: sha256(shared), size: shared.length },
+      { mediaType: MEDIA_TYPES.ociManifest, digest: amd.manifest.digest, size: amd.manifest.length },
+    )
+    registry.push('team/app', 'mixed', mixed)
+    registry.blobs.delete(`team/app@${sha256(shared)}`)
+    await expect(publish(`${NAME}:mixed`)).rejects.toMatchObject({ code: 'PUBLISH_BLOB_MISSING' })
+    expect(await tagNow(NAME, 'mixed')).toBeUndefined()
+  })
+
+  it('of more blobs than a line may name is told of in several', async () => {
+    const many = Array.from({ length: 2_100 }, (_, n) => ({
+      mediaType: MEDIA_TYPES.ociLayerGzip,
+      digest: sha256(`nowhere ${n}`),
+      size: 1,
+    }))
+    registry.push('team/app', 'many', cacheOf(...many))
+    await publish(`${NAME}:many`)
+    const said = lines.flatMap((line) => (line.type === 'image' ? [line.layers.length] : []))
+    expect(said).toEqual([2_048, 52])
+  })
+})
+
 describe('what cannot be published', () => {
   it.each([
     [`${NAME}:none`, 'PUBLISH_IMAGE_UNKNOWN', `${HOST} has no team/app:none; was it pushed?`],
@@ -308,6 +369,27 @@ describe('what cannot be published', () => {
     // What came stays for the next attempt.
     expect(await has(shared)).toBe(true)
     expect(lines.some((line) => line.type === 'published')).toBe(false)
+  })
+
+  it('an image whose registry is busy for a moment is waited for, manifests and blobs', async () => {
+    const refused = new Set<string>()
+    registry.fault = ({ kind, reference }) => {
+      if (refused.has(`${kind} ${reference}`)) return
+      refused.add(`${kind} ${reference}`)
+      throw new UpstreamBusyError(HOST, nowMs + 20)
+    }
+    await publish()
+    expect(refused.size).toBe(4)
+    expect(await tagNow()).toBe(amd.manifest.digest)
+  })
+
+  it.each([
+    ['for longer than anybody wants to wait', 30_001, 1],
+    ['again and again', 0, 6],
+  ])('an image whose registry is busy %s', async (_what, forMs, asked) => {
+    registry.fault = () => Promise.reject(new UpstreamBusyError(HOST, nowMs + forMs))
+    await expect(publish()).rejects.toMatchObject({ code: 'UPSTREAM_BUSY', retryAtMs: nowMs + forMs })
+    expect(registry.asked).toHaveLength(asked)
   })
 
   it('an image whose registry goes away in the middle leaves the tag as it was', async () => {

@@ -5,9 +5,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@shoal/core'
-import { childManifests, type Descriptor, type Platform, requiredBlobs } from '@shoal/oci'
+import { childManifests, type Descriptor, listedBlobs, type Platform, requiredBlobs } from '@shoal/oci'
 import { type ImageStore, type Manifest, readManifest } from '@shoal/registry'
-import type { PublishLine } from '@shoal/wire'
+import { UpstreamBusyError } from '@shoal/registry/client'
+import { PUBLISH_LINE_LAYERS_MAX, type PublishLine } from '@shoal/wire'
 import type { Logger } from 'pino'
 import type { Arrival, Arrivals } from '../mirror/arrivals.ts'
 import type { UpstreamRepository, Upstreams } from '../mirror/upstreams.ts'
@@ -22,6 +23,7 @@ export interface PublisherParts {
   readonly arrivals: Arrivals
   readonly warming: Warming
   readonly log: Logger
+  readonly nowMs: () => number
 }
 
 export interface PublishWish {
@@ -51,11 +53,19 @@ const DEPTH_MAX = 4
 const MANIFESTS_MAX = 2_000
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 const PROGRESS_MS = 250
+/**
+ * A registry that asks to be left alone for a moment (Retry-After) is waited for by whoever waits for the image. Longer waits
+ * are failures: a person decides then, and what nobody waits for is postponed.
+ */
+const BUSY_WAIT_MS_MAX = 30_000
+const BUSY_WAITS_MAX = 5
 
 /** An image's manifests, what they name before them. */
 interface Content {
   readonly manifests: readonly Manifest[]
   readonly blobs: ReadonlyMap<Digest, Descriptor>
+  /** Those that an index lists and no image requires: like the manifests of an index they may be nowhere. */
+  readonly optional: ReadonlySet<Digest>
 }
 
 export class Publisher {
@@ -77,12 +87,7 @@ export class Publisher {
     const root = await this.#root(plan, source, signal)
     const { name, tag } = plan
     const content = await this.#content(name, source, root, wish.platforms, signal)
-    onProgress({
-      type: 'image',
-      reference,
-      digest: root.digest,
-      layers: [...content.blobs.values()].map(({ digest, size }) => ({ digest, bytes: size })),
-    })
+    for (const line of imageLines(reference, root.digest, content)) onProgress(line)
     // What is mirrored under its own name can be had while it comes: nodes begin at once.
     const image = { name, tag, digest: root.digest, manifests: content.manifests }
     if (selects !== undefined && this.#parts.upstreams.find(name) !== undefined)
@@ -134,7 +139,9 @@ export class Publisher {
             name,
             digest === undefined ? { kind: 'tag', tag: tag! } : { kind: 'digest', digest },
           )
-        : await source.client.manifest(source.repository, reference, { signal })
+        : await this.#patiently(signal, () =>
+            source.client.manifest(source.repository, reference, { signal }),
+          )
     if (found !== undefined && found !== 'not-modified') return found
     const place = source === undefined ? 'this seeder' : source.host
     throw new PublishError(
@@ -153,6 +160,7 @@ export class Publisher {
     const manifests = new Map<Digest, Manifest>()
     const absent = new Set<Digest>()
     const blobs = new Map<Digest, Descriptor>()
+    const required = new Set<Digest>()
     const chosen = new Set<string>()
     let manifestBytes = 0
     const add = async (manifest: Manifest, depth: number): Promise<void> => {
@@ -166,7 +174,8 @@ export class Publisher {
           `${root.digest} has more manifests than an image may have`,
         )
       const parsed = readManifest(manifest.bytes, manifest.mediaType)
-      for (const blob of requiredBlobs(parsed)) blobs.set(blob.digest, blob)
+      for (const blob of requiredBlobs(parsed)) required.add(blob.digest)
+      for (const blob of [...requiredBlobs(parsed), ...listedBlobs(parsed)]) blobs.set(blob.digest, blob)
       for (const child of childManifests(parsed)) {
         const platform = child.platform && platformText(child.platform)
         if (platforms !== undefined && platform !== undefined && !isWanted(platform, platforms)) continue
@@ -194,7 +203,8 @@ export class Publisher {
         `${root.digest} has nothing for ${missing}; it has ${[...chosen].join(', ') || 'no platforms'}`,
       )
     }
-    return { manifests: [...manifests.values()], blobs }
+    const optional = new Set([...blobs.keys()].filter((digest) => !required.has(digest)))
+    return { manifests: [...manifests.values()], blobs, optional }
   }
 
   async #manifest(
@@ -205,7 +215,9 @@ export class Publisher {
   ): Promise<Manifest | undefined> {
     const here = await this.#parts.images.manifest(name, { kind: 'digest', digest })
     if (here !== undefined || source === undefined) return here
-    const found = await source.client.manifest(source.repository, digest, { signal })
+    const found = await this.#patiently(signal, () =>
+      source.client.manifest(source.repository, digest, { signal }),
+    )
     return found === 'not-modified' ? undefined : found
   }
 
@@ -213,7 +225,7 @@ export class Publisher {
     reference: string,
     { name }: PublishPlan,
     source: UpstreamRepository | undefined,
-    { blobs }: Content,
+    { blobs, optional }: Content,
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<{ copiedBytes: number; presentBytes: number }> {
@@ -226,22 +238,29 @@ export class Publisher {
         onProgress({ type: 'layer', reference, digest, receivedBytes: size, state: 'present' })
         return
       }
+      if (source === undefined && optional.has(digest)) return
       if (source === undefined)
         throw new PublishError('PUBLISH_BLOB_MISSING', `${digest} is not here; push the image again`)
-      const arrival = arrivals.begin(source, digest, size)
-      const isThere = await this.#watch(arrival, signal, () =>
-        onProgress({
-          type: 'layer',
-          reference,
-          digest,
-          receivedBytes: arrival.receivedBytes,
-          state: arrival.receivedBytes === 0 ? 'waiting' : 'copying',
-        }),
-      )
+      let receivedBytes = 0
+      const isThere = await this.#patiently(signal, async () => {
+        const arrival = arrivals.begin(source, digest, size)
+        const isEnded = await this.#watch(arrival, signal, () =>
+          onProgress({
+            type: 'layer',
+            reference,
+            digest,
+            receivedBytes: arrival.receivedBytes,
+            state: arrival.receivedBytes === 0 ? 'waiting' : 'copying',
+          }),
+        )
+        receivedBytes = arrival.receivedBytes
+        return isEnded
+      })
+      if (!isThere && optional.has(digest)) return
       if (!isThere)
         throw new PublishError('PUBLISH_BLOB_MISSING', `${source.host} names ${digest} and does not have it`)
-      copiedBytes += arrival.receivedBytes
-      presentBytes += size - Math.min(size, arrival.receivedBytes)
+      copiedBytes += receivedBytes
+      presentBytes += size - Math.min(size, receivedBytes)
       onProgress({ type: 'layer', reference, digest, receivedBytes: size, state: 'done' })
     }
     const ends = await Promise.allSettled([...blobs.values()].map(bring))
@@ -258,6 +277,30 @@ export class Publisher {
       tell()
     }
   }
+
+  /** Asks again when a registry that is busy may be asked again. @throws UpstreamBusyError when that is too far off */
+  async #patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+    for (let waits = 0; ; waits++) {
+      try {
+        return await ask()
+      } catch (error) {
+        if (!(error instanceof UpstreamBusyError) || waits === BUSY_WAITS_MAX) throw error
+        const waitMs = Math.max(0, error.retryAtMs - this.#parts.nowMs())
+        if (waitMs > BUSY_WAIT_MS_MAX) throw error
+        await sleep(waitMs, undefined, { signal })
+      }
+    }
+  }
+}
+
+/** One, or as many as it takes to name all layers. */
+function imageLines(reference: string, digest: Digest, { blobs }: Content): readonly PublishLine[] {
+  const layers = [...blobs.values()].map((blob) => ({ digest: blob.digest, bytes: blob.size }))
+  const lineCount = Math.max(1, Math.ceil(layers.length / PUBLISH_LINE_LAYERS_MAX))
+  return Array.from({ length: lineCount }, (_, line) => {
+    const first = line * PUBLISH_LINE_LAYERS_MAX
+    return { type: 'image', reference, digest, layers: layers.slice(first, first + PUBLISH_LINE_LAYERS_MAX) }
+  })
 }
 
 function platformText({ os, architecture, variant }: Platform): string {

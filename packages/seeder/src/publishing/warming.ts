@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@shoal/core'
-import { requiredBlobs } from '@shoal/oci'
+import { blobsOf } from '@shoal/oci'
 import { type ImageStore, type Manifest, readManifest } from '@shoal/registry'
 import type { ConnectedAgent, Tracker } from '@shoal/tracker'
 import type { Logger } from 'pino'
@@ -91,15 +91,12 @@ export class Warming {
     }
   }
 
-  /** The swarms of each image: of an index, one set for each platform. */
+  /** The swarms of each image: of an index, one set for each platform; those of a build cache are one set. */
   async #swarms({ manifests }: WarmImage): Promise<readonly (readonly string[])[]> {
-    const images = manifests
-      .map(({ bytes, mediaType }) => readManifest(bytes, mediaType))
-      .filter(({ kind }) => kind === 'image')
     const sets = await Promise.all(
-      images.map(async (parsed) => {
+      manifests.map(async ({ bytes, mediaType }) => {
         const found = await Promise.all(
-          requiredBlobs(parsed).map(({ digest }) => this.#parts.images.metainfo(digest)),
+          blobsOf(readManifest(bytes, mediaType)).map(({ digest }) => this.#parts.images.metainfo(digest)),
         )
         return found.flatMap((blob) => (blob === undefined ? [] : [blob.infoHash]))
       }),

@@ -13,6 +13,7 @@ import { pino } from 'pino'
 import { describe, expect, it, test } from 'vitest'
 import { TriggerQueueFullError } from './errors.ts'
 import { EVENT_QUEUE_DEFAULTS, type EventHandler, EventQueue, type EventQueueInit } from './event-queue.ts'
+import type { JudgeFailure } from './failure-verdict.ts'
 import { createPushEvent, type PushEvent } from './push-event.ts'
 import { MemoryObjects, type ObjectsView } from './testing/memory-objects.ts'
 import { settled, VirtualClock } from './testing/virtual-clock.ts'
@@ -50,12 +51,14 @@ class Cluster {
   readonly running: Running[] = []
   /** What a handler does at once; undefined lets it run until the test ends it. */
   verdict: ((event: PushEvent) => 'done' | Error) | undefined = () => 'done'
+  judge: JudgeFailure = () => ({ kind: 'try-again' })
   #replicas = 0
 
   replica(init: Partial<EventQueueInit> = {}): Replica {
     const owner = `replica-${++this.#replicas}`
     const view = this.objects.view()
-    const parts = { objects: view, clock: this.clock, random: () => 1, log }
+    const judge: JudgeFailure = (error) => this.judge(error)
+    const parts = { objects: view, clock: this.clock, random: () => 1, judge, log }
     const queue = new EventQueue(parts, { ...EVENT_QUEUE_DEFAULTS, owner, ...init })
     return { queue, view, start: () => queue.start(this.#handler(owner)) }
   }
@@ -126,6 +129,35 @@ describe('an event', () => {
     expect(cluster.begun).toEqual(['1'])
     await cluster.advance(1)
     expect((await queue.add([push('1')])).added).toBe(1)
+    await queue.stop()
+  })
+
+  it('that nothing can mend is given up at its first failure, with the reason', async () => {
+    const cluster = new Cluster()
+    cluster.verdict = () => new Error('the manifest is none')
+    cluster.judge = () => ({ kind: 'give-up' })
+    const { queue } = cluster.started()
+    await queue.add([push('1')])
+    await cluster.advance(DAY_MS / 2)
+    expect(cluster.begun).toEqual(['1'])
+    expect(await queue.failed(10)).toMatchObject([{ reason: 'the manifest is none', attempts: 1 }])
+    await queue.stop()
+  })
+
+  it.each([
+    ['longer than the backoff', HOUR_MS, HOUR_MS],
+    ['shorter than the backoff', 1_000, 5_000],
+  ])('of a registry that names a wait, %s, waits the longer of the two', async (_what, namedMs, waitMs) => {
+    const cluster = new Cluster()
+    cluster.verdict = () => new Error('429')
+    const untilMs = cluster.clock.nowMs() + namedMs
+    cluster.judge = () => ({ kind: 'try-again', notBeforeMs: untilMs })
+    const { queue } = cluster.started()
+    await queue.add([push('1')])
+    await cluster.advance(waitMs - 1)
+    expect(cluster.begun).toHaveLength(1)
+    await cluster.advance(1)
+    expect(cluster.begun).toHaveLength(2)
     await queue.stop()
   })
 
@@ -412,7 +444,8 @@ describe('a folder as the store', () => {
     const open = async (owner: string) => {
       const objects = new FilesystemObjectStore({ folder })
       await objects.start()
-      const parts = { objects, clock: new VirtualClock(), random: () => 1, log }
+      const judge: JudgeFailure = () => ({ kind: 'try-again' })
+      const parts = { objects, clock: new VirtualClock(), random: () => 1, judge, log }
       return { objects, queue: new EventQueue(parts, { ...EVENT_QUEUE_DEFAULTS, owner }) }
     }
     const first = await open('first')

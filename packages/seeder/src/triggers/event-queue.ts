@@ -9,6 +9,7 @@ import type { Clock } from './clock.ts'
 import { type Claim, EventClaims } from './event-claims.ts'
 import { type AddOutcome, EventLedger, type LedgerLimits, type PendingEntry } from './event-ledger.ts'
 import { claimKeyOf, type FailedEvent, type PendingKey } from './event-records.ts'
+import { type JudgeFailure, notBeforeMs } from './failure-verdict.ts'
 import type { PushEvent } from './push-event.ts'
 
 /** @param signal aborted when the queue stops or another replica took over: what is still done then is done in vain */
@@ -19,6 +20,7 @@ export interface EventQueueParts {
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
+  readonly judge: JudgeFailure
   readonly log: Logger
 }
 
@@ -237,25 +239,35 @@ export class EventQueue {
   }
 
   async #postponeOrGiveUp(entry: PendingEntry, error: unknown, signal: AbortSignal): Promise<void> {
-    const { clock, random, log } = this.#parts
+    const { clock, random, judge, log } = this.#parts
     const { attempts, event } = entry
-    const about = {
-      repository: event.repository,
-      tag: event.tag,
-      digest: event.digest,
-      attempt: attempts,
-      err: error,
-    }
+    const { repository, tag, digest } = event
+    const about = { repository, tag, digest, attempt: attempts }
+    const reason = error instanceof Error ? error.message : String(error)
+    const verdict = judge(error)
     if (signal.aborted) {
       // The queue stops: that was no attempt.
       await this.#ledger.postpone(entry, { attempts: attempts - 1, notBeforeMs: 0 })
+    } else if (verdict.kind === 'give-up') {
+      await this.#ledger.giveUp(entry, reason)
+      log.warn(
+        { event: 'push-event-given-up', ...about, reason },
+        'push event given up: trying again cannot help',
+      )
     } else if (attempts >= this.#init.attemptsMax) {
-      await this.#ledger.giveUp(entry, error instanceof Error ? error.message : String(error))
-      log.error({ event: 'push-event-given-up', ...about }, 'push event given up')
+      await this.#ledger.giveUp(entry, reason)
+      log.error({ event: 'push-event-given-up', ...about, err: error }, 'push event given up')
     } else {
-      const waitMs = backoffMs(this.#init.backoff, attempts, random())
-      await this.#ledger.postpone(entry, { notBeforeMs: clock.nowMs() + waitMs })
-      log.warn({ event: 'push-event-postponed', ...about, waitMs }, 'push event failed, will be tried again')
+      const nowMs = clock.nowMs()
+      const untilMs = Math.max(
+        nowMs + backoffMs(this.#init.backoff, attempts, random()),
+        notBeforeMs(verdict),
+      )
+      await this.#ledger.postpone(entry, { notBeforeMs: untilMs })
+      log.warn(
+        { event: 'push-event-postponed', ...about, err: error, waitMs: untilMs - nowMs },
+        'push event failed, will be tried again',
+      )
     }
   }
 

@@ -7,6 +7,7 @@ import { type Digest, parseDigest } from '@shoal/core'
 import fc from 'fast-check'
 import { pino } from 'pino'
 import { describe, expect, it, test } from 'vitest'
+import type { JudgeFailure } from './failure-verdict.ts'
 import {
   afterFailure,
   afterPoll,
@@ -40,6 +41,7 @@ class World {
   askedAtOnceMax = 0
   fault: (what: string) => void | Promise<void> = () => {}
   tell: (event: PushEvent) => void = () => {}
+  judge: JudgeFailure = () => ({ kind: 'try-again' })
   #atOnce = 0
   readonly #startedAtMs = this.clock.nowMs()
 
@@ -59,6 +61,7 @@ class World {
       },
       clock: this.clock,
       random: () => 0.5,
+      judge: (error: unknown) => this.judge(error),
       log: pino({ level: 'silent' }),
     }
     const poller = new Poller(parts, { ...TIMING, atOnceMax: 2, tagsMax: 5, watched, ...init })
@@ -83,6 +86,21 @@ class World {
 }
 
 describe('the poller', () => {
+  it('leaves a registry alone until the time that it names, at its first refusal', async () => {
+    const world = new World()
+    for (const tag of ['v1', 'v2', 'v3', 'v4']) world.digests.set(`a:${tag}`, digest(1))
+    world.fault = () => Promise.reject(new Error('429'))
+    const busyUntilMs = world.clock.nowMs() + 45 * MINUTE_MS
+    world.judge = () => ({ kind: 'try-again', notBeforeMs: busyUntilMs })
+    const poller = world.poller([watch('a', 'v1', 'v2', 'v3', 'v4')])
+    await world.clock.advance(44 * MINUTE_MS)
+    expect(world.asked).toHaveLength(1)
+    world.fault = () => {}
+    await world.clock.advance(MINUTE_MS)
+    expect(world.tags()).toEqual(['a:v1', 'a:v2', 'a:v3', 'a:v4'])
+    await poller.stop()
+  })
+
   it('tells of every tag after a start, then only of what changes, also of what goes and comes back', async () => {
     const world = new World()
     world.digests.set('a:v1', digest(1))

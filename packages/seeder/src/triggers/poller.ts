@@ -6,6 +6,7 @@ import type { Digest } from '@shoal/core'
 import type { Logger } from 'pino'
 import type { Backoff } from './backoff.ts'
 import type { Clock } from './clock.ts'
+import { type JudgeFailure, notBeforeMs } from './failure-verdict.ts'
 import {
   afterFailure,
   afterPoll,
@@ -35,6 +36,7 @@ export interface PollerParts {
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
+  readonly judge: JudgeFailure
   readonly log: Logger
 }
 
@@ -112,7 +114,7 @@ export class Poller {
   }
 
   async #poll(watched: WatchedRepository, state: PollState): Promise<PollState> {
-    const { clock, random, log } = this.#parts
+    const { clock, random, judge, log } = this.#parts
     const found = new Map<string, Digest>()
     try {
       await this.#askAll(watched, state, found)
@@ -125,11 +127,15 @@ export class Poller {
           'a repository could not be polled',
         )
       const told = new Map([...state.seen, ...found])
-      return afterFailure(state, told, clock.nowMs(), this.#init, random())
+      const after = afterFailure(state, told, clock.nowMs(), this.#init, random())
+      return { ...after, nextAtMs: Math.max(after.nextAtMs, notBeforeMs(judge(error))) }
     }
   }
 
-  /** A tag that fails every time does not slow the others down; several, or all of them, are a registry that is away. */
+  /**
+   * A tag that fails every time does not slow the others down; several, or all of them, are a registry that is away, and one
+   * that names a time wants to hear of none before.
+   */
   async #askAll(watched: WatchedRepository, state: PollState, found: Map<string, Digest>): Promise<void> {
     const { registryHost, repository } = watched
     const tags = await this.#tagsOf(watched)
@@ -138,7 +144,8 @@ export class Poller {
       try {
         await this.#ask(watched, tag, state, found)
       } catch (error) {
-        if (++failures === Math.min(TAG_FAILURES_MAX, tags.length)) throw error
+        const isAway = ++failures === Math.min(TAG_FAILURES_MAX, tags.length)
+        if (isAway || notBeforeMs(this.#parts.judge(error)) > this.#parts.clock.nowMs()) throw error
         this.#controller.signal.throwIfAborted()
         this.#parts.log.warn(
           { event: 'poll-tag-failed', registryHost, repository, tag, err: error },

@@ -431,6 +431,27 @@ describe('clients', () => {
     )
   })
 
+  test('that go round Shoal are told of, however they were set up', () => {
+    const unserved = [
+      { registry: 'registry.corp:7000', requests: 7, agoMs: 61_000 },
+      { registry: 'other', requests: 1, agoMs: 0 },
+    ]
+    const round = (clients: InspectedFile[], isInContainer = false) =>
+      judgeClients(
+        clients,
+        { host: '127.0.0.1', port: 5001 },
+        { isInContainer, isHostVisible: false },
+        unserved,
+      )
+    for (const found of [round([]), round([client()]), round([], true)]) {
+      expect(outcomeOf(found)).toBe('warning')
+      expect(found.message).toMatch(/^clients asked for images of registry\.corp:7000 7 times, last 61 s ago/)
+      expect(found.advice).toContain('add that to the seeder’s `hosts`')
+      expect(found.measured.unservedRegistries).toEqual(unserved)
+    }
+    expect(outcomeOf(round([client({ agent: '127.0.0.1:5002' })]))).toBe('failure')
+  })
+
   test('one bad of several is what is told, and what to type', () => {
     const found = judge([
       client(),

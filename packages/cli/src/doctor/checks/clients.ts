@@ -1,10 +1,32 @@
-/** Whether the clients that `shoal install-client` has set up are still set up, for this agent. Pure. */
+/** Whether the clients that `shoal install-client` has set up are still set up, for this agent, and come for what it has. Pure. */
 import { formatHostPort, type HostPort, isLoopback, parseHostPort } from '@shoal/core'
+import type { UnservedRegistry } from '@shoal/wire'
 import type { InspectedFile } from '../../client-config/index.ts'
 import { type Finding, failure, ok, skipped, together, warning } from '../check-result.ts'
 import { localAddress } from '../look-at-agent.ts'
+import { durationText } from './quantities.ts'
 
 export function judgeClients(
+  clients: readonly InspectedFile[],
+  agent: HostPort,
+  about: { readonly isInContainer: boolean; readonly isHostVisible: boolean },
+  unserved: readonly UnservedRegistry[] = [],
+): Finding {
+  const set = judgeFiles(clients, agent, about)
+  if (unserved.length === 0) return set
+  // Whatever set them up, and whether or not that can be seen from here: they came.
+  return together([set, ...unserved.map(goesRound)], { ...set.measured, unservedRegistries: unserved })
+}
+
+function goesRound({ registry, requests, agoMs }: UnservedRegistry): Finding {
+  const which = registry === 'other' ? 'further registries' : registry
+  return warning(
+    `clients asked for images of ${which} ${requests === 1 ? 'once' : `${requests} times`}, last ${durationText(agoMs)} ago, and the seeder does not serve it: they go round Shoal`,
+    `If ${which} is the seeder itself by another name, add that to the seeder’s \`hosts\`; if it is a registry to mirror, to its \`upstreams\` (for Docker’s \`registry-mirrors\`, set \`defaultUpstream\`); if neither is meant, take it from the clients’ mirrors.`,
+  )
+}
+
+function judgeFiles(
   clients: readonly InspectedFile[],
   agent: HostPort,
   about: { readonly isInContainer: boolean; readonly isHostVisible: boolean },
