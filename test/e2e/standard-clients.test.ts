@@ -3,6 +3,7 @@
  * Method: webtorrent as a stranger beside an agent; then seven clients, each alone with the seeder on a torrent that nobody has
  * pulled: the first announce finds a seeder that serves the swarm, or those that dial once never finish.
  */
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -54,6 +55,26 @@ it('a standard client fetches a layer from the seeder and from an agent', async 
     await rm(folder, { recursive: true })
   }
 }, 120_000)
+
+it('a blob has a torrent under either kind of digest', async () => {
+  await using cluster = await startCluster({ agents: 0 })
+  const bytes = randomBytes(100_000)
+  for (const algorithm of ['sha256', 'sha512']) {
+    const digest = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`
+    const pushed = await request(`${cluster.seeder.url}/v2/team/blobs/blobs/uploads/?digest=${digest}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/octet-stream' },
+      body: bytes,
+    })
+    expect(pushed.statusCode).toBe(201)
+    await pushed.body.dump()
+    const answer = await request(`${cluster.seeder.url}/api/v1/torrents/${digest}.torrent`)
+    expect(answer.statusCode).toBe(200)
+    expect(Buffer.from(await answer.body.arrayBuffer()).toString('latin1')).toContain(
+      digest.replace(':', '-'),
+    )
+  }
+})
 
 it('the tracker keeps nothing of torrents that nobody pushed', async () => {
   await using cluster = await startCluster({ agents: 0 })
