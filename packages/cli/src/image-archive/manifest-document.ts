@@ -37,8 +37,9 @@ export function parseDocument(path: string, name: string, text: string, mediaTyp
 
 /** The annotations of each descriptor of an index, which @shoal/oci does not read, in the index's order. */
 export function annotationsOf(indexText: string): readonly Readonly<Record<string, string>>[] {
-  const { manifests } = JSON.parse(indexText) as { manifests: { annotations?: unknown }[] }
-  return manifests.map(({ annotations }) => {
+  const { manifests } = JSON.parse(indexText) as { manifests: { annotations?: unknown }[] | null }
+  // Go writes an empty list as null where nothing made one.
+  return (manifests ?? []).map(({ annotations }) => {
     if (typeof annotations !== 'object' || annotations === null) return {}
     return Object.fromEntries(Object.entries(annotations).filter(([, value]) => typeof value === 'string'))
   })

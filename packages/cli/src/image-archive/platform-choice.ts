@@ -62,7 +62,7 @@ async function leavesOf(
   if (depth >= INDEX_DEPTH_MAX)
     throw new ArchiveLimitError(content.path, `its indexes lie deeper than ${INDEX_DEPTH_MAX}`)
   const { manifests } = parsed as ImageIndex
-  const raws = (JSON.parse(text) as { manifests: object[] }).manifests
+  const raws = (JSON.parse(text) as { manifests: object[] | null }).manifests ?? []
   const annotations = annotationsOf(text)
   const leaves: Leaf[] = []
   for (const [i, descriptor] of manifests.entries()) {
