@@ -56,7 +56,7 @@ export class PublishQueue {
         currentDigest: async (host, repository, tag, signal) =>
           (await upstreams.client(host)?.manifestDigest(repository, tag, signal))?.digest,
         tags: async (host, repository, signal) =>
-          (await upstreams.client(host)?.tags(repository, { tagsMax: TAGS_MAX }, signal))?.tags ?? [],
+          (await upstreams.client(host)?.allTags(repository, TAGS_MAX, signal)) ?? [],
         tell: (event) => this.events.add([event]),
       },
       {
