@@ -61,7 +61,7 @@ const layersOf = (seed: string) => randomLayers({ count: 3, contentBytes: 400_00
 const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 
 describeWith(['skopeo'], 'shoal push of what skopeo wrote', () => {
-  it('brings an OCI layout, from a folder, a tar and a gzipped tar, and it stays what it was', async () => {
+  it('brings an OCI layout, from a folder, a tar and a gzipped tar, and a dir: folder, and it stays what it was', async () => {
     await using cluster = await startCluster({ agents: 1 })
     await using skopeo = await startSkopeo()
     const { seeder, agents } = cluster
@@ -71,12 +71,14 @@ describeWith(['skopeo'], 'shoal push of what skopeo wrote', () => {
     const layout = join(skopeo.folder, 'layout')
     await skopeo.run(['copy', '--src-tls-verify=false', source, `oci:${layout}:app`])
     await skopeo.run(['copy', '--src-tls-verify=false', source, `oci-archive:${layout}.tar:app`])
+    await skopeo.run(['copy', '--src-tls-verify=false', source, `dir:${layout}.dir`])
     await pipeline(createReadStream(`${layout}.tar`), createGzip(), createWriteStream(`${layout}.tar.gz`))
 
     for (const [name, path] of [
       ['folder', layout],
       ['tar', `${layout}.tar`],
       ['gzip', `${layout}.tar.gz`],
+      ['dir', `${layout}.dir`],
     ] as const) {
       const reference = `${seeder.host}/pushed/${name}:1`
       const report = await shoalPush(path, reference)
@@ -114,6 +116,11 @@ describeWith(['skopeo'], 'shoal push of what skopeo wrote', () => {
 
     const single = await shoalPush(layout, `${seeder.host}/pushed/single:1`, '--platform', 'linux/s390x')
     expect(single.digest).toBe(there.manifest.digest)
+
+    const folder = `${layout}.dir`
+    await skopeo.run(['copy', '--all', '--src-tls-verify=false', source, `dir:${folder}`])
+    const again = await shoalPush(folder, `${seeder.host}/pushed/dir:all`)
+    expect(again).toMatchObject({ digest: index.manifest.digest })
   }, 180_000)
 
   it('brings an archive of docker save, whose image id stays', async () => {
@@ -173,6 +180,18 @@ describeWith(['docker-registry'], 'shoal push to the Distribution registry', () 
     const reference = `${registry.host}/team/app:1`
     expect(await shoalPush(layout, reference)).toMatchObject({ digest: image.manifest.digest })
     expect((await pullImage(registry.url, 'team/app', '1')).digest).toBe(image.manifest.digest)
+
+    // 2.8 knows no way to tag a manifest by another digest than SHA-256's: the tag stays what it was. A seeder knows.
+    const other = await writeSha512Layout(join(folder.path, 'sha512'), image)
+    await expect(shoalPush(other.path, reference)).rejects.toThrow()
+    expect((await pullImage(registry.url, 'team/app', '1')).digest).toBe(image.manifest.digest)
+    await using cluster = await startCluster({ agents: 1 })
+    const { seeder, agents } = cluster
+    expect(await shoalPush(other.path, `${seeder.host}/team/app:1`)).toMatchObject({ digest: other.digest })
+    for (const { url } of [seeder, ...agents]) {
+      const found = await fetch(`${url}/v2/team/app/manifests/1`, { method: 'HEAD' })
+      expect(found.headers.get('docker-content-digest')).toBe(other.digest)
+    }
   }, 120_000)
 })
 
@@ -209,4 +228,17 @@ async function writeLayout(folder: string, { manifest, blobs }: Image): Promise<
   const { mediaType, digest, bytes } = manifest
   const index = { schemaVersion: 2, manifests: [{ mediaType, digest, size: bytes.length }] }
   await writeFile(join(folder, 'index.json'), JSON.stringify(index))
+}
+
+/** The image in a layout whose index, and nothing else, speaks SHA-512. */
+async function writeSha512Layout(path: string, image: Image): Promise<{ path: string; digest: string }> {
+  await writeLayout(path, image)
+  const { mediaType, bytes } = image.manifest
+  const hex = createHash('sha512').update(bytes).digest('hex')
+  await mkdir(join(path, 'blobs/sha512'))
+  await writeFile(join(path, 'blobs/sha512', hex), bytes)
+  const digest = `sha512:${hex}`
+  const index = { schemaVersion: 2, manifests: [{ mediaType, digest, size: bytes.length }] }
+  await writeFile(join(path, 'index.json'), JSON.stringify(index))
+  return { path, digest }
 }

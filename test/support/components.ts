@@ -78,6 +78,17 @@ const table = {
     binaries: ['transmission-daemon'],
     packages: ['transmission-daemon'],
   },
+  rtorrent: { title: 'rtorrent', binaries: ['rtorrent'], packages: ['rtorrent'] },
+  deluge: {
+    title: 'the Deluge daemon and its console',
+    binaries: ['deluged', 'deluge-console'],
+    packages: ['deluged', 'deluge-console'],
+  },
+  qbittorrent: {
+    title: 'qBittorrent without a window',
+    binaries: ['qbittorrent-nox'],
+    packages: ['qbittorrent-nox'],
+  },
   'network-namespaces': {
     title: 'network namespaces with shaped links',
     binaries: ['ip', 'tc', 'unshare', 'nsenter', 'mount'],

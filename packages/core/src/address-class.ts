@@ -50,6 +50,12 @@ export function isAddress(text: string): boolean {
   return parse(text) !== undefined
 }
 
+/** @returns the four or sixteen bytes of an address; undefined when the text is none */
+export function addressBytes(text: string): Uint8Array | undefined {
+  const address = parse(text)
+  return address && Uint8Array.from(address.toByteArray())
+}
+
 /**
  * Under which name what comes from an address is counted: an IPv4 address itself, of an IPv6 address its /64, because who has
  * one address of such a network has all of them (RFC 4291, 2.5.4).

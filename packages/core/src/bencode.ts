@@ -1,6 +1,6 @@
 /**
  * Bencoding (BEP 3), canonical only: keys sorted as raw bytes, no leading zeros, nothing after the value. Pure.
- * Strings are bytes; dictionary keys are ASCII here, which is all that metainfo uses.
+ * Strings are bytes; of a dictionary key, each character is a byte (metainfo's are ASCII, a scrape's are info hashes).
  */
 import { asciiBytes, concatBytes } from './bytes.ts'
 import { ShoalError } from './errors.ts'
@@ -48,7 +48,7 @@ function write(value: Bencoded, parts: Uint8Array[]): void {
   } else {
     parts.push(asciiBytes('d'))
     const dictionary = value as { readonly [key: string]: Bencoded }
-    // ASCII keys: the order of UTF-16 units is the order of bytes.
+    // A character a byte: the order of UTF-16 units is the order of bytes.
     for (const key of Object.keys(dictionary).sort()) {
       parts.push(asciiBytes(`${key.length}:${key}`))
       write(dictionary[key]!, parts)

@@ -1,5 +1,6 @@
 export * from './node/node-engine.ts'
 export * from './node/protocol.ts'
+export * from './tracker/held-answers.ts'
 export * from './tracker/lookups.ts'
 export * from './tracker/protocol.ts'
 export * from './tracker/tracker-table.ts'

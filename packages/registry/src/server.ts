@@ -63,6 +63,8 @@ const ANSWER_COUNTED_BYTES = 64 * 1024
  * take 30 KiB, and Node allows 16.
  */
 const HEAD_BYTES_MAX = 64 * 1024
+/** A digest of SHA-512 has 135 characters, and an ending may follow; fastify allows 100. */
+const PATH_PARAMETER_LENGTH_MAX = 256
 
 /**
  * Listens when its owner says so; by then everything behind it runs, so whoever gets an answer from `/readyz` gets a ready
@@ -83,6 +85,7 @@ export function createHttpServer(
     frameworkErrors: registryFrameworkErrors,
     rewriteUrl: ({ url = '' }) => rewriteMirrorUrl(url),
     schemaController,
+    routerOptions: { maxParamLength: PATH_PARAMETER_LENGTH_MAX },
     // Node's own are a minute and, as fastify sets it, for ever: too long for who sends a byte now and then.
     http: {
       maxHeaderSize: HEAD_BYTES_MAX,

@@ -210,6 +210,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       signingKey: signer.publicKey,
       isKnown: async (infoHash) =>
         arriving.has(infoHash) || (await images.digestOfInfoHash(infoHash)) !== undefined,
+      seed: (infoHash) => seed(infoHash),
       dialPeer: (peer) => dialPeer(peer, peerId, mayDial),
     })
     const report = (doing: Promise<void>) =>
@@ -226,8 +227,9 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     await arriving.start()
     undo.push(() => arriving.stop())
     const pushWarming = new PushWarming({ tracker, arriving }, { rules: parseWarmRules(settings.warmPushes) })
+    // Begun in the same turn: a swarm that ends at once is left again.
     const seed = async (infoHash: string) => {
-      if (!(await arriving.seed(infoHash))) await seeding.seed(infoHash)
+      await (arriving.has(infoHash) ? arriving.seed(infoHash) : seeding.seed(infoHash))
     }
     tracker.on('swarm-began', (infoHash) => report(seed(infoHash)))
     tracker.on('swarm-ended', (infoHash) => report(seeding.rest(infoHash)))

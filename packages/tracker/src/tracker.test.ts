@@ -23,6 +23,8 @@ let port: number
 let nowMs: number
 let dialledBySeeder: PeerAddress[]
 let lookedUp: string[]
+/** How the seeder joins a swarm. */
+let seed: (infoHash: string) => Promise<void>
 
 beforeEach(() => serve('127.0.0.1'))
 
@@ -30,6 +32,7 @@ async function serve(listenHost: string): Promise<void> {
   nowMs = 0
   dialledBySeeder = []
   lookedUp = []
+  seed = async () => {}
   seederHost = listenHost
   http = fastify({ forceCloseConnections: true })
   tracker = new Tracker({
@@ -42,6 +45,7 @@ async function serve(listenHost: string): Promise<void> {
       lookedUp.push(infoHash)
       return infoHash === KNOWN
     },
+    seed: (infoHash) => seed(infoHash),
     dialPeer: async (peer) => {
       dialledBySeeder.push(peer)
       return { outcome: 'reached', ms: 1 }
@@ -341,16 +345,80 @@ describe('standard announces', () => {
     const peers = Buffer.from(answer.peers as Uint8Array)
     const ports = Array.from({ length: peers.length / 6 }, (_, i) => peers.readUInt16BE(i * 6 + 4))
     expect(ports.toSorted()).toEqual([6001, 7001])
-    expect(answer.complete).toBe(1)
+    // The agent, and the seeder.
+    expect(answer.complete).toBe(2)
     expect(answer.incomplete).toBe(1)
+  })
+
+  it('wait until the seeder serves the swarm, and only those that will dial it', async () => {
+    const joining = Promise.withResolvers<void>()
+    const joined: string[] = []
+    seed = (infoHash) => {
+      joined.push(infoHash)
+      return joining.promise
+    }
+    let isAnswered = false
+    const answers = Promise.all([1, 2].map((n) => get(announcePath(n, '&event=started')))).finally(() => {
+      isAnswered = true
+    })
+    await expect.poll(() => joined).toEqual([KNOWN])
+    for (const more of ['&event=stopped', '&numwant=0']) await get(announcePath(3, more))
+    await get(announcePath(3).replace('left=5', 'left=0'))
+    expect(isAnswered).toBe(false)
+    joining.resolve()
+    for (const { peers } of await answers) expect(peers).toEqual(expect.objectContaining({ length: 18 }))
+    expect(joined).toEqual([KNOWN])
+  })
+
+  it('are told to ask again where the seeder cannot serve, and of the others where there are some', async () => {
+    seed = () => Promise.reject(new Error('no origin'))
+    expect(String(Buffer.from((await get(announcePath(9)))['failure reason'] as Uint8Array))).toContain(
+      'ask again',
+    )
+    const holder = await agent(1)
+    holder.say(announce('seeding'))
+    await expect.poll(() => tracker.isSeeding(KNOWN, id(1))).toBe(true)
+    const answer = await get(announcePath(9))
+    expect(Buffer.from(answer.peers as Uint8Array).readUInt16BE(4)).toBe(6001)
+    expect(answer.complete).toBe(1)
+  })
+
+  it('do not wait for ever', async () => {
+    seed = () => new Promise(() => {})
+    const asking = get(announcePath(9))
+    await expect.poll(() => tracker.swarmCount).toBe(1)
+    nowMs += 2_000
+    expect(Object.keys(await asking)).toEqual(['failure reason'])
+  }, 20_000)
+
+  it('are given whole peer ids in the long form', async () => {
+    const holder = await agent(1)
+    holder.say(announce('seeding'))
+    await expect.poll(() => tracker.swarmCount).toBe(1)
+    const { peers } = await get(announcePath(9).replace('&compact=1', ''))
+    const ids = (peers as { 'peer id': Uint8Array }[]).map((peer) =>
+      Buffer.from(peer['peer id']).toString('hex'),
+    )
+    expect(ids.toSorted()).toEqual([id(1), seeder.peerId])
   })
 
   it('are taken out when they stop, and counted by scrape', async () => {
     await get(announcePath(9, '&event=started'))
     const scrape = await get(`/scrape?info_hash=${binary(KNOWN)}`)
-    expect(JSON.stringify(scrape)).toContain('"incomplete":1')
+    const counts = Object.entries(scrape.files as object)
+    expect(counts).toEqual([
+      [String.fromCharCode(...Buffer.from(KNOWN, 'hex')), { complete: 1, downloaded: 1, incomplete: 1 }],
+    ])
     await get(announcePath(9, '&event=stopped'))
     expect(tracker.swarmCount).toBe(0)
+  })
+
+  it('find the seeder counted by scrape where nobody is in the swarm yet, and nobody for what is not here', async () => {
+    const scrape = await get(`/scrape?info_hash=${binary(KNOWN)}&info_hash=${binary('bb'.repeat(20))}`)
+    expect(Object.values(scrape.files as object).map(({ complete }) => complete)).toEqual([1, 0])
+    expect(tracker.swarmCount).toBe(0)
+    expect(Object.keys((await get('/scrape')).files as object)).toEqual([])
+    expect(Object.keys(await get('/scrape?info_hash=short'))).toEqual(['failure reason'])
   })
 
   it('are refused for what the seeder does not have, and for nonsense', async () => {

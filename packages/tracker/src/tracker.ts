@@ -33,6 +33,8 @@ export interface TrackerParts {
   readonly signingKey: Uint8Array
   /** Whether a swarm of this info hash may exist. */
   readonly isKnown: (infoHash: InfoHash) => Promise<boolean>
+  /** Resolves when the seeder can serve peers of the swarm, which has a member. */
+  readonly seed: (infoHash: InfoHash) => Promise<void>
   /** Finds out whether the seeder itself reaches a peer. */
   readonly dialPeer: DialPeer
 }
@@ -128,7 +130,9 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     serveStandardAnnounces(http, {
       table: this.#table,
       drive: this.#drive,
+      nowMs: this.#parts.nowMs,
       isKnown: (infoHash, ip) => this.#isKnown(infoHash, ip),
+      seed: this.#parts.seed,
       seederId: this.#parts.seeder.peerId,
     })
     this.#announces.register(http)

@@ -28,3 +28,8 @@ export class ControlMessageInvalidError extends WireError {
     super(`${what} could not be understood: ${reason}`, options)
   }
 }
+
+/** A standard client's announce or scrape that is none. Its message goes to that client. */
+export class TrackerRequestInvalidError extends WireError {
+  readonly code = 'WIRE_TRACKER_REQUEST_INVALID'
+}

@@ -1,7 +1,8 @@
 """libtorrent as its users have it, with its own defaults but for discovery and encryption.
 
-libtorrent_client.py <save path> <torrent file> [<host> <port> of a peer]
-Writes "listening <port>", and "complete" once every piece is verified and in the file; then serves until it is ended.
+libtorrent_client.py [--listen=<address>:<port>] <save path> <torrent file> [<host> <port> of a peer]
+Writes "listening <port>", and "complete" once every piece is verified and in the file; then serves until it is ended. With a
+tracker in the torrent, it asks for a scrape before it begins, and writes "scraped <seeds>", or why that failed.
 """
 
 import sys
@@ -16,6 +17,7 @@ ALERTS = (
     | lt.alert.category_t.storage_notification
     | lt.alert.category_t.connect_notification
     | lt.alert.category_t.peer_notification
+    | lt.alert.category_t.tracker_notification
 )
 
 SETTINGS = {
@@ -33,12 +35,18 @@ SETTINGS = {
 
 
 def main():
-    save_path, torrent_path, *peer = sys.argv[1:]
-    session = lt.session(SETTINGS)
+    words = sys.argv[1:]
+    settings = dict(SETTINGS)
+    if words[0].startswith("--listen="):
+        settings["listen_interfaces"] = words.pop(0).partition("=")[2]
+    save_path, torrent_path, *peer = words
+    session = lt.session(settings)
     parameters = lt.add_torrent_params()
     parameters.ti = lt.torrent_info(torrent_path)
     parameters.save_path = save_path
     torrent = session.add_torrent(parameters)
+    if torrent.trackers():
+        torrent.scrape_tracker()
     while True:
         session.wait_for_alert(1000)
         for alert in session.pop_alerts():
@@ -50,6 +58,10 @@ def main():
                 torrent.flush_cache()
             elif isinstance(alert, lt.cache_flushed_alert) and torrent.status().is_seeding:
                 say("complete")
+            elif isinstance(alert, lt.scrape_reply_alert):
+                say(f"scraped {alert.complete}")
+            elif isinstance(alert, lt.scrape_failed_alert):
+                say(alert.message())
             elif isinstance(alert, (lt.torrent_error_alert, lt.file_error_alert, lt.listen_failed_alert)):
                 sys.exit(alert.message())
             elif isinstance(alert, (lt.peer_disconnected_alert, lt.peer_error_alert)):

@@ -14,7 +14,9 @@ interface Flags {
 
 export function pushCommand(): Command {
   return new Command('push')
-    .description('Pushes an image from an OCI layout or a docker save archive to a registry.')
+    .description(
+      "Pushes an image from an OCI layout, a docker save archive or a folder of skopeo's dir: to a registry.",
+    )
     .argument('<PATH>', 'a folder or a tar, which may be compressed with gzip or zstd')
     .argument(
       '<REF>',

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { HANDOUT_RULE } from '../../../core/src/handout.ts'
 import { NODE_LIMITS } from '../../../engine/src/node/protocol.ts'
+import { HELD_ANSWERS_LIMITS } from '../../../engine/src/tracker/held-answers.ts'
 import { LOOKUP_LIMITS } from '../../../engine/src/tracker/lookups.ts'
 import { TRACKER_LIMITS } from '../../../engine/src/tracker/protocol.ts'
 import { TRY_LIMITS } from '../../../engine/src/tracker/tries.ts'
@@ -18,6 +19,7 @@ import { BLOB_PLACES, MANIFEST_PLACES, UPLOAD_PLACES } from '../../../registry/s
 import { HTTP_SERVER_LIMITS } from '../../../registry/src/server.ts'
 import { EVENT_QUEUE_DEFAULTS, POLLER_DEFAULTS } from '../../../seeder/src/triggers/index.ts'
 import { DEFAULT_SWARM_LIMITS } from '../../../swarm/src/engine.ts'
+import { ANNOUNCED_PEERS_MAX, SCRAPED_SWARMS_MAX } from '../../../wire/src/bittorrent/tracker-http.ts'
 import {
   CONTROL_BODY_BYTES_MAX,
   PUBLISH_LINE_BYTES_MAX,
@@ -103,6 +105,9 @@ describe('the numbers', () => {
     expectRow('swarms of an agent', n(swarmsPerAgentMax))
     const ofSwarms = `${n(standard.standardMembersPerSwarmMax)}; ${n(standard.standardMembersMax)}`
     expectRow('standard clients', ofSwarms, n(standard.standardMembersPerAddressMax))
+    const { heldMax, heldPerAddressMax, holdMs } = HELD_ANSWERS_LIMITS
+    expectRow('announces of standard clients', n(heldMax), n(heldPerAddressMax), `${holdMs / 1_000} s`)
+    expectRow('peers of an announce', `${ANNOUNCED_PEERS_MAX}; ${SCRAPED_SWARMS_MAX}`)
     expectRow(
       'agents that try',
       `${TRY_LIMITS.partnersMax}; ${TRY_LIMITS.roundsMax}`,

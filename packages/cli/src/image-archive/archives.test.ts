@@ -383,7 +383,11 @@ describe('what docker save wrote', () => {
   const tars = [Buffer.from('layer one'), Buffer.from('layer two')]
   const configOf = (layers: readonly Buffer[]) =>
     Buffer.from(
-      JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs: { diff_ids: layers.map(digestOf) } }),
+      JSON.stringify({
+        architecture: 'amd64',
+        os: 'linux',
+        rootfs: { diff_ids: layers.map((layer) => digestOf(layer)) },
+      }),
     )
   const manifest = (...images: object[]) => Buffer.from(JSON.stringify(images))
 

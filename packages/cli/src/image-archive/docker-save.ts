@@ -4,7 +4,7 @@
  * Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format".
  */
 import { createHash } from 'node:crypto'
-import { type Digest, tryParseDigest } from '@shoal/core'
+import { type Digest, digestAlgorithm, tryParseDigest } from '@shoal/core'
 import { LAYERS_MAX, MEDIA_TYPES } from '@shoal/oci'
 import { bytesSource, sha256Digest } from '../image-builder/blob-source.ts'
 import { type ArchiveFile, type ArchiveFiles, collect, readDocument } from './archive-files.ts'
@@ -48,7 +48,10 @@ async function locate(files: ArchiveFiles, image: SavedImage, signal: AbortSigna
   for (const [i, name] of image.layers.entries()) {
     const file = await files.find(name)
     if (file === undefined) throw new ContentMissingError(path, name)
-    const layer = hashed.get(file) ?? (await hashLayer(path, name, file, signal))
+    const algorithm = digestAlgorithm(diffIds[i]!)
+    const known = hashed.get(file)
+    const isUsable = known !== undefined && digestAlgorithm(known.diffId) === algorithm
+    const layer = isUsable ? known : await hashLayer(path, name, file, algorithm, signal)
     if (layer.diffId !== diffIds[i])
       throw new ContentCorruptError(
         path,

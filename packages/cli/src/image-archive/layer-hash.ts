@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { type Digest, parseDigest } from '@shoal/core'
+import { type Digest, type DigestAlgorithm, parseDigest } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
 import { sha256Digest } from '../image-builder/blob-source.ts'
 import { type ArchiveFile, READ_BYTES } from './archive-files.ts'
@@ -26,21 +26,27 @@ const MEDIA_TYPE: Readonly<Record<Compression | 'none', string>> = {
 /** What gzip makes of zeros is a 1032nd of them: layers may have such. */
 const UNPACKED_TIMES_MAX = 1_100
 
-/** Docker's own layers are plain tars; some other tools compress them, and they are pushed as they are. */
+/**
+ * Docker's own layers are plain tars; some other tools compress them, and they are pushed as they are.
+ * @param diffIdAlgorithm in which the configuration names the tar
+ */
 export async function hashLayer(
   path: string,
   name: string,
   file: ArchiveFile,
+  diffIdAlgorithm: DigestAlgorithm,
   signal: AbortSignal,
 ): Promise<HashedLayer> {
   const compression = await compressionOfFile(file)
   const hash = createHash('sha256')
-  const diffHash = createHash('sha256')
+  const diffHash = createHash(diffIdAlgorithm)
+  const diffIdOf = () => parseDigest(`${diffIdAlgorithm}:${diffHash.digest('hex')}`)
   const bytes = hashing(file, hash, signal)
   if (compression === undefined) {
-    for await (const _ of bytes);
+    for await (const chunk of bytes) if (diffIdAlgorithm !== 'sha256') diffHash.update(chunk)
     const digest = sha256Digest(hash.digest('hex'))
-    return { mediaType: MEDIA_TYPE.none, digest, diffId: digest, sizeBytes: file.sizeBytes }
+    const diffId = diffIdAlgorithm === 'sha256' ? digest : diffIdOf()
+    return { mediaType: MEDIA_TYPE.none, digest, diffId, sizeBytes: file.sizeBytes }
   }
   const unpacking = decompressor(compression)
   if (unpacking === undefined) throw new ArchiveFormatError(path, `this Node cannot unpack ${compression}`)
@@ -72,7 +78,7 @@ export async function hashLayer(
   return {
     mediaType: MEDIA_TYPE[compression],
     digest: sha256Digest(hash.digest('hex')),
-    diffId: parseDigest(`sha256:${diffHash.digest('hex')}`),
+    diffId: diffIdOf(),
     sizeBytes: file.sizeBytes,
   }
 }

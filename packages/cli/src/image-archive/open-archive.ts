@@ -3,12 +3,14 @@ import { type FileHandle, open, stat } from 'node:fs/promises'
 import type { ArchiveFiles } from './archive-files.ts'
 import type { ArchivedImage } from './archived-image.ts'
 import { compressionOf, MAGIC_BYTES } from './compression.ts'
+import { DIRECTORY_VERSION_FILE, directoryImages } from './directory-transport.ts'
 import { SAVED_IMAGES_FILE, savedImages } from './docker-save.ts'
 import { ArchiveFormatError, ArchiveUnreadableError } from './errors.ts'
 import { folderFiles } from './folder-files.ts'
 import { LAYOUT_FILE, layoutImages } from './oci-layout.ts'
 import { spool } from './spool.ts'
 import { tarFiles } from './tar-files.ts'
+import { transportHint } from './transport-hint.ts'
 
 export interface OpenArchive extends AsyncDisposable {
   readonly path: string
@@ -33,10 +35,11 @@ export async function openArchive(path: string, signal: AbortSignal): Promise<Op
 /** Docker ≥ 25 writes both documents; its layout has the manifest as it was, which the other would only approach. */
 async function imagesOf(files: ArchiveFiles, signal: AbortSignal): Promise<readonly ArchivedImage[]> {
   if ((await files.find(LAYOUT_FILE)) !== undefined) return layoutImages(files)
+  if ((await files.find(DIRECTORY_VERSION_FILE)) !== undefined) return directoryImages(files)
   if ((await files.find(SAVED_IMAGES_FILE)) !== undefined) return savedImages(files, signal)
   throw new ArchiveFormatError(
     files.path,
-    `it has neither ${LAYOUT_FILE} (an OCI image layout) nor ${SAVED_IMAGES_FILE} (docker save) at its top`,
+    `it has neither ${LAYOUT_FILE} (an OCI image layout) nor ${SAVED_IMAGES_FILE} (docker save, skopeo's dir:) at its top`,
   )
 }
 
@@ -49,7 +52,7 @@ async function openFiles(path: string, signal: AbortSignal): Promise<ArchiveFile
   } catch (error) {
     const { syscall, message } = error as NodeJS.ErrnoException
     if (syscall === undefined) throw error
-    throw new ArchiveUnreadableError(path, message, { cause: error })
+    throw new ArchiveUnreadableError(path, transportHint(path) ?? message, { cause: error })
   }
 }
 

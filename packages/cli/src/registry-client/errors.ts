@@ -26,6 +26,21 @@ export class PulledDigestError extends RegistryClientError {
   }
 }
 
+/** What a registry calls the manifest by its tag would not be what was pushed. */
+export class TagUnsupportedError extends RegistryClientError {
+  readonly code = 'CLI_TAG_UNSUPPORTED'
+  constructor(
+    readonly registryUrl: string,
+    readonly tag: string,
+    readonly digest: Digest,
+  ) {
+    super(
+      `${registryUrl} stored the manifest and gave it no tag: it does not know "PUT manifests/<digest>?tag=", without which the tag ` +
+        `${tag} would mean another digest than ${digest}; pull it by its digest, or build the image with sha256 digests`,
+    )
+  }
+}
+
 export class PulledSizeError extends RegistryClientError {
   readonly code = 'CLI_PULLED_SIZE'
   constructor(

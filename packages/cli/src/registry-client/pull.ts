@@ -3,10 +3,9 @@
  * containerd 1.6–2.x, its resolver: HEAD of the tag, GET of the manifest by digest, then three blobs at a time.
  */
 import { createHash } from 'node:crypto'
-import { type Digest, parseDigest } from '@shoal/core'
+import { type Digest, digestAlgorithm, parseDigest } from '@shoal/core'
 import { MANIFEST_BYTES_MAX, MEDIA_TYPES, parseManifest, requiredBlobs } from '@shoal/oci'
 import type { Dispatcher } from 'undici'
-import { sha256Digest } from '../image-builder/blob-source.ts'
 import { call, header, readShortBody } from './connection.ts'
 import { PulledDigestError, PulledSizeError } from './errors.ts'
 import { inParallel } from './in-parallel.ts'
@@ -70,7 +69,7 @@ async function pullManifest(source: PullSource, digest: Digest, mediaType: strin
   })
   const bytes = await readShortBody(response, MANIFEST_BYTES_MAX)
   if (bytes === undefined) throw new PulledSizeError(url, MANIFEST_BYTES_MAX, MANIFEST_BYTES_MAX + 1)
-  expectDigest(url, digest, sha256Digest(createHash('sha256').update(bytes).digest('hex')))
+  expectDigest(url, digest, createHash(digestAlgorithm(digest)).update(bytes).digest('hex'))
   return bytes.toString('utf8')
 }
 
@@ -85,7 +84,7 @@ async function pullBlob(
     signal,
     headers: { accept: `${blob.mediaType}, */*` },
   })
-  const hash = createHash('sha256')
+  const hash = createHash(digestAlgorithm(blob.digest))
   let sizeBytes = 0
   for await (const chunk of response.body as AsyncIterable<Buffer>) {
     hash.update(chunk)
@@ -94,13 +93,14 @@ async function pullBlob(
     if (sizeBytes > blob.size) break
   }
   if (sizeBytes !== blob.size) throw new PulledSizeError(url, blob.size, sizeBytes)
-  expectDigest(url, blob.digest, sha256Digest(hash.digest('hex')))
+  expectDigest(url, blob.digest, hash.digest('hex'))
 }
 
 function urlOf({ registryUrl, repository }: PullSource, rest: string): string {
   return `${registryUrl}/v2/${repository}/${rest}`
 }
 
-function expectDigest(url: string, expected: Digest, actual: Digest): void {
+function expectDigest(url: string, expected: Digest, actualHex: string): void {
+  const actual = parseDigest(`${digestAlgorithm(expected)}:${actualHex}`)
   if (expected !== actual) throw new PulledDigestError(url, expected, actual)
 }

@@ -3,11 +3,12 @@
  * OCI distribution specification, "Pushing a blob monolithically" (POST, then one PUT) and "Pushing Manifests".
  */
 import { Readable } from 'node:stream'
+import { digestAlgorithm } from '@shoal/core'
 import type { Dispatcher } from 'undici'
 import type { BlobSource } from '../image-builder/blob-source.ts'
 import type { Image } from '../image-builder/image.ts'
 import { call, header } from './connection.ts'
-import { PulledDigestError } from './errors.ts'
+import { PulledDigestError, TagUnsupportedError } from './errors.ts'
 import { inParallel } from './in-parallel.ts'
 
 /** As many as Docker pushes at once without being told otherwise is five; three leaves a small machine room to breathe. */
@@ -34,7 +35,7 @@ export interface PushedContent {
   readonly root: BlobSource
 }
 
-/** @throws RegistryAnswerError on any answer that the specification does not allow here · PulledDigestError */
+/** @throws RegistryAnswerError on any answer that the specification does not allow here · PulledDigestError · TagUnsupportedError */
 export async function pushImage(target: PushTarget, tag: string, image: Image): Promise<void> {
   const blobs = [...image.layers, image.config]
   await pushContent(target, tag, { blobs, manifests: [], root: image.manifest })
@@ -48,7 +49,26 @@ export async function pushContent(
 ): Promise<void> {
   await pushBlobs(target, blobs)
   for (const manifest of manifests) await pushManifest(target, manifest.digest, manifest)
-  await pushManifest(target, tag, root)
+  // A registry works out the digest of what it is given under a tag by itself, with SHA-256.
+  if (digestAlgorithm(root.digest) === 'sha256') await pushManifest(target, tag, root)
+  else await pushTagged(target, tag, root)
+}
+
+/**
+ * OCI distribution specification, development head, "Pushing Manifests": by its digest, with the tag as a parameter. Without
+ * the tag first: what the registry refuses, or stores as something else, has none then.
+ */
+async function pushTagged(target: PushTarget, tag: string, root: BlobSource): Promise<void> {
+  const { dispatcher, signal, registryUrl, repository } = target
+  await pushManifest(target, root.digest, root)
+  const tags = await pushManifest(target, `${root.digest}?tag=${encodeURIComponent(tag)}`, root)
+  if (tags.includes(tag)) return
+  const url = `${registryUrl}/v2/${repository}/manifests/${tag}`
+  const headers = { ...authorizationFor(target, url), accept: root.mediaType }
+  const found = await call('HEAD', url, [200, 404], { dispatcher, signal, headers })
+  await found.body.dump()
+  if (found.statusCode === 404 || header(found, 'docker-content-digest') !== root.digest)
+    throw new TagUnsupportedError(registryUrl, tag, root.digest)
 }
 
 /** The first that fails ends the others: nobody waits for gigabytes that come to nothing. */
@@ -71,7 +91,12 @@ async function pushBlobs(target: PushTarget, blobs: readonly BlobSource[]): Prom
   }
 }
 
-async function pushManifest(target: PushTarget, reference: string, manifest: BlobSource): Promise<void> {
+/** @returns the tags that the registry says it gave (`OCI-Tag`); not every one says so */
+async function pushManifest(
+  target: PushTarget,
+  reference: string,
+  manifest: BlobSource,
+): Promise<readonly string[]> {
   const url = `${target.registryUrl}/v2/${target.repository}/manifests/${reference}`
   const { dispatcher, signal } = target
   const { mediaType, digest, sizeBytes } = manifest
@@ -89,6 +114,8 @@ async function pushManifest(target: PushTarget, reference: string, manifest: Blo
   const stored = header(response, 'docker-content-digest')
   if (stored !== undefined && stored !== digest)
     throw new PulledDigestError(url, digest, stored as typeof digest)
+  const given = response.headers['oci-tag'] ?? []
+  return [given].flat().flatMap((value) => value.split(',').map((tag) => tag.trim()))
 }
 
 async function pushBlob(target: PushTarget, blob: BlobSource): Promise<void> {

@@ -25,10 +25,15 @@ export type FixtureEntry = Partial<Header> & { readonly name: string }
 export class LayoutFixture {
   readonly blobs = new Map<string, Buffer>()
   readonly index: FixtureDescriptor[] = []
+  readonly #algorithm: string
+
+  constructor(algorithm = 'sha256') {
+    this.#algorithm = algorithm
+  }
 
   add(mediaType: string, bytes: Buffer | object): FixtureDescriptor {
     const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(JSON.stringify(bytes))
-    const digest = digestOf(buffer)
+    const digest = digestOf(buffer, this.#algorithm)
     this.blobs.set(digest, buffer)
     return { mediaType, digest, size: buffer.length }
   }
@@ -43,7 +48,7 @@ export class LayoutFixture {
     const config = this.add(MEDIA_TYPES.ociConfig, {
       os: 'linux',
       architecture,
-      rootfs: { type: 'layers', diff_ids: bytes.map(digestOf) },
+      rootfs: { type: 'layers', diff_ids: bytes.map((layer) => digestOf(layer)) },
     })
     const manifest = this.add(MEDIA_TYPES.ociManifest, {
       schemaVersion: 2,
@@ -65,6 +70,18 @@ export class LayoutFixture {
     this.index.push(name === undefined ? descriptor : { ...descriptor, annotations: { [annotation]: name } })
   }
 
+  /** As `skopeo copy --all … dir:` writes the image. */
+  directoryFiles(root: FixtureDescriptor): FixtureFiles {
+    const files: FixtureFiles = new Map([['version', Buffer.from('Directory Transport Version: 1.1\n')]])
+    const isManifest = (bytes: Buffer) => bytes.includes('"schemaVersion"')
+    for (const [digest, bytes] of this.blobs) {
+      const name = digest.slice(digest.indexOf(':') + 1)
+      if (digest === root.digest) files.set('manifest.json', bytes)
+      else files.set(isManifest(bytes) ? `${name}.manifest.json` : name, bytes)
+    }
+    return files
+  }
+
   files(): FixtureFiles {
     const files: FixtureFiles = new Map()
     files.set('oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'))
@@ -78,8 +95,8 @@ export function blobPath(digest: string): string {
   return `blobs/${digest.replace(':', '/')}`
 }
 
-export function digestOf(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+export function digestOf(bytes: Buffer, algorithm = 'sha256'): string {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`
 }
 
 export function hexOf(bytes: Buffer): string {

@@ -12,11 +12,13 @@ export interface RegistryStub extends AsyncDisposable {
   /** `METHOD path` in order of arrival, and the Accept header of each. */
   readonly requests: { readonly line: string; readonly accept: string | undefined }[]
   readonly blobs: Map<string, Buffer>
-  readonly manifests: Map<string, { mediaType: string; bytes: Buffer }>
+  readonly manifests: Map<string, { mediaType: string; bytes: Buffer; digest?: string }>
   /** Most requests for blobs that were being answered at one time. */
   blobsAtOnceMax: number
   /** Changes what is given for a blob. */
   spoil: (bytes: Buffer) => Buffer
+  /** Whether a manifest that is pushed by its digest can be given a tag with it, and whether that is said. */
+  tagParameter: 'told' | 'silent' | 'unknown'
 }
 
 export async function startRegistryStub(): Promise<RegistryStub> {
@@ -32,6 +34,7 @@ export async function startRegistryStub(): Promise<RegistryStub> {
     manifests: new Map(),
     blobsAtOnceMax: 0,
     spoil: (bytes) => bytes,
+    tagParameter: 'told',
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
@@ -49,19 +52,25 @@ async function answer(stub: RegistryStub, request: IncomingMessage, response: Se
   const body = await bodyOf(request)
   const refuse = () => response.writeHead(404).end('{"errors":[]}')
   if (kind === 'manifests' && request.method === 'PUT') {
-    const stored = { mediaType: request.headers['content-type'] ?? '', bytes: body }
-    for (const name of [reference, digestOf(body)]) stub.manifests.set(name, stored)
-    response.writeHead(201, { 'docker-content-digest': digestOf(body) }).end()
+    const algorithm = /^(sha\d+):/.exec(reference)?.[1]
+    const digest = digestOf(body, algorithm)
+    if (algorithm !== undefined && reference !== digest) return void response.writeHead(400).end('{}')
+    const tags = stub.tagParameter === 'unknown' ? [] : searchParams.getAll('tag')
+    const stored = { mediaType: request.headers['content-type'] ?? '', bytes: body, digest }
+    for (const name of [reference, digest, ...tags]) stub.manifests.set(name, stored)
+    const told = stub.tagParameter === 'told' && tags.length > 0 ? { 'oci-tag': tags } : {}
+    response.writeHead(201, { 'docker-content-digest': digest, ...told }).end()
   } else if (kind === 'manifests') {
     const stored = stub.manifests.get(reference)
     if (stored === undefined) return void refuse()
-    const headers = { 'content-type': stored.mediaType, 'docker-content-digest': digestOf(stored.bytes) }
+    const digest = stored.digest ?? digestOf(stored.bytes)
+    const headers = { 'content-type': stored.mediaType, 'docker-content-digest': digest }
     response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : stored.bytes)
   } else if (request.method === 'POST') {
     response.writeHead(202, { location: '/v2/upload?state=1' }).end()
   } else if (request.method === 'PUT') {
     const digest = searchParams.get('digest') ?? ''
-    if (digest !== digestOf(body) || searchParams.get('state') !== '1')
+    if (digest !== digestOf(body, digest.split(':')[0]) || searchParams.get('state') !== '1')
       return void response.writeHead(400).end('{}')
     stub.blobs.set(digest, body)
     response.writeHead(201).end()
@@ -85,6 +94,6 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-function digestOf(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+function digestOf(bytes: Buffer, algorithm = 'sha256'): string {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`
 }

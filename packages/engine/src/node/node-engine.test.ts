@@ -11,11 +11,12 @@ const PIECE = 262_144
 const PIECES = 8
 const SHAPE = { length: PIECES * PIECE, pieceLength: PIECE }
 
-function node(init: { have?: Bitfield; limits?: Partial<NodeLimits> } = {}) {
+function node(init: { have?: Bitfield; limits?: Partial<NodeLimits>; isSource?: boolean } = {}) {
   const engine = new NodeEngine({
     peerId: OWN_ID,
     prng: createPrng(1),
     ...(init.limits && { limits: init.limits }),
+    isSource: init.isSource ?? false,
   })
   const step = (nowMs: number, event: NodeEvent): readonly NodeEffect[] => {
     const effects = engine.step(nowMs, event)
@@ -85,6 +86,13 @@ describe('NodeEngine', () => {
     expect(sent(node({ have: some }).connected(1))).toEqual(['bitfield', 'extended', 'unchoke'])
     // BEP 6: who has no fast extension is not told "none".
     expect(sent(node().connected(1, { hasFast: false }))).toEqual(['extended', 'unchoke'])
+  })
+
+  it('shows pieces one by one as a source, but to who is none of Shoal’s everything before the unchoke', () => {
+    const source = () => node({ have: Bitfield.full(PIECES), isSource: true })
+    expect(sent(source().connected(1))).toEqual(['have-none', 'extended', 'unchoke'])
+    // rtorrent 0.9.8, once unchoked without knowing of a piece, asks for nothing for 30 s.
+    expect(sent(source().connected(1, { hasFast: false }))).toEqual(['bitfield', 'extended', 'unchoke'])
   })
 
   it('asks a stranger for one piece, in short blocks: the first, or the one that a reader waits for', () => {

@@ -247,10 +247,11 @@ export class NodeEngine {
   /** What is here comes first (BEP 3); requests are allowed last, when the peer knows how long a block may be. */
   #greet(peer: Peer, hasExtensions: boolean): void {
     const { have } = peer.swarm
-    const isShownByOne = hasExtensions && this.#showing.begins(peer)
-    if (isShownByOne) {
-      if (peer.hasFast) this.#state.send(peer, { kind: 'have-none' })
-    } else if (peer.hasFast && have.isFull) this.#state.send(peer, { kind: 'have-all' })
+    // Shoal's peers have both extensions. rtorrent, which has not, must know of pieces before it is allowed to ask: else it finds
+    // nothing to ask for, and looks again 30 s later.
+    const isShownByOne = hasExtensions && peer.hasFast && this.#showing.begins(peer)
+    if (isShownByOne) this.#state.send(peer, { kind: 'have-none' })
+    else if (peer.hasFast && have.isFull) this.#state.send(peer, { kind: 'have-all' })
     else if (peer.hasFast && have.setCount === 0) this.#state.send(peer, { kind: 'have-none' })
     else if (have.setCount > 0) this.#state.send(peer, { kind: 'bitfield', bytes: have.toBytes() })
     if (hasExtensions) {

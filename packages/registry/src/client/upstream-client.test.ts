@@ -2,6 +2,7 @@
  * Goal: what the client gives is what the registry has, verified, and every way in which a registry can fail has its own error.
  * Method: a stub registry over real sockets, correct until a test overrides one path; a clock that stands still.
  */
+import { createHash } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { MEDIA_TYPES } from '@shoal/oci'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -66,6 +67,33 @@ describe('a manifest', () => {
       })
       expect(await client.manifestDigest(APP, 'v1', signal)).toEqual(stat)
     }
+  })
+
+  test('may be named by a digest of another algorithm', async () => {
+    const { digest, bytes } = registry.addManifest('v1')
+    const { client } = connect()
+    const sha512 = `sha512:${createHash('sha512').update(bytes).digest('hex')}`
+    for (const named of [sha512, `sha384:${'0'.repeat(96)}`, 'blake3:abc']) {
+      registry.overrides.set(`/v2/${APP}/manifests/${digest}`, (_, response) => {
+        const headers = { 'content-type': MEDIA_TYPES.ociManifest, 'content-length': bytes.length }
+        response.writeHead(200, { ...headers, 'docker-content-digest': named }).end(bytes)
+      })
+      expect(await client.manifest(APP, digest, { signal })).toMatchObject({ digest, bytes })
+      expect(await client.manifestDigest(APP, digest, signal)).toMatchObject({ digest, length: bytes.length })
+    }
+  })
+
+  test('comes chunked as well, and by HEAD without a length', async () => {
+    const { digest, bytes } = registry.addManifest('v1')
+    registry.overrides.set(`/v2/${APP}/manifests/v1`, ({ method }, response) => {
+      const headers = { 'content-type': MEDIA_TYPES.ociManifest, 'docker-content-digest': digest }
+      response.writeHead(200, { ...headers, 'transfer-encoding': 'chunked' })
+      if (method !== 'HEAD') for (const byte of bytes) response.write(Buffer.from([byte]))
+      response.end()
+    })
+    const { client } = connect()
+    expect(await client.manifest(APP, 'v1', { signal })).toMatchObject({ digest, bytes })
+    expect(await client.manifestDigest(APP, 'v1', signal)).toMatchObject({ digest, length: bytes.length })
   })
 
   test('with other bytes than its digest’s, or than the registry says, is refused', async () => {
@@ -389,6 +417,34 @@ describe('lists', () => {
     const second = await client.tags(APP, { tagsMax: 2, next: first!.next! }, signal)
     expect(second).toEqual({ tags: ['c'], more: false })
     expect(registry.seen.map(({ path }) => path.split('?')[0])).toEqual(Array(2).fill(`/v2/${APP}/tags/list`))
+  })
+
+  test('tags behind pages without one, and over many pages', async () => {
+    const pages = [['a'], null, [], ['b', 'c'], ['d']]
+    registry.overrides.set(`/v2/${APP}/tags/list`, ({ path }, response) => {
+      const at = Number(new URL(path, registry.url).searchParams.get('page'))
+      const link = at + 1 < pages.length ? { link: `</v2/${APP}/tags/list?page=${at + 1}>; rel="next"` } : {}
+      answerJson(response, 200, { tags: pages[at] }, link)
+    })
+    const { client } = connect()
+    const first = await client.tags(APP, { tagsMax: 2 }, signal)
+    expect(first).toEqual({ tags: ['a'], more: true, next: 'page=1' })
+    const second = await client.tags(APP, { tagsMax: 2, next: first!.next! }, signal)
+    expect(second).toEqual({ tags: ['b', 'c'], more: true, next: 'page=4' })
+    expect(await client.allTags(APP, 1_000, signal)).toEqual(['a', 'b', 'c', 'd'])
+    expect(await client.allTags(APP, 2, signal)).toEqual(['a', 'b'])
+    expect(await client.allTags('team/none', 2, signal)).toEqual([])
+  })
+
+  test('of pages that lead in a circle ends', async () => {
+    let asked = 0
+    registry.overrides.set(`/v2/${APP}/tags/list`, (_, response) => {
+      asked++
+      answerJson(response, 200, { tags: [] }, { link: `</v2/${APP}/tags/list?page=1>; rel="next"` })
+    })
+    const { client } = connect()
+    expect(await client.tags(APP, { tagsMax: 2 }, signal)).toMatchObject({ tags: [], more: true })
+    expect(asked).toBe(64)
   })
 
   test('tags of a registry that sends them all, sends nonsense, or has none', async () => {

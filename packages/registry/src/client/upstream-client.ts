@@ -50,6 +50,8 @@ export interface UpstreamBlob {
 
 /** Pages of referrers that are read for one list, as far as they are not longer together than one may be. */
 const REFERRER_PAGES_MAX = 16
+/** Pages of tags that are read for one answer: those without a tag, which some registries give, and those of a whole list. */
+const TAG_PAGES_MAX = 64
 /** Everything that is stored, and whatever else is there: the caller says what it cannot use. */
 const ACCEPT = [...MANIFEST_MEDIA_TYPES, '*/*'].join(', ')
 
@@ -180,10 +182,29 @@ export class UpstreamClient {
   ): Promise<UpstreamTags | undefined> {
     const query = new URLSearchParams({ n: String(page.tagsMax) })
     if (page.after !== undefined) query.set('last', page.after)
-    const path = `tags/list?${page.next ?? query}`
-    return await this.#list(repository, path, signal, (bytes, answer) =>
-      readTags(this.address.host, bytes, page, nextPage(answer)),
-    )
+    let path = `tags/list?${page.next ?? query}`
+    for (let pages = 1; ; pages++) {
+      const found = await this.#list(repository, path, signal, (bytes, answer) =>
+        readTags(this.address.host, bytes, page, nextPage(answer)),
+      )
+      // A page without a tag is not the end of the list where it leads on.
+      const leadsOn = found?.tags.length === 0 && found.next !== undefined
+      if (!leadsOn || pages === TAG_PAGES_MAX) return found
+      path = `tags/list?${found.next}`
+    }
+  }
+
+  /** The first `tagsMax` tags, over as many pages as the registry makes of them; none where there is no such repository. */
+  async allTags(repository: string, tagsMax: number, signal: AbortSignal): Promise<readonly string[]> {
+    const tags: string[] = []
+    let page: { readonly tagsMax: number; readonly next?: string } = { tagsMax }
+    for (let pages = 1; pages <= TAG_PAGES_MAX; pages++) {
+      const found = await this.tags(repository, page, signal)
+      tags.push(...(found?.tags ?? []))
+      if (found?.next === undefined || tags.length >= tagsMax) break
+      page = { tagsMax, next: found.next }
+    }
+    return tags.slice(0, tagsMax)
   }
 
   /**
@@ -344,6 +365,8 @@ export class UpstreamClient {
     const digest = this.#namedDigest(answer)
     const length = answer.header('content-length') ?? ''
     if (digest === undefined || !/^[0-9]{1,9}$/.test(length)) return undefined
+    // Both may be right where the algorithm is another: the bytes tell.
+    if (expected !== undefined && digestAlgorithm(digest) !== digestAlgorithm(expected)) return undefined
     if (expected !== undefined && digest !== expected) {
       throw new UpstreamInvalidError(this.address.host, `it was asked for ${expected} and names ${digest}`)
     }
@@ -355,6 +378,8 @@ export class UpstreamClient {
     if (text === undefined || text === '') return undefined
     const digest = tryParseDigest(text)
     if (digest !== undefined) return digest
+    // Of an algorithm that is not worked out here: it says nothing.
+    if (/^(?!sha(256|512):)[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/.test(text)) return undefined
     throw new UpstreamInvalidError(
       this.address.host,
       `the digest that it names for ${this.#connections.placeOf(answer.url)} is none`,

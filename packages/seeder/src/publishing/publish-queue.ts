@@ -61,7 +61,7 @@ export class PublishQueue {
           const client = upstreams.client(host)
           // Lists are not counted by registries, but one that is left alone is not asked for the list of what it may not be asked for.
           if (client?.busyUntilMs !== undefined) throw new UpstreamBusyError(host, client.busyUntilMs)
-          return (await client?.tags(repository, { tagsMax: TAGS_MAX }, signal))?.tags ?? []
+          return (await client?.allTags(repository, TAGS_MAX, signal)) ?? []
         },
         tell: (event) => this.events.add([event]),
       },
