@@ -152,6 +152,8 @@ describe('OriginBlob', () => {
     expect((await reader.next()).value?.length).toBeGreaterThan(0)
     stop.abort(new Error('gone'))
     await expect(reader.next()).rejects.toThrow('gone')
+    // The window that was begun is read to its end, for whoever comes next.
+    await expect.poll(() => copies.get(metainfoOf(bytes).digest)?.isComplete).toBe(true)
   })
 })
 
