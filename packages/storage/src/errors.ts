@@ -57,6 +57,19 @@ export class StorageFullError extends StorageError {
   }
 }
 
+/** Another process works in the folder. */
+export class FolderHeldError extends StorageError {
+  readonly code = 'STORAGE_FOLDER_HELD'
+  constructor(
+    readonly folder: string,
+    readonly holder: string,
+  ) {
+    super(
+      `folder ${folder} is in use by ${holder}; stop that one first, or give this one a folder of its own`,
+    )
+  }
+}
+
 /** The store takes writes that it was told not to take. */
 export class StorageUnconditionalError extends StorageError {
   readonly code = 'STORAGE_UNCONDITIONAL'
