@@ -16,6 +16,7 @@
  * Beside that: content that no blob points to, links to blobs that are gone, and uploads that nobody goes on with.
  */
 import { type Digest, tryParseDigest } from '@shoal/core'
+import { namedDescriptors } from '@shoal/oci'
 import { type ObjectStore, readWhole } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { readManifest } from '../manifest-text.ts'
@@ -145,7 +146,10 @@ class GarbageRun {
     return this.#counts
   }
 
-  /** Whoever names a blob keeps it, whether or not it would have to be here (a foreign layer may be). */
+  /**
+   * Whoever names a blob keeps it, in whatever place and whether or not it would have to be here: a foreign layer may be, and
+   * the `manifests` of a build cache are blobs.
+   */
   async #mark(): Promise<void> {
     const { objects } = this.#parts
     await this.#eachKey(keys.repositories, async (key) => {
@@ -160,8 +164,7 @@ class GarbageRun {
       const manifest = readManifest(bytes, mediaType)
       this.#read.add(key)
       this.#counts.manifests++
-      if (manifest.kind === 'index') return
-      for (const { digest } of [manifest.config, ...manifest.layers]) this.#needed.add(digest)
+      for (const { digest } of namedDescriptors(manifest)) this.#needed.add(digest)
     })
   }
 

@@ -5,7 +5,7 @@
  * conditional create, after its metainfo is there. The object store is the database; everything held here can be lost.
  */
 import { type Digest, digestAlgorithm } from '@shoal/core'
-import { OciError, referrerOf } from '@shoal/oci'
+import { listedBlobs, OciError, type ParsedManifest, referrerOf } from '@shoal/oci'
 import type { ByteRange, ObjectRead, ObjectStore } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type {
@@ -31,6 +31,8 @@ import { Referrers } from './referrers.ts'
 import { Repositories } from './repositories.ts'
 import type { UploadSession, UploadWatcher } from './upload-session.ts'
 import { type UploadLimits, UploadSessions } from './upload-sessions.ts'
+
+const LEASES_AT_ONCE = 16
 
 export interface ImageStoreParts {
   readonly objects: ObjectStore
@@ -312,6 +314,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       return (await this.blobStat(repository, blob, 'look'))?.length
     })
     const { digest, length, parsed } = manifest
+    await this.#leaseListed(repository, parsed)
     const subject = parsed.subject?.digest
     await this.#repositories.putManifest(repository, manifest)
     if (subject !== undefined)
@@ -375,6 +378,15 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     await this.#repositories.unlinkBlob(repository, digest)
     if (isThere) this.parts.log.info({ event: 'blob-deleted', repository, digest }, 'blob deleted')
     return isThere
+  }
+
+  /** What an index lists may be missing; what is here must stay until the index is. */
+  async #leaseListed(repository: string, manifest: ParsedManifest): Promise<void> {
+    const blobs = listedBlobs(manifest)
+    for (let first = 0; first < blobs.length; first += LEASES_AT_ONCE) {
+      const some = blobs.slice(first, first + LEASES_AT_ONCE)
+      await Promise.all(some.map(({ digest }) => this.blobStat(repository, digest, 'look')))
+    }
   }
 
   async #removeByDigest(repository: string, digest: Digest): Promise<boolean> {
