@@ -21,6 +21,7 @@ import { StorageError, StorageUnavailableError } from './errors.ts'
 import { checkKey } from './object-key.ts'
 import type {
   ByteRange,
+  ListOptions,
   ListPage,
   ObjectRead,
   ObjectStat,
@@ -211,13 +212,12 @@ export class S3ObjectStore implements ObjectStore {
     })
   }
 
-  async list(
-    prefix: string,
-    options: { readonly after?: string; readonly keysMax: number },
-  ): Promise<ListPage> {
+  async list(prefix: string, options: ListOptions): Promise<ListPage> {
     const root = this.#root
     return this.#guard(`list ${prefix === '' ? 'its keys' : prefix}`, async () => {
       const keys: string[] = []
+      const lengths: number[] = []
+      const found = (): ListPage => (options.withLengths === true ? { keys, lengths } : { keys })
       let after = options.after
       for (;;) {
         const page = await this.#client.send(
@@ -229,11 +229,13 @@ export class S3ObjectStore implements ObjectStore {
             ...(after !== undefined && { StartAfter: root + after }),
           }),
         )
-        for (const { Key: key } of page.Contents ?? []) {
-          if (keys.length === options.keysMax) return { keys, next: keys.at(-1) ?? '' }
-          if (key !== undefined) keys.push(key.slice(root.length))
+        for (const { Key: key, Size: length = 0 } of page.Contents ?? []) {
+          if (keys.length === options.keysMax) return { ...found(), next: keys.at(-1) ?? '' }
+          if (key === undefined) continue
+          keys.push(key.slice(root.length))
+          lengths.push(length)
         }
-        if (page.IsTruncated !== true) return { keys }
+        if (page.IsTruncated !== true) return found()
         after = keys.at(-1)
       }
     })
