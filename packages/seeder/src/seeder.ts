@@ -187,6 +187,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
         log: log.child({ component: 'seeding' }),
         nowMs,
         onSent: (bytes) => metrics.sentBytes.inc(bytes),
+        onCopyFailed: () => metrics.copyFailures.inc(),
       },
       { dataMaxBytes: settings.dataMaxBytes },
     )
