@@ -14,6 +14,7 @@ import { KeyLocks } from './key-locks.ts'
 import { checkKey } from './object-key.ts'
 import type {
   ByteRange,
+  ListOptions,
   ListPage,
   ObjectRead,
   ObjectStat,
@@ -145,17 +146,21 @@ export class FilesystemObjectStore implements ObjectStore {
     })
   }
 
-  async list(
-    prefix: string,
-    options: { readonly after?: string; readonly keysMax: number },
-  ): Promise<ListPage> {
+  async list(prefix: string, options: ListOptions): Promise<ListPage> {
     return this.#guard(`list ${prefix === '' ? 'its keys' : prefix}`, async () => {
       const keys: string[] = []
+      const lengths: number[] = []
+      const page = (): ListPage => (options.withLengths === true ? { keys, lengths } : { keys })
       for await (const key of walkKeys(this.#folder, prefix, options.after ?? '')) {
-        if (keys.length === options.keysMax) return { keys, next: keys.at(-1) ?? '' }
+        if (keys.length === options.keysMax) return { ...page(), next: keys.at(-1) ?? '' }
+        if (options.withLengths === true) {
+          const found = await statOf(this.#path(key))
+          if (found === undefined) continue
+          lengths.push(found.length)
+        }
         keys.push(key)
       }
-      return { keys }
+      return page()
     })
   }
 

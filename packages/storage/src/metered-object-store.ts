@@ -1,6 +1,7 @@
 /** An object store that says what it is asked for and how many bytes move: for metrics, and for tests of how often. */
 import type {
   ByteRange,
+  ListOptions,
   ListPage,
   ObjectRead,
   ObjectStat,
@@ -88,7 +89,7 @@ export class MeteredObjectStore implements ObjectStore {
     return this.#inner.deleteIf(key, etag)
   }
 
-  list(prefix: string, options: { readonly after?: string; readonly keysMax: number }): Promise<ListPage> {
+  list(prefix: string, options: ListOptions): Promise<ListPage> {
     this.#meter.onRequest('list')
     return this.#inner.list(prefix, options)
   }

@@ -57,8 +57,17 @@ export interface ObjectWriter {
   abort(): Promise<void>
 }
 
+export interface ListOptions {
+  readonly after?: string
+  readonly keysMax: number
+  /** Costs S3 nothing, and a folder a look at each file. */
+  readonly withLengths?: boolean
+}
+
 export interface ListPage {
   readonly keys: readonly string[]
+  /** Bytes of each, in the same order, where they were asked for. */
+  readonly lengths?: readonly number[]
   /** Pass as `after` for the next page; absent on the last. */
   readonly next?: string
 }
@@ -105,7 +114,7 @@ export interface ObjectStore {
    */
   deleteIf(key: string, etag: string): Promise<boolean>
   /** Keys that begin with `prefix`, in byte order, exclusive of `after`, at most `keysMax`. Never on a hot path. */
-  list(prefix: string, options: { readonly after?: string; readonly keysMax: number }): Promise<ListPage>
+  list(prefix: string, options: ListOptions): Promise<ListPage>
   /**
    * A file of this machine that holds the object and is never changed in place; undefined where the backend keeps none.
    * A hard link to it costs nothing.

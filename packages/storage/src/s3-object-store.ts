@@ -27,6 +27,7 @@ import {
 import { checkKey } from './object-key.ts'
 import type {
   ByteRange,
+  ListOptions,
   ListPage,
   ObjectRead,
   ObjectStat,
@@ -250,13 +251,12 @@ export class S3ObjectStore implements ObjectStore {
     })
   }
 
-  async list(
-    prefix: string,
-    options: { readonly after?: string; readonly keysMax: number },
-  ): Promise<ListPage> {
+  async list(prefix: string, options: ListOptions): Promise<ListPage> {
     const root = this.#root
     return this.#guard(`list ${prefix === '' ? 'its keys' : prefix}`, async () => {
       const keys: string[] = []
+      const lengths: number[] = []
+      const listed = (): ListPage => (options.withLengths === true ? { keys, lengths } : { keys })
       let from: { StartAfter?: string; ContinuationToken?: string } =
         options.after === undefined ? {} : { StartAfter: root + options.after }
       for (let emptyPages = 0; emptyPages < EMPTY_PAGES_MAX; ) {
@@ -271,15 +271,17 @@ export class S3ObjectStore implements ObjectStore {
         )
         const found = page.Contents ?? []
         if (found.length === 0) emptyPages++
-        for (const { Key: key } of found) {
-          if (keys.length === options.keysMax) return { keys, next: keys.at(-1) ?? '' }
-          if (key !== undefined) keys.push(key.slice(root.length))
+        for (const { Key: key, Size: length = 0 } of found) {
+          if (keys.length === options.keysMax) return { ...listed(), next: keys.at(-1) ?? '' }
+          if (key === undefined) continue
+          keys.push(key.slice(root.length))
+          lengths.push(length)
         }
-        if (page.IsTruncated !== true) return { keys }
+        if (page.IsTruncated !== true) return listed()
         const token = page.NextContinuationToken
         // Where a store gives no token, the last key leads on; without either there is no way on.
         const last = keys.at(-1)
-        if (token === undefined && last === undefined) return { keys }
+        if (token === undefined && last === undefined) return listed()
         from = token === undefined ? { StartAfter: root + last } : { ContinuationToken: token }
       }
       throw new Error(`the store gave ${EMPTY_PAGES_MAX} pages with nothing in them`)

@@ -17,6 +17,8 @@ export const PUBLISH_LINES_MEDIA_TYPE = 'application/x-ndjson'
 export const PUBLISH_LINE_BYTES_MAX = 1024 * 1024
 /** Of a request, a report or a refusal. */
 export const CONTROL_BODY_BYTES_MAX = 1024 * 1024
+/** Manifests that a report names, of those that no tag reached. */
+export const UNTAGGED_NAMED_MAX = 1_000
 export const PUBLISH_REFERENCES_MAX = 256
 export const PUBLISH_PLATFORMS_MAX = 64
 /** As many as the longest manifest that can be pushed names; an index of several images has further `image` lines. */
@@ -37,6 +39,14 @@ const MessageText = Type.String({ maxLength: 64 * 1024 })
 export const GarbageReport = Type.Object({
   isDryRun: Type.Boolean(),
   manifests: Count,
+  /** Manifests that no tag reached; a seeder of before says nothing of them. */
+  removedManifests: Type.Optional(Count),
+  /** The first of these. */
+  untagged: Type.Optional(
+    Type.Array(Type.Object({ repository: Type.String({ maxLength: 255 }), digest: DigestText }), {
+      maxItems: UNTAGGED_NAMED_MAX,
+    }),
+  ),
   neededBlobs: Count,
   /** Needed by nobody, and too young to be removed. */
   leasedBlobs: Count,

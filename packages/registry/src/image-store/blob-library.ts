@@ -25,6 +25,7 @@ import {
   keys,
   RECORD_BYTES_MAX,
 } from './layout.ts'
+import { isNoRoom } from './no-room.ts'
 import { RecentValues } from './recent-values.ts'
 
 export interface BlobMetainfo {
@@ -161,6 +162,23 @@ export class BlobLibrary {
       this.#records.set(digest, { record, etag: outcome.etag })
     else this.#records.delete(digest)
     return outcome.kind === 'stored'
+  }
+
+  /**
+   * Marks a blob as removed. Where the store has no room for the mark, the record goes instead: whoever relies on the blob
+   * would have changed it.
+   * @returns false when somebody else changed the record since it was read
+   */
+  async remove(digest: Digest, { record, etag }: StoredBlob, removedAtMs: number): Promise<boolean> {
+    let isRemoved: boolean
+    try {
+      isRemoved = await this.replace(digest, etag, { ...record, removedAtMs })
+    } catch (error) {
+      if (!isNoRoom(error)) throw error
+      isRemoved = await this.#objects.deleteIf(keys.blob(digest), etag)
+    }
+    if (isRemoved) this.forget(digest, record.infoHash)
+    return isRemoved
   }
 
   forget(digest: Digest, infoHash: InfoHash): void {

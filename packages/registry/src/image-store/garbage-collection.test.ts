@@ -87,6 +87,37 @@ describe('garbage', () => {
     expect(objects.keys('repos/app/_blobs/')).toEqual([])
   })
 
+  test('is nothing that an index lists: the manifests of a build cache are blobs', async () => {
+    const blobs = [await pushBlob(patternBytes(300, 11)), await pushBlob(patternBytes(200, 12))]
+    const subject = await pushBlob(patternBytes(100, 13))
+    const lost = await pushBlob(patternBytes(100, 14))
+    const descriptorOf = (mediaType: string, digest: string) => ({
+      mediaType,
+      digest,
+      size: lengths.get(digest),
+    })
+    const document = {
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.ociIndex,
+      manifests: [
+        descriptorOf(MEDIA_TYPES.ociLayerGzip, blobs[0]!),
+        descriptorOf('application/vnd.buildkit.cacheconfig.v0', blobs[1]!),
+      ],
+      subject: descriptorOf('application/x', subject),
+    }
+    // Old by the time that the index comes: it counts as relied on from then on.
+    nowMs += graceMs
+    const bytes = Buffer.from(JSON.stringify(document))
+    await images.putManifest('app', { kind: 'tag', tag: 'cache' }, MEDIA_TYPES.ociIndex, bytes)
+    for (const wait of [graceMs, graceMs * 2]) {
+      nowMs += wait
+      await collect()
+    }
+    for (const digest of [...blobs, subject])
+      expect(await images.blobStat('app', digest, 'pull')).toBeDefined()
+    expect(await images.blobStat('app', lost, 'pull')).toBeUndefined()
+  })
+
   test('is none while somebody who pushes has found it: HEAD, mount, the same upload again', async () => {
     const bytes = patternBytes(100, 3)
     const digest = await pushBlob(bytes)

@@ -13,20 +13,43 @@
  *    content goes. Pushes of the same bytes make a new blob with content of its own.
  * 5. A grace later the record goes too, with the metainfo; until then nobody can mistake it for one that never was.
  *
- * Beside that: content that no blob points to, links to blobs that are gone, and uploads that nobody goes on with.
+ * Beside that: content that no blob points to, links to blobs that are gone, uploads that nobody goes on with, what removals of
+ * manifests have left (and what pushes that died in the middle of one have broken), and, where it is asked for, manifests that
+ * no tag reaches. A dry run goes the same way and only leaves the writes out.
+ *
+ * A store that is full takes no mark: then a condition on the deletion itself stands for it, until the first bytes are free.
  */
 import { type Digest, tryParseDigest } from '@shoal/core'
+import { namedDescriptors } from '@shoal/oci'
 import { type ObjectStore, readWhole } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { readManifest } from '../manifest-text.ts'
 import type { BlobLibrary, StoredBlob } from './blob-library.ts'
 import { type BlobVerdict, judgeBlob } from './blob-verdict.ts'
-import { decodeManifest, keys, MANIFEST_STORED_BYTES_MAX } from './layout.ts'
+import { eachPage } from './each-page.ts'
+import { GarbageLease } from './garbage-lease.ts'
+import {
+  decodeManifest,
+  decodeTagRecord,
+  keys,
+  MANIFEST_STORED_BYTES_MAX,
+  RECORD_BYTES_MAX,
+} from './layout.ts'
+import type { ManifestChanges } from './manifest-changes.ts'
+import type { Manifests } from './manifests.ts'
+import { isNoRoom } from './no-room.ts'
+import { isRemovedTag, type Tags } from './tags.ts'
+import { type SurveyedManifest, untaggedOf } from './untagged.ts'
 import type { UploadSessions } from './upload-sessions.ts'
 
 export interface GarbageReport {
   readonly isDryRun: boolean
+  /** That are there after the run. */
   readonly manifests: number
+  /** Manifests that no tag reached. */
+  readonly removedManifests: number
+  /** The first of these. */
+  readonly untagged: readonly UntaggedManifest[]
   /** Blobs that a manifest names. */
   readonly neededBlobs: number
   /** Blobs that nothing names, and that somebody may be about to name. */
@@ -39,27 +62,52 @@ export interface GarbageReport {
   readonly abandonedUploads: number
 }
 
+export interface UntaggedManifest {
+  readonly repository: string
+  readonly digest: Digest
+}
+
 export type GarbageOutcome =
   | { readonly kind: 'done'; readonly report: GarbageReport }
   /** Another replica is at it. */
   | { readonly kind: 'busy' }
 
+export interface GarbageOptions {
+  /** Only counts what would be removed. */
+  readonly isDryRun: boolean
+  /** Manifests that no tag reaches go as well, when nobody has pushed them or looked for them for so long. */
+  readonly untaggedForMs?: number
+  readonly signal?: AbortSignal
+}
+
 export interface GarbageParts {
   readonly objects: ObjectStore
   readonly blobs: BlobLibrary
+  readonly manifests: Manifests
+  readonly tags: Tags
+  readonly changes: ManifestChanges
   readonly uploads: Pick<UploadSessions, 'sweepAbandoned'>
   readonly log: Logger
   readonly nowMs: () => number
+  readonly newId: () => string
 }
 
-const LIST_KEYS_MAX = 1_000
 const READS_AT_ONCE = 16
-/** A run that has not ended after this long is taken for dead. */
-const RUN_MS_MAX = 6 * 60 * 60 * 1000
 /** What a writer has left that no upload knows of: older than any upload that is still going on. */
 const WRITER_AGE_MS = 7 * 24 * 60 * 60 * 1000
+const UNTAGGED_NAMED_MAX = 1_000
 
-type Counts = { -readonly [K in keyof GarbageReport]: GarbageReport[K] }
+type Counts = { -readonly [K in Exclude<keyof GarbageReport, 'untagged'>]: GarbageReport[K] }
+
+/** A manifest that was removed, as it was read. */
+interface RemovedManifest {
+  readonly name: string
+  readonly digest: Digest
+  readonly etag: string
+  readonly removedAtMs: number
+}
+
+class LeaseLostError extends Error {}
 
 export class GarbageCollector {
   readonly #parts: GarbageParts
@@ -70,56 +118,64 @@ export class GarbageCollector {
     this.#graceMs = init.graceMs
   }
 
-  /** @param options.isDryRun only counts what would be removed */
-  async run(options: { isDryRun: boolean; signal?: AbortSignal }): Promise<GarbageOutcome> {
-    const lease = options.isDryRun ? 'none' : await this.#take()
-    if (lease === undefined) return { kind: 'busy' }
+  async run(options: GarbageOptions): Promise<GarbageOutcome> {
+    const lease = options.isDryRun ? undefined : await GarbageLease.take(this.#parts)
+    if (lease === undefined && !options.isDryRun) return { kind: 'busy' }
     try {
-      const run = new GarbageRun(this.#parts, { ...options, graceMs: this.#graceMs })
+      const run = new GarbageRun(this.#parts, { ...options, graceMs: this.#graceMs }, lease)
       return { kind: 'done', report: await run.report() }
+    } catch (error) {
+      if (error instanceof LeaseLostError) return { kind: 'busy' }
+      throw error
     } finally {
-      if (lease !== 'none') await this.#parts.objects.deleteIf(keys.garbageLease, lease)
+      await lease?.release()
     }
-  }
-
-  /** @returns the lease's tag; undefined while another run goes on */
-  async #take(): Promise<string | undefined> {
-    const { objects, nowMs } = this.#parts
-    const until = Buffer.from(JSON.stringify({ version: 1, untilMs: nowMs() + RUN_MS_MAX }))
-    const taken = await objects.put(keys.garbageLease, until, { ifAbsent: true })
-    if (taken.kind === 'stored') return taken.etag
-    const held = await objects.read(keys.garbageLease)
-    if (held === undefined) return this.#take()
-    const { untilMs } = JSON.parse(Buffer.from(await readWhole(keys.garbageLease, held, 1_024)).toString())
-    if (untilMs > nowMs()) return undefined
-    const taker = await objects.put(keys.garbageLease, until, { ifMatch: held.etag })
-    return taker.kind === 'stored' ? taker.etag : undefined
   }
 }
 
 /** One run, and what it has seen. */
 class GarbageRun {
   readonly #parts: GarbageParts
-  readonly #init: { readonly isDryRun: boolean; readonly graceMs: number; readonly signal?: AbortSignal }
+  readonly #init: GarbageOptions & { readonly graceMs: number }
+  readonly #lease: GarbageLease | undefined
+  readonly #leaseEndedBeforeMs: number
   readonly #startedAtMs: number
   readonly #counts: Counts
+  readonly #untagged: UntaggedManifest[] = []
   /** Keys of manifests that were read: their bytes never change. */
   readonly #read = new Set<string>()
   readonly #needed = new Set<Digest>()
+  /** By key. */
+  readonly #removedManifests = new Map<string, RemovedManifest>()
+  #removedTags: string[] = []
+  /** What says that a manifest is attached to another, as it is and as it should be. */
+  readonly #referrers = new Set<string>()
+  readonly #attached = new Map<string, { readonly name: string; readonly digest: Digest }>()
+  /** Keys of manifests that this run has removed, or would. */
+  readonly #goneManifests = new Set<string>()
+  /** Blobs that could not be condemned for want of room, as they were then. */
+  readonly #condemnedHere = new Map<Digest, string>()
   /** Every blob that is there after this run, and the keys of their content. */
   readonly #blobs = new Set<Digest>()
   readonly #contents = new Set<string>()
+  /** What this run has removed, or would. */
+  readonly #goneBlobs = new Set<Digest>()
+  readonly #goneContents = new Set<string>()
 
   constructor(
     parts: GarbageParts,
-    init: { readonly isDryRun: boolean; readonly graceMs: number; readonly signal?: AbortSignal },
+    init: GarbageOptions & { readonly graceMs: number },
+    lease: GarbageLease | undefined,
   ) {
     this.#parts = parts
     this.#init = init
+    this.#lease = lease
     this.#startedAtMs = parts.nowMs()
+    this.#leaseEndedBeforeMs = this.#startedAtMs - init.graceMs
     this.#counts = {
       isDryRun: init.isDryRun,
       manifests: 0,
+      removedManifests: 0,
       neededBlobs: 0,
       leasedBlobs: 0,
       removedBlobs: 0,
@@ -131,64 +187,168 @@ class GarbageRun {
   }
 
   async report(): Promise<GarbageReport> {
+    const { untaggedForMs } = this.#init
+    if (untaggedForMs !== undefined) await this.#removeUntagged(untaggedForMs)
     await this.#mark()
     await this.#eachBlob((digest, stored) => this.#condemn(digest, stored))
     await this.#mark()
     await this.#eachBlob((digest, stored) => this.#settle(digest, stored))
     await this.#removeContents()
     await this.#removeLinks()
-    if (!this.#init.isDryRun) {
-      this.#counts.abandonedUploads = await this.#parts.uploads.sweepAbandoned()
-      await this.#parts.objects.sweepWriters(this.#startedAtMs - WRITER_AGE_MS)
-    }
+    if (!this.#init.isDryRun) await this.#tidyRecords()
+    this.#counts.abandonedUploads = await this.#parts.uploads.sweepAbandoned({
+      isDryRun: this.#init.isDryRun,
+    })
+    if (!this.#init.isDryRun) await this.#parts.objects.sweepWriters(this.#startedAtMs - WRITER_AGE_MS)
     this.#parts.log.info({ event: 'garbage-collected', ...this.#counts }, 'garbage collected')
-    return this.#counts
+    return { ...this.#counts, untagged: this.#untagged }
   }
 
-  /** Whoever names a blob keeps it, whether or not it would have to be here (a foreign layer may be). */
+  // Manifests that no tag reaches.
+
+  async #removeUntagged(untaggedForMs: number): Promise<void> {
+    // As long as blobs at least: somebody may be about to give it a tag.
+    const leasedBeforeMs = this.#startedAtMs - Math.max(untaggedForMs, this.#init.graceMs)
+    let name: string | undefined
+    let surveyed: SurveyedManifest[] = []
+    const end = async () => {
+      if (name !== undefined && surveyed.length > 0)
+        await this.#removeUntaggedOf(name, surveyed, leasedBeforeMs)
+      surveyed = []
+    }
+    for await (const page of eachPage(this.#parts.objects, keys.repositories)) {
+      for (const key of page.keys) {
+        const at = manifestOfKey(key)
+        if (at === undefined) continue
+        if (at.name !== name) await end()
+        name = at.name
+        const found = await this.#survey(at.name, at.digest)
+        if (found !== undefined) surveyed.push(found)
+      }
+      await this.#goOn()
+    }
+    await end()
+  }
+
+  async #survey(name: string, digest: Digest): Promise<SurveyedManifest | undefined> {
+    const stored = await this.#parts.manifests.read(name, digest)
+    if (stored === undefined || stored.removedAtMs !== undefined) return undefined
+    const parsed = readManifest(stored.manifest.bytes, stored.manifest.mediaType)
+    const children = parsed.kind === 'index' ? parsed.manifests.map((child) => child.digest) : []
+    const subject = parsed.subject?.digest
+    return { digest, children, leasedAtMs: stored.leasedAtMs, ...(subject === undefined ? {} : { subject }) }
+  }
+
+  async #removeUntaggedOf(
+    name: string,
+    surveyed: readonly SurveyedManifest[],
+    leasedBeforeMs: number,
+  ): Promise<void> {
+    const { tags, changes, log } = this.#parts
+    const tagged = new Set((await tags.digests(name)).keys())
+    const going = untaggedOf(surveyed, tagged, leasedBeforeMs)
+    const removed = this.#init.isDryRun ? going : await changes.removeUntagged(name, going, leasedBeforeMs)
+    for (const digest of removed) {
+      this.#goneManifests.add(keys.manifest(name, digest))
+      this.#counts.removedManifests++
+      if (this.#untagged.length < UNTAGGED_NAMED_MAX) this.#untagged.push({ repository: name, digest })
+      if (!this.#init.isDryRun)
+        log.info(
+          { event: 'untagged-removed', repository: name, digest },
+          'a manifest that no tag reaches was removed',
+        )
+    }
+  }
+
+  // Blobs.
+
+  /**
+   * Whoever names a blob keeps it, in whatever place and whether or not it would have to be here: a foreign layer may be, and
+   * the `manifests` of a build cache are blobs.
+   */
   async #mark(): Promise<void> {
-    const { objects } = this.#parts
-    await this.#eachKey(keys.repositories, async (key) => {
-      if (!key.includes('/_manifests/') || this.#read.has(key)) return
-      const object = await objects.read(key)
-      if (object === undefined) return
-      const { mediaType, bytes } = decodeManifest(
-        key,
-        await readWhole(key, object, MANIFEST_STORED_BYTES_MAX),
-      )
-      // A manifest that cannot be read ends the run: nobody could tell what it needs.
-      const manifest = readManifest(bytes, mediaType)
-      this.#read.add(key)
-      this.#counts.manifests++
-      if (manifest.kind === 'index') return
-      for (const { digest } of [manifest.config, ...manifest.layers]) this.#needed.add(digest)
+    this.#removedTags = []
+    this.#referrers.clear()
+    await this.#eachKey(keys.repositories, async (key, length) => {
+      if (key.includes('/_tags/') && isRemovedTag(length)) this.#removedTags.push(key)
+      if (key.includes('/_referrers/') && !key.endsWith('/_indexed')) this.#referrers.add(key)
+      const at = manifestOfKey(key)
+      if (at !== undefined && !this.#read.has(key) && !this.#goneManifests.has(key))
+        await this.#markManifest(key, at)
     })
+    await this.#repairTags()
+  }
+
+  async #markManifest(key: string, { name, digest }: { name: string; digest: Digest }): Promise<void> {
+    const object = await this.#parts.objects.read(key)
+    if (object === undefined) return
+    const { etag } = object
+    const record = decodeManifest(key, await readWhole(key, object, MANIFEST_STORED_BYTES_MAX))
+    const { mediaType, bytes, removedAtMs } = record
+    if (removedAtMs !== undefined) this.#removedManifests.set(key, { name, digest, etag, removedAtMs })
+    else this.#markNamed(key, { name, digest }, bytes, mediaType)
+  }
+
+  #markNamed(
+    key: string,
+    { name, digest }: { readonly name: string; readonly digest: Digest },
+    bytes: Uint8Array,
+    mediaType: string,
+  ): void {
+    // A manifest that cannot be read ends the run: nobody could tell what it needs.
+    const manifest = readManifest(bytes, mediaType)
+    this.#read.add(key)
+    this.#removedManifests.delete(key)
+    this.#counts.manifests++
+    for (const named of namedDescriptors(manifest)) this.#needed.add(named.digest)
+    const subject = manifest.subject?.digest
+    if (subject !== undefined) this.#attached.set(keys.referrer(name, subject, digest), { name, digest })
+  }
+
+  /** A push that died after it had written a tag: what it points to may be removed, and is taken back. */
+  async #repairTags(): Promise<void> {
+    const { tags, changes, manifests } = this.#parts
+    for (const name of new Set([...this.#removedManifests.values()].map((removed) => removed.name))) {
+      const tagged = await tags.digests(name)
+      for (const [key, removed] of this.#removedManifests) {
+        if (removed.name !== name || !tagged.has(removed.digest)) continue
+        const manifest = this.#init.isDryRun
+          ? (await manifests.read(name, removed.digest))?.manifest
+          : await changes.revive(name, removed.digest)
+        if (manifest !== undefined) this.#markNamed(key, removed, manifest.bytes, manifest.mediaType)
+      }
+    }
   }
 
   async #condemn(digest: Digest, stored: StoredBlob): Promise<void> {
     if (this.#judge(digest, stored) !== 'condemn' || this.#init.isDryRun) return
-    await this.#parts.blobs.replace(digest, stored.etag, {
-      ...stored.record,
-      condemnedAtMs: this.#parts.nowMs(),
-    })
+    const condemned = { ...stored.record, condemnedAtMs: this.#parts.nowMs() }
+    try {
+      await this.#parts.blobs.replace(digest, stored.etag, condemned)
+    } catch (error) {
+      if (!isNoRoom(error)) throw error
+      this.#condemnedHere.set(digest, stored.etag)
+    }
   }
 
   async #settle(digest: Digest, stored: StoredBlob): Promise<void> {
     const { record } = stored
-    const { isDryRun } = this.#init
     const verdict = this.#judge(digest, stored)
-    const isRemovedNow = verdict === 'remove' || (verdict === 'condemn' && isDryRun)
-    if (isRemovedNow && (isDryRun || (await this.#remove(digest, stored)))) {
+    const isCondemned =
+      verdict === 'condemn' && (this.#init.isDryRun || this.#condemnedHere.get(digest) === stored.etag)
+    if ((verdict === 'remove' || isCondemned) && (await this.#remove(digest, stored))) {
+      this.#goneBlobs.add(digest)
+      this.#goneContents.add(record.contentKey)
       this.#counts.removedBlobs++
       this.#counts.removedBytes += record.length
       return
     }
-    if (verdict === 'bury' && !isDryRun) await this.#bury(digest, stored)
-    if (verdict === 'bury' || verdict === 'gone') return
-    if (verdict === 'rescue' && !isDryRun) {
-      const { condemnedAtMs: _, ...kept } = record
-      await this.#parts.blobs.replace(digest, stored.etag, kept)
+    if (verdict === 'bury') {
+      this.#goneContents.add(record.contentKey)
+      if (!this.#init.isDryRun) await this.#bury(digest, stored)
     }
+    if (verdict === 'bury' || verdict === 'gone') return
+    if (verdict === 'rescue' && !this.#init.isDryRun) await this.#rescue(digest, stored)
     this.#blobs.add(digest)
     this.#contents.add(record.contentKey)
     if (this.#needed.has(digest)) this.#counts.neededBlobs++
@@ -198,15 +358,26 @@ class GarbageRun {
   #judge(digest: Digest, { record }: StoredBlob): BlobVerdict {
     return judgeBlob(record, {
       isNeeded: this.#needed.has(digest),
-      leaseEndedBeforeMs: this.#startedAtMs - this.#init.graceMs,
+      leaseEndedBeforeMs: this.#leaseEndedBeforeMs,
     })
   }
 
+  async #rescue(digest: Digest, { record, etag }: StoredBlob): Promise<void> {
+    const { condemnedAtMs: _, ...kept } = record
+    try {
+      await this.#parts.blobs.replace(digest, etag, kept)
+    } catch (error) {
+      // The next run comes by again, and finds it needed again.
+      if (!isNoRoom(error)) throw error
+    }
+  }
+
   /** @returns false when somebody took the blob back */
-  async #remove(digest: Digest, { record, etag }: StoredBlob): Promise<boolean> {
+  async #remove(digest: Digest, stored: StoredBlob): Promise<boolean> {
+    if (this.#init.isDryRun) return true
     const { objects, blobs, log, nowMs } = this.#parts
-    if (!(await blobs.replace(digest, etag, { ...record, removedAtMs: nowMs() }))) return false
-    blobs.forget(digest, record.infoHash)
+    const { record } = stored
+    if (!(await blobs.remove(digest, stored, nowMs()))) return false
     await objects.delete(record.contentKey)
     log.info({ event: 'blob-removed', digest, bytes: record.length }, 'blob removed')
     return true
@@ -233,9 +404,9 @@ class GarbageRun {
   async #removeContents(): Promise<void> {
     const { objects } = this.#parts
     await this.#eachKey(keys.contents, async (key) => {
-      if (this.#contents.has(key)) return
+      if (this.#contents.has(key) || this.#goneContents.has(key)) return
       const stat = await objects.stat(key)
-      if (stat === undefined || stat.modifiedAtMs >= this.#startedAtMs - this.#init.graceMs) return
+      if (stat === undefined || stat.modifiedAtMs >= this.#leaseEndedBeforeMs) return
       // An upload that rests between two requests.
       if ((await objects.stat(keys.upload(key.slice(keys.contents.length)))) !== undefined) return
       if (!this.#init.isDryRun) await objects.delete(key)
@@ -249,7 +420,7 @@ class GarbageRun {
       const digest = digestOfLink(key)
       if (digest === undefined || this.#blobs.has(digest)) return
       const stat = await objects.stat(key)
-      if (stat === undefined || stat.modifiedAtMs >= this.#startedAtMs - this.#init.graceMs) return
+      if (stat === undefined || stat.modifiedAtMs >= this.#leaseEndedBeforeMs) return
       // Pushed since the blobs were looked through.
       if (await this.#isThere(digest)) return
       // Who pushes it at this very moment writes the link anew.
@@ -258,8 +429,31 @@ class GarbageRun {
   }
 
   async #isThere(digest: Digest): Promise<boolean> {
+    if (this.#goneBlobs.has(digest)) return false
     const stored = await this.#parts.blobs.readRecord(digest)
     return stored !== undefined && stored.record.removedAtMs === undefined
+  }
+
+  // What removals of manifests leave.
+
+  async #tidyRecords(): Promise<void> {
+    const { objects, manifests, changes } = this.#parts
+    for (const { name, digest, etag, removedAtMs } of this.#removedManifests.values())
+      if (removedAtMs < this.#leaseEndedBeforeMs) await manifests.bury(name, digest, etag)
+    for (const key of this.#removedTags) {
+      const object = await objects.read(key)
+      const record = object && decodeTagRecord(key, await readWhole(key, object, RECORD_BYTES_MAX))
+      if (record !== undefined && 'removedAtMs' in record && record.removedAtMs < this.#leaseEndedBeforeMs)
+        await objects.deleteIf(key, object!.etag)
+    }
+    for (const key of this.#referrers) {
+      if (this.#attached.has(key)) continue
+      const stat = await objects.stat(key)
+      if (stat !== undefined && stat.modifiedAtMs < this.#leaseEndedBeforeMs)
+        await objects.deleteIf(key, stat.etag)
+    }
+    for (const [key, { name, digest }] of this.#attached)
+      if (!this.#referrers.has(key)) await changes.attachAgain(name, digest)
   }
 
   async #eachBlob(work: (digest: Digest, stored: StoredBlob) => Promise<void>): Promise<void> {
@@ -271,20 +465,30 @@ class GarbageRun {
     })
   }
 
-  async #eachKey(prefix: string, work: (key: string) => Promise<void>): Promise<void> {
-    let after: string | undefined
-    do {
-      const page = await this.#parts.objects.list(prefix, {
-        keysMax: LIST_KEYS_MAX,
-        ...(after === undefined ? {} : { after }),
-      })
-      for (let first = 0; first < page.keys.length; first += READS_AT_ONCE) {
-        this.#init.signal?.throwIfAborted()
-        await Promise.all(page.keys.slice(first, first + READS_AT_ONCE).map(work))
+  async #eachKey(
+    prefix: string,
+    work: (key: string, length: number | undefined) => Promise<void>,
+  ): Promise<void> {
+    const options = { withLengths: prefix === keys.repositories }
+    for await (const { keys: found, lengths } of eachPage(this.#parts.objects, prefix, options)) {
+      for (let first = 0; first < found.length; first += READS_AT_ONCE) {
+        await this.#goOn()
+        const some = found.slice(first, first + READS_AT_ONCE)
+        await Promise.all(some.map((key, index) => work(key, lengths?.[first + index])))
       }
-      after = page.next
-    } while (after !== undefined)
+    }
   }
+
+  async #goOn(): Promise<void> {
+    this.#init.signal?.throwIfAborted()
+    if ((await this.#lease?.renew()) === false) throw new LeaseLostError('another run has taken over')
+  }
+}
+
+function manifestOfKey(key: string): { readonly name: string; readonly digest: Digest } | undefined {
+  const match = /^repos\/(.+)\/_manifests\/(sha256|sha512)\/([0-9a-f]+)$/.exec(key)
+  const digest = match === null ? undefined : tryParseDigest(`${match[2]}:${match[3]}`)
+  return digest === undefined ? undefined : { name: match![1]!, digest }
 }
 
 function digestOfLink(key: string): Digest | undefined {

@@ -5,7 +5,7 @@
  * conditional create, after its metainfo is there. The object store is the database; everything held here can be lost.
  */
 import { type Digest, digestAlgorithm } from '@shoal/core'
-import { OciError, referrerOf } from '@shoal/oci'
+import { childManifests, listedBlobs, OciError, type ParsedManifest } from '@shoal/oci'
 import type { ByteRange, ObjectRead, ObjectStore } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type {
@@ -24,13 +24,18 @@ import type {
 import { readManifest } from '../manifest-text.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 import { BlobLibrary, type BlobMetainfo } from './blob-library.ts'
-import { GarbageCollector, type GarbageOutcome } from './garbage-collection.ts'
+import { GarbageCollector, type GarbageOptions, type GarbageOutcome } from './garbage-collection.ts'
 import type { TagRecord } from './layout.ts'
+import { ManifestChanges } from './manifest-changes.ts'
 import { checkManifest } from './manifest-check.ts'
+import { Manifests } from './manifests.ts'
 import { Referrers } from './referrers.ts'
 import { Repositories } from './repositories.ts'
+import { Tags } from './tags.ts'
 import type { UploadSession, UploadWatcher } from './upload-session.ts'
 import { type UploadLimits, UploadSessions } from './upload-sessions.ts'
+
+const LEASES_AT_ONCE = 16
 
 export interface ImageStoreParts {
   readonly objects: ObjectStore
@@ -76,6 +81,9 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   readonly remove: RegistryRemove = this
   readonly #blobs: BlobLibrary
   readonly #repositories: Repositories
+  readonly #manifests: Manifests
+  readonly #tags: Tags
+  readonly #changes: ManifestChanges
   readonly #referrers: Referrers
   readonly #uploads: UploadSessions
   readonly #garbage: GarbageCollector
@@ -89,17 +97,27 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     this.#limits = { ...IMAGE_STORE_LIMITS, ...limits }
     const leaseMs = this.#limits.graceMs / 2
     this.#blobs = new BlobLibrary(parts, { leaseMs })
-    const repositories = new Repositories(parts, { leaseMs })
-    this.#repositories = repositories
+    this.#repositories = new Repositories(parts, { leaseMs })
+    const manifests = new Manifests(parts, { leaseMs })
+    this.#manifests = manifests
+    this.#tags = new Tags(parts)
     this.#referrers = new Referrers({
       objects: parts.objects,
-      manifestDigests: (name) => repositories.manifestDigests(name),
-      manifest: (name, digest) => repositories.manifest(name, digest),
+      manifestDigests: (name) => manifests.digests(name),
+      manifest: (name, digest) => manifests.get(name, digest),
       nowMs: parts.nowMs,
     })
+    this.#changes = new ManifestChanges({ ...parts, manifests, tags: this.#tags, referrers: this.#referrers })
     this.#uploads = new UploadSessions(parts, this.#limits)
     this.#garbage = new GarbageCollector(
-      { ...parts, blobs: this.#blobs, uploads: this.#uploads },
+      {
+        ...parts,
+        blobs: this.#blobs,
+        manifests,
+        tags: this.#tags,
+        changes: this.#changes,
+        uploads: this.#uploads,
+      },
       { graceMs: this.#limits.graceMs },
     )
   }
@@ -130,8 +148,8 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     return this.#uploads.count
   }
 
-  /** Removes what no manifest needs; safe while pushes go on. */
-  collectGarbage(options: { isDryRun: boolean; signal?: AbortSignal }): Promise<GarbageOutcome> {
+  /** Removes what nobody needs; safe while pushes go on. */
+  collectGarbage(options: GarbageOptions): Promise<GarbageOutcome> {
     return this.#garbage.run(options)
   }
 
@@ -159,7 +177,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
 
   async tags(repository: string, page: { tagsMax: number; after?: string }): Promise<TagsPage | undefined> {
     if (page.tagsMax > 0) {
-      const found = await this.#repositories.tags(repository, page)
+      const found = await this.#tags.page(repository, page)
       if (found.tags.length > 0) return found
     }
     return (await this.#repositories.exists(repository)) ? { tags: [], more: false } : undefined
@@ -169,12 +187,16 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     return this.#repositories.exists(repository)
   }
 
-  async manifest(repository: string, reference: Reference): Promise<Manifest | undefined> {
-    const digest =
-      reference.kind === 'digest'
-        ? reference.digest
-        : (await this.#repositories.tag(repository, reference.tag))?.digest
-    return digest && (await this.#repositories.manifest(repository, digest))
+  async manifest(
+    repository: string,
+    reference: Reference,
+    purpose: 'look' | 'pull' = 'pull',
+  ): Promise<Manifest | undefined> {
+    if (reference.kind === 'tag') return this.#changes.tagged(repository, reference.tag)
+    // Who only looks is about to push something that names it, and will not send it if it is here.
+    return purpose === 'look'
+      ? this.#manifests.lease(repository, reference.digest)
+      : this.#manifests.get(repository, reference.digest)
   }
 
   async blobStat(
@@ -312,12 +334,9 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       return (await this.blobStat(repository, blob, 'look'))?.length
     })
     const { digest, length, parsed } = manifest
+    await this.#leaseListed(repository, parsed)
     const subject = parsed.subject?.digest
-    await this.#repositories.putManifest(repository, manifest)
-    if (subject !== undefined)
-      await this.#referrers.add(repository, subject, referrerOf(parsed, digest, length))
-    for (const tag of reference.kind === 'tag' ? [reference.tag] : tags)
-      await this.#repositories.putTag(repository, tag, digest)
+    await this.#changes.put(repository, manifest, reference.kind === 'tag' ? [reference.tag] : tags)
     this.parts.onManifestStored?.(repository, reference, digest)
     this.parts.log.info(
       { event: 'manifest-stored', repository, digest, reference: labelOf(reference) },
@@ -330,7 +349,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
 
   /** What a tag means here, and since when. */
   tag(repository: string, tag: string): Promise<TagRecord | undefined> {
-    return this.#repositories.tag(repository, tag)
+    return this.#tags.get(repository, tag)
   }
 
   /** @param options.isPinned keeps it as it is, whatever the mirrored registry says later */
@@ -340,7 +359,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     digest: Digest,
     options: { readonly isPinned?: boolean } = {},
   ): Promise<void> {
-    await this.#repositories.putTag(repository, tag, digest, options)
+    await this.#changes.putTag(repository, tag, digest, options)
   }
 
   /**
@@ -348,11 +367,9 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
    * @throws OciError MANIFEST_INVALID
    */
   async keepManifest(repository: string, manifest: Manifest): Promise<void> {
-    const parsed = readManifest(manifest.bytes, manifest.mediaType)
-    await this.#repositories.putManifest(repository, manifest)
-    if (parsed.subject === undefined) return
-    const referrer = referrerOf(parsed, manifest.digest, manifest.length)
-    await this.#referrers.add(repository, parsed.subject.digest, referrer)
+    // Refused before anything of it is kept.
+    readManifest(manifest.bytes, manifest.mediaType)
+    await this.#changes.put(repository, manifest, [])
   }
 
   // Content management.
@@ -360,8 +377,8 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   async removeManifest(repository: string, reference: Reference): Promise<boolean> {
     const isRemoved =
       reference.kind === 'tag'
-        ? await this.#repositories.deleteTag(repository, reference.tag)
-        : await this.#removeByDigest(repository, reference.digest)
+        ? await this.#tags.remove(repository, reference.tag)
+        : await this.#changes.remove(repository, reference.digest)
     if (isRemoved)
       this.parts.log.info(
         { event: 'manifest-deleted', repository, reference: labelOf(reference) },
@@ -377,14 +394,22 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     return isThere
   }
 
-  async #removeByDigest(repository: string, digest: Digest): Promise<boolean> {
-    const manifest = await this.#repositories.manifest(repository, digest)
-    if (manifest === undefined) return false
-    // Tags first: one that points to nothing is worse than a manifest without a tag.
-    await this.#repositories.deleteTagsOf(repository, digest)
-    const { subject } = readManifest(manifest.bytes, manifest.mediaType)
-    if (subject !== undefined) await this.#referrers.remove(repository, subject.digest, digest)
-    return this.#repositories.deleteManifest(repository, digest)
+  /** What an index lists may be missing; what is here must stay until the index is. */
+  async #leaseListed(repository: string, manifest: ParsedManifest): Promise<void> {
+    const leases = [
+      ...listedBlobs(manifest).map(
+        ({ digest }) =>
+          () =>
+            this.blobStat(repository, digest, 'look'),
+      ),
+      ...childManifests(manifest).map(
+        ({ digest }) =>
+          () =>
+            this.#manifests.lease(repository, digest),
+      ),
+    ]
+    for (let first = 0; first < leases.length; first += LEASES_AT_ONCE)
+      await Promise.all(leases.slice(first, first + LEASES_AT_ONCE).map((lease) => lease()))
   }
 
   async #finish(repository: string, session: UploadSession, digest: Digest): Promise<BlobStat> {

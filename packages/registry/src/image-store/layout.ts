@@ -10,10 +10,12 @@
  * torrents/<alg>-<hex>                   the bencoded info dictionary
  * swarms/<info hash>                     the digest, so that a standard client's info hash is found after a restart
  * repos/<name>/_blobs/<alg>/<hex>        JSON {version, linkedAtMs}: the repository has the blob; a digest alone grants nothing
- * repos/<name>/_manifests/<alg>/<hex>    one line of JSON {version, mediaType}, then the manifest as it came
+ * repos/<name>/_manifests/<alg>/<hex>    one line of JSON {version, mediaType, leasedAtMs, condemnedBy, removedAtMs}, then the
+ *                                        manifest as it came; a removed one keeps its bytes for a while (`manifest-changes.ts`)
  * repos/<name>/_referrers/<alg>/<hex>/<alg>-<hex>   JSON {version, referrer}: what is attached to the manifest <hex>
  * repos/<name>/_referrers/_indexed       JSON: every manifest of the repository that has a subject is listed there
- * repos/<name>/_tags/<tag>               JSON {version, digest, updatedAtMs, isPinned}
+ * repos/<name>/_tags/<tag>               JSON {version, digest, updatedAtMs, isPinned}, or for a while after the tag was removed
+ *                                        {version, removedAtMs}
  * ```
  *
  * A blob is published by the one conditional create of its `blobs/` record, after everything that the record promises is
@@ -59,6 +61,26 @@ export interface TagRecord {
   readonly updatedAtMs: number
   /** What the mirrored registry says no longer changes it: it was published on purpose. */
   readonly isPinned?: boolean
+}
+
+/** There was such a tag; the record stays until nobody can be in the middle of replacing it. */
+export interface RemovedTag {
+  readonly removedAtMs: number
+}
+
+/** What a removal has done to a manifest so far. */
+export interface ManifestState {
+  /** A removal is under way, and this is its name: who needs the manifest takes it back. */
+  readonly condemnedBy?: string
+  /** There is no such manifest any more; its bytes are kept for whoever was about to give it a tag. */
+  readonly removedAtMs?: number
+}
+
+export interface ManifestRecord extends ManifestState {
+  readonly mediaType: string
+  /** When it was last pushed, or somebody who pushes was told that it is here. */
+  readonly leasedAtMs?: number
+  readonly bytes: Uint8Array
 }
 
 export const keys = {
@@ -119,16 +141,25 @@ export function encodeTagRecord(record: TagRecord): Uint8Array {
   return encodeJson({ version: VERSION, ...record })
 }
 
+/** Shorter than any tag that points to a digest, so that a listing tells them apart without reading them. */
+export const REMOVED_TAG_BYTES_MAX = 64
+
+export function encodeRemovedTag(removed: RemovedTag): Uint8Array {
+  return encodeJson({ version: VERSION, ...removed })
+}
+
 /** @throws StoredRecordInvalidError */
-export function decodeTagRecord(key: string, bytes: Uint8Array): TagRecord {
-  const { digest, updatedAtMs, isPinned } = decodeJson(key, bytes)
+export function decodeTagRecord(key: string, bytes: Uint8Array): TagRecord | RemovedTag {
+  const { digest, updatedAtMs, isPinned, removedAtMs } = decodeJson(key, bytes)
+  if (typeof removedAtMs === 'number') return { removedAtMs }
   const parsed = typeof digest === 'string' ? tryParseDigest(digest) : undefined
   if (parsed === undefined || typeof updatedAtMs !== 'number') throw new StoredRecordInvalidError(key)
   return { digest: parsed, updatedAtMs, ...(isPinned === true ? { isPinned } : {}) }
 }
 
-export function encodeReferrer(referrer: Referrer): Uint8Array {
-  return encodeJson({ version: VERSION, referrer })
+/** @param writtenAtMs makes the bytes, and with them the entity tag, differ from those that were there before */
+export function encodeReferrer(referrer: Referrer, writtenAtMs: number): Uint8Array {
+  return encodeJson({ version: VERSION, referrer, writtenAtMs })
 }
 
 /** @throws StoredRecordInvalidError */
@@ -143,15 +174,22 @@ export function encodeBlobLink(linkedAtMs: number): Uint8Array {
   return encodeJson({ version: VERSION, linkedAtMs })
 }
 
-export function encodeManifest(mediaType: string, bytes: Uint8Array): Uint8Array {
-  return encodeJsonLine({ mediaType }, bytes)
+export function encodeManifest({ bytes, ...line }: ManifestRecord): Uint8Array {
+  return encodeJsonLine(line, bytes)
 }
 
 /** @throws StoredRecordInvalidError */
-export function decodeManifest(key: string, stored: Uint8Array): { mediaType: string; bytes: Uint8Array } {
+export function decodeManifest(key: string, stored: Uint8Array): ManifestRecord {
   const { line, rest } = decodeJsonLine(key, stored)
-  if (typeof line.mediaType !== 'string') throw new StoredRecordInvalidError(key)
-  return { mediaType: line.mediaType, bytes: rest }
+  const { mediaType, leasedAtMs, condemnedBy, removedAtMs } = line
+  if (typeof mediaType !== 'string') throw new StoredRecordInvalidError(key)
+  return {
+    mediaType,
+    bytes: rest,
+    ...(typeof leasedAtMs === 'number' ? { leasedAtMs } : {}),
+    ...(typeof condemnedBy === 'string' ? { condemnedBy } : {}),
+    ...(typeof removedAtMs === 'number' ? { removedAtMs } : {}),
+  }
 }
 
 /** One line of JSON, then bytes of another kind. */

@@ -61,19 +61,25 @@ export class Referrers {
     this.#long = new RecentValues({ ...kept, weigh: ({ size }) => size })
   }
 
-  async add(name: string, subject: Digest, referrer: Referrer): Promise<void> {
+  /** @returns the tag of what was written */
+  async add(name: string, subject: Digest, referrer: Referrer): Promise<string> {
     // While there is little to look through: at the first question there may be much, and somebody waits.
     await this.#index(name)
-    await this.#put(name, subject, referrer)
+    return this.#put(name, subject, referrer)
   }
 
-  async #put(name: string, subject: Digest, referrer: Referrer): Promise<void> {
-    await this.#parts.objects.put(keys.referrer(name, subject, referrer.digest), encodeReferrer(referrer))
+  async #put(name: string, subject: Digest, referrer: Referrer): Promise<string> {
+    const { objects, nowMs } = this.#parts
+    const key = keys.referrer(name, subject, referrer.digest)
+    const outcome = await objects.put(key, encodeReferrer(referrer, nowMs()))
+    return outcome.kind === 'stored' ? outcome.etag : ''
   }
 
-  async remove(name: string, subject: Digest, referrer: Digest): Promise<void> {
+  /** @param etag removes it only as it was written with this tag */
+  async remove(name: string, subject: Digest, referrer: Digest, etag?: string): Promise<void> {
+    const { objects } = this.#parts
     const key = keys.referrer(name, subject, referrer)
-    await this.#parts.objects.delete(key)
+    await (etag === undefined ? objects.delete(key) : objects.deleteIf(key, etag))
     this.#known.delete(key)
     this.#long.delete(key)
   }

@@ -199,7 +199,7 @@ export class UploadSessions {
   }
 
   /** Gives up uploads that nobody has gone on with for long, whoever began them. */
-  async sweepAbandoned(): Promise<number> {
+  async sweepAbandoned({ isDryRun = false } = {}): Promise<number> {
     const { objects, log, nowMs } = this.parts
     const before = nowMs() - this.limits.uploadAbandonedMs
     let count = 0
@@ -224,13 +224,14 @@ export class UploadSessions {
         }
         const id = key.slice(keys.uploads.length)
         if (record.updatedAtMs >= before || this.#sessions.get(id)?.isBusy === true) continue
+        count++
+        if (isDryRun) continue
         const session = this.#sessions.get(id) ?? this.#hold(id, record, stored.etag)
         log.info(
           { event: 'upload-dropped', uploadId: id, received: record.received },
           'abandoned upload dropped',
         )
         await this.drop(session)
-        count++
       }
       after = page.next
     } while (after !== undefined)

@@ -1,5 +1,7 @@
 /** An object store in a Map, with faults on demand: small enough to see what an upload leaves behind. */
 import type {
+  ListOptions,
+  ListPage,
   ObjectRead,
   ObjectStat,
   ObjectStore,
@@ -142,11 +144,15 @@ export class MapObjectStore implements ObjectStore {
     return this.objects.delete(key)
   }
 
-  async list(prefix: string, { after, keysMax }: { after?: string; keysMax: number }) {
+  async list(prefix: string, { after, keysMax, withLengths }: ListOptions): Promise<ListPage> {
     this.#enter('list', prefix)
     const found = this.keys(prefix).filter((key) => after === undefined || key > after)
     const keys = found.slice(0, keysMax)
-    return { keys, ...(found.length > keysMax ? { next: keys.at(-1)! } : {}) }
+    return {
+      keys,
+      ...(withLengths === true ? { lengths: keys.map((key) => this.objects.get(key)!.bytes.length) } : {}),
+      ...(found.length > keysMax ? { next: keys.at(-1)! } : {}),
+    }
   }
 
   localFile(): undefined {

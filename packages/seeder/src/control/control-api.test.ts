@@ -9,7 +9,6 @@ import {
   CONTROL_BODY_BYTES_MAX,
   decodeControlRefusal,
   decodePublishLine,
-  type GarbageReport,
   type PublishLine,
 } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -32,9 +31,11 @@ import { SecretFile } from './secret-file.ts'
 const TOKEN = 'token-of-this-test'
 const authorization = { authorization: `Bearer ${TOKEN}` }
 const digest = sha256('an image')
-const report: GarbageReport = {
+const report = {
   isDryRun: false,
   manifests: 1,
+  removedManifests: 9,
+  untagged: [{ repository: 'team/app', digest }],
   neededBlobs: 2,
   leasedBlobs: 3,
   removedBlobs: 4,

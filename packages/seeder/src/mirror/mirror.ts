@@ -92,7 +92,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
   ): Promise<Manifest | undefined> {
     const own = this.#ownName(name)
     if (own !== undefined && this.#carried.isOf(own)) await this.#carried.ensure()
-    const here = own === undefined ? undefined : await this.#parts.images.manifest(own, reference)
+    const here = own === undefined ? undefined : await this.#parts.images.manifest(own, reference, purpose)
     if (here !== undefined) return here
     const from = await this.#upstreamOf(name, own)
     if (from === undefined) return undefined

@@ -256,6 +256,9 @@ export function objectStoreContract(
         'l/b0',
       ])
       expect(await store.list('nothing/', { keysMax: 10 })).toEqual({ keys: [] })
+      await store.put('l/b/c', text('of another length'))
+      const measured = await store.list('l/b/', { keysMax: 2, withLengths: true })
+      expect(measured).toEqual({ keys: ['l/b/c', 'l/b/c-d/e'], lengths: [17, 9], next: 'l/b/c-d/e' })
     })
 
     it.each([
