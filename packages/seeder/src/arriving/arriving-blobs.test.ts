@@ -17,7 +17,12 @@ let folder: string
 let arriving: ArrivingBlobs
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shoal-arriving-'))
-  const parts = { engine: {} as SwarmEngine, tracker: { tellPieces() {} }, log: silent, onSent: () => {} }
+  const parts = {
+    engine: {} as SwarmEngine,
+    tracker: { tellPieces() {}, tellArrivalEnded() {} },
+    log: silent,
+    onSent: () => {},
+  }
   arriving = new ArrivingBlobs(parts, { folder })
   await arriving.start()
 })

@@ -14,7 +14,7 @@ import { StreamingCopy } from './streaming-copy.ts'
 
 export interface ArrivingBlobsParts {
   readonly engine: SwarmEngine
-  readonly tracker: Pick<Tracker, 'tellPieces'>
+  readonly tracker: Pick<Tracker, 'tellPieces' | 'tellArrivalEnded'>
   readonly log: Logger
   readonly onSent: (bytes: number) => void
 }
@@ -97,6 +97,7 @@ export class ArrivingBlobs {
         entry.isEnded = true
         entry.ended.resolve()
         this.#tell(entry)
+        this.#parts.tracker.tellArrivalEnded(copy.infoHash)
         // What is wrong goes at once; what is right, when those who fetch it have heard.
         setTimeout(() => this.#forgetSoon(entry), isRight ? LINGER_MS : 0).unref()
       },
