@@ -2,12 +2,15 @@
  * The registry on localhost, read-only: what the OCI routes need, from the image directory and the downloads.
  * A client never learns where bytes come from; it sees one uninterrupted body.
  */
-import type { Digest } from '@shoal/core'
+import { type Digest, ShoalError } from '@shoal/core'
+import { OciError } from '@shoal/oci'
 import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
-import type { StoredBlob } from '@shoal/storage'
+import type { ByteRange, StoredBlob } from '@shoal/storage'
 import type { Transfer } from '@shoal/swarm'
+import type { AgentArrivals } from './arrivals.ts'
 import type { Downloads } from './downloads.ts'
-import { BlobUnknownError } from './errors.ts'
+import { BlobUnknownError, SourceUnavailableError } from './errors.ts'
+import type { HttpSources } from './http-sources.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { ReferrerLists } from './referrer-lists.ts'
@@ -16,11 +19,14 @@ import type { TagLists } from './tag-lists.ts'
 export function createBackend(parts: {
   readonly directory: ImageDirectory
   readonly downloads: Downloads
+  readonly arrivals: Pick<AgentArrivals, 'find'>
+  readonly http: Pick<HttpSources, 'arrivingBytes'>
+  readonly seederUrl: string
   readonly tagLists: TagLists
   readonly referrerLists: ReferrerLists
   readonly metrics: AgentMetrics
 }): RegistryBackend {
-  const { directory, downloads, tagLists, referrerLists, metrics } = parts
+  const { directory, downloads, arrivals, http, seederUrl, tagLists, referrerLists, metrics } = parts
 
   /**
    * A blob that is here whole, or being fetched. A part that nobody fetches is no promise: a client that is given a body which
@@ -33,17 +39,52 @@ export function createBackend(parts: {
   }
 
   /**
-   * The blob, on its way at least; that the whole is here says enough when nobody can be asked. It says nothing of this
+   * The blob, on its way here at least; that the whole is here says enough when nobody can be asked. It says nothing of this
    * repository: another may have brought it.
+   * @returns undefined for a blob that is on its way to the seeder and of which nothing is kept here meanwhile
+   * @throws BlobUnknownError
    */
-  const transferOf = async (
+  const transferOf = async (repository: string, digest: Digest): Promise<Transfer | undefined> => {
+    const begun = downloads.find(digest) ?? (await arrivals.find(digest))
+    if (begun !== undefined) return begun
+    const source = await directory.locate(repository, digest)
+    if (source === 'arriving') return arrivals.find(digest)
+    if (source !== undefined && source !== 'unknown') return downloads.ensure(source)
+    const whole = source === undefined ? downloads.whole(digest) : undefined
+    if (whole === undefined) throw new BlobUnknownError(digest)
+    return whole
+  }
+
+  async function* read(
     repository: string,
     digest: Digest,
+    { start, end }: ByteRange,
     signal: AbortSignal,
-  ): Promise<Transfer | undefined> => {
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const transfer = await transferOf(repository, digest)
+    if (transfer !== undefined) {
+      yield* transfer.read(start, end, signal)
+      return
+    }
+    // Too short for a swarm while it arrives, or too many do: it comes from the seeder, and is kept when it is there.
+    directory.warmBlob(repository, digest)
+    const url = new URL(`/v2/${repository}/blobs/${digest}`, seederUrl)
+    let given = 0
+    try {
+      for await (const chunk of http.arrivingBytes(url, { start, end }, signal)) {
+        given += chunk.length
+        metrics.received('seeder', chunk.length)
+        yield chunk
+      }
+      return
+    } catch (error) {
+      if (given > 0 || !(error instanceof SourceUnavailableError)) throw error
+    }
+    // A seeder of an earlier version gives nothing before it has the whole.
     const source = await directory.source(repository, digest, signal)
-    if (source === 'unknown') return undefined
-    return source === undefined ? downloads.whole(digest) : downloads.ensure(source)
+    if (source === undefined || source === 'unknown') throw new BlobUnknownError(digest)
+    const download = await downloads.ensure(source)
+    yield* download.read(start, end, signal)
   }
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
@@ -51,7 +92,7 @@ export function createBackend(parts: {
     if (stored !== undefined && directory.hasBlob(repository, digest)) return { digest, length: stored }
     const length = await directory.length(repository, digest)
     if (length === 'unknown') return undefined
-    if (length !== undefined) return { digest, length }
+    if (length !== undefined) return { digest, length, isArriving: directory.isArriving(digest) }
     // Nobody can say.
     const isOurs = stored !== undefined && (await directory.remembers(repository, digest))
     return isOurs ? { digest, length: stored } : undefined
@@ -62,15 +103,29 @@ export function createBackend(parts: {
     blobStat,
     // The route has asked for the blob's stat, and so whether the repository has it.
     async *readBlob(repository, digest, range, signal) {
-      const transfer = downloads.find(digest) ?? (await transferOf(repository, digest, signal))
-      if (transfer === undefined) throw new BlobUnknownError(digest)
-      for await (const chunk of transfer.read(range.start, range.end, signal)) {
-        metrics.served.inc(chunk.length)
-        yield chunk
+      let hasGiven = false
+      try {
+        for await (const chunk of read(repository, digest, range, signal)) {
+          hasGiven = true
+          metrics.served.inc(chunk.length)
+          yield chunk
+        }
+      } catch (error) {
+        if (hasGiven || signal.aborted) throw error
+        throw missing(digest, error)
       }
     },
     tags: (repository, page): Promise<TagsPage | undefined> => tagLists.tags(repository, page),
     referrers: (repository, subject, query, signal) => referrerLists.page(repository, subject, query, signal),
     hasRepository: (repository) => tagLists.hasRepository(repository),
   }
+}
+
+/** 404 for what nobody gives, so that the client goes on to the next registry: after another answer it may not. */
+function missing(digest: Digest, error: unknown): unknown {
+  if (!(error instanceof ShoalError) || error instanceof OciError) return error
+  return new OciError('BLOB_UNKNOWN', `the blob cannot be had here now: ${error.message}`, {
+    detail: { digest },
+    cause: error,
+  })
 }

@@ -22,6 +22,8 @@ export interface TransferEvents {
   complete: []
   /** No reader gets any further; the pieces stay. */
   failed: [error: Error]
+  /** A reader waits for a piece that is not here. */
+  waits: [pieceIndex: number]
 }
 
 export class Transfer extends EventEmitter<TransferEvents> {
@@ -137,6 +139,7 @@ export class Transfer extends EventEmitter<TransferEvents> {
           reader.pieceIndex = pieceIndex
           if (!have.isFull) this.#tellPositions()
         }
+        if (!have.has(pieceIndex)) this.emit('waits', pieceIndex)
         await this.#until(() => this.#mayGive(pieceIndex), signal)
         const chunk = await (ahead ?? this.#fill(filling, offset, end))
         offset += chunk.length
