@@ -12,18 +12,16 @@ const ENDED_MAX = 256
 
 interface Waiter {
   readonly resolve: () => void
-  quiet: NodeJS.Timeout
+  readonly quiet: NodeJS.Timeout
 }
 
 export class ArrivalNews {
   readonly #announcer: Announcer
-  readonly #quietMs: number
   readonly #waiters = new Map<InfoHash, Set<Waiter>>()
   readonly #ended = new Set<InfoHash>()
 
-  constructor(parts: { readonly announcer: Announcer }, init: { readonly quietMs?: number } = {}) {
+  constructor(parts: { readonly announcer: Announcer }) {
     this.#announcer = parts.announcer
-    this.#quietMs = init.quietMs ?? QUIET_MS
     const { announcer } = parts
     announcer.on('arrivalEnded', (infoHash) => this.#end(infoHash))
     announcer.on('pieces', (infoHash) => {
@@ -38,24 +36,20 @@ export class ArrivalNews {
     return this.#announcer.tellsArrivalsEnd
   }
 
-  /** Resolves when it is time to ask for the blob again. Rejects with the signal's reason. */
-  async next(infoHash: InfoHash, signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted()
+  /**
+   * Resolves when it is time to ask for the blob again.
+   * @param quietMs how long nothing need be heard of it
+   */
+  async next(infoHash: InfoHash, quietMs = QUIET_MS): Promise<void> {
     if (this.#ended.delete(infoHash)) return
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const waiter: Waiter = { resolve, quiet: setTimeout(resolve, this.#quietMs).unref() }
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const waiter: Waiter = { resolve, quiet: setTimeout(resolve, quietMs).unref() }
     const waiters = this.#waiters.get(infoHash) ?? new Set()
     this.#waiters.set(infoHash, waiters.add(waiter))
-    const leave = () => reject(signal?.reason)
-    signal?.addEventListener('abort', leave, { once: true })
-    try {
-      await promise
-    } finally {
-      signal?.removeEventListener('abort', leave)
-      clearTimeout(waiter.quiet)
-      waiters.delete(waiter)
-      if (waiters.size === 0 && this.#waiters.get(infoHash) === waiters) this.#waiters.delete(infoHash)
-    }
+    await promise
+    clearTimeout(waiter.quiet)
+    waiters.delete(waiter)
+    if (waiters.size === 0) this.#waiters.delete(infoHash)
   }
 
   #end(infoHash: InfoHash): void {

@@ -4,6 +4,7 @@
  * at its end, so the last piece is held back until the seeder has confirmed the digest and said the blob's metainfo. The
  * transfer, its readers and the pieces then go over to the blob's own download.
  */
+import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   ARRIVING_LENGTH_MAX,
@@ -98,6 +99,8 @@ export class AgentArrivals {
   readonly #leaving = new Set<Digest>()
   readonly #early = new Map<string, EarlyHashes>()
   #earlyBytes = 0
+  /** Tells of blobs that are begun with, by digest. */
+  readonly #begun = new EventEmitter().setMaxListeners(0)
   readonly #nudgeGate = new Gate(NUDGES_AT_ONCE)
   readonly #seederUrl: string
   readonly #looking: NodeJS.Timeout
@@ -117,9 +120,18 @@ export class AgentArrivals {
     await Promise.all([...this.#entries.keys()].map((digest) => this.drop(digest, 'the agent stops')))
   }
 
-  /** What is here of the blob, for readers; undefined where it is not on its way, or cannot be kept. */
-  async find(digest: Digest): Promise<Transfer | undefined> {
+  /**
+   * What is here of the blob, for readers; undefined where nothing of it comes, or can be kept.
+   * @param withinMs how long a beginning is waited for
+   */
+  async find(digest: Digest, withinMs = 0): Promise<Transfer | undefined> {
+    if (withinMs > 0 && !this.has(digest))
+      await once(this.#begun, digest, { signal: AbortSignal.timeout(withinMs) }).catch(() => {})
     return this.#entries.get(digest)?.transfer.catch(() => undefined)
+  }
+
+  has(digest: Digest): boolean {
+    return this.#entries.has(digest)
   }
 
   /** Fetches what is there of the blob, or learns of more. */
@@ -197,6 +209,7 @@ export class AgentArrivals {
     }
     this.#entries.set(digest, entry)
     this.#byInfoHash.set(infoHash, entry)
+    this.#begun.emit(digest)
     entry.transfer.then(
       (transfer) => {
         transfer.on('waits', () => this.#attend(entry, transfer))

@@ -57,6 +57,7 @@ let nowMs: number
 let isTold: boolean
 /** Who waits for news of a blob. */
 let waiting: (() => void)[]
+let quietTimes: (number | undefined)[]
 let lost: Digest[]
 let asked: Asked[]
 let wanted: Digest[]
@@ -69,6 +70,7 @@ beforeEach(async () => {
   nowMs = 0
   isTold = false
   waiting = []
+  quietTimes = []
   lost = []
   opened = await openTestDirectory({
     answer(baseUrl, question) {
@@ -81,7 +83,10 @@ beforeEach(async () => {
       get isTold() {
         return isTold
       },
-      next: () => new Promise((resolve) => waiting.push(resolve)),
+      next: (_infoHash, quietMs) => {
+        quietTimes.push(quietMs)
+        return new Promise((resolve) => waiting.push(resolve))
+      },
     },
     onLost: (digest) => lost.push(digest),
     onWanted: (sources) => wanted.push(...sources.map(({ metainfo }) => metainfo.digest)),
@@ -278,12 +283,17 @@ describe('a blob on its way, whose end the seeder tells over the announce stream
     expect(wanted).toEqual([layer])
   })
 
-  it('is waited for by a question where it has no swarm: nobody tells of it', async () => {
+  it('is asked for again, ever more seldom, while it has no swarm: nobody tells of it', async () => {
     const source = directory.source(NAME, layer)
     ;(await question(1)).answer(onItsWay)
-    const next = await question(2)
-    expect(next.question.wait).toBe('true')
-    next.answer(arrived)
+    for (const [n, quietMs] of [100, 200, 400].entries()) {
+      await vi.waitFor(() => expect(waiting).toHaveLength(1))
+      expect(quietTimes.at(-1)).toBe(quietMs)
+      waiting.pop()!()
+      const next = await question(n + 2)
+      expect(next.question.wait).toBeUndefined()
+      next.answer(quietMs < 400 ? onItsWay : arrived)
+    }
     expect(digestOf(await source)).toBe(layer)
   })
 
@@ -291,11 +301,14 @@ describe('a blob on its way, whose end the seeder tells over the announce stream
     const length = directory.length(NAME, layer)
     ;(await question(1)).answer(told)
     expect(await length).toBe(BLOB_LENGTH)
-    expect([directory.isArriving(layer), await directory.locate(NAME, layer)]).toEqual([true, 'arriving'])
+    expect([directory.arrivingLength(layer), await directory.locate(NAME, layer)]).toEqual([
+      BLOB_LENGTH,
+      'arriving',
+    ])
     await vi.waitFor(() => expect(waiting).toHaveLength(1))
     waiting.pop()!()
     ;(await question(2)).answer(undefined)
     await vi.waitFor(() => expect(lost).toEqual([layer]))
-    expect(directory.isArriving(layer)).toBe(false)
+    expect(directory.arrivingLength(layer)).toBeUndefined()
   })
 })

@@ -2,7 +2,7 @@
  * The registry on localhost, read-only: what the OCI routes need, from the image directory and the downloads.
  * A client never learns where bytes come from; it sees one uninterrupted body.
  */
-import { type Digest, ShoalError } from '@shoal/core'
+import { type Digest, PIECE_LENGTHS_BYTES, ShoalError } from '@shoal/core'
 import { OciError } from '@shoal/oci'
 import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
 import type { ByteRange, StoredBlob } from '@shoal/storage'
@@ -16,10 +16,13 @@ import type { AgentMetrics } from './metrics.ts'
 import type { ReferrerLists } from './referrer-lists.ts'
 import type { TagLists } from './tag-lists.ts'
 
+/** How long a blob on its way is given to become a swarm, before it is read from the seeder: its first byte is due then. */
+const SWARM_WITHIN_MS = 700
+
 export function createBackend(parts: {
   readonly directory: ImageDirectory
   readonly downloads: Downloads
-  readonly arrivals: Pick<AgentArrivals, 'find'>
+  readonly arrivals: Pick<AgentArrivals, 'find' | 'has'>
   readonly http: Pick<HttpSources, 'arrivingBytes'>
   readonly seederUrl: string
   readonly tagLists: TagLists
@@ -48,7 +51,7 @@ export function createBackend(parts: {
     const begun = downloads.find(digest) ?? (await arrivals.find(digest))
     if (begun !== undefined) return begun
     const source = await directory.locate(repository, digest)
-    if (source === 'arriving') return arrivals.find(digest)
+    if (source === 'arriving') return arrivals.find(digest, hasPieces(digest) ? SWARM_WITHIN_MS : 0)
     if (source !== undefined && source !== 'unknown') return downloads.ensure(source)
     const whole = source === undefined ? downloads.whole(digest) : undefined
     if (whole === undefined) throw new BlobUnknownError(digest)
@@ -66,33 +69,50 @@ export function createBackend(parts: {
       yield* transfer.read(start, end, signal)
       return
     }
-    // Too short for a swarm while it arrives, or too many do: it comes from the seeder, and is kept when it is there.
+    // Too short for a swarm while it arrives, or too many do: it comes from the seeder, until it can be had here.
     directory.warmBlob(repository, digest)
     const url = new URL(`/v2/${repository}/blobs/${digest}`, seederUrl)
-    let given = 0
+    let offset = start
     try {
       for await (const chunk of http.arrivingBytes(url, { start, end }, signal)) {
-        given += chunk.length
+        offset += chunk.length
         metrics.received('seeder', chunk.length)
         yield chunk
+        if (offset < end && isBegun(digest)) break
       }
-      return
     } catch (error) {
-      if (given > 0 || !(error instanceof SourceUnavailableError)) throw error
+      if (!(error instanceof SourceUnavailableError)) throw error
     }
-    // A seeder of an earlier version gives nothing before it has the whole.
+    if (offset === end) return
+    const begun = downloads.find(digest) ?? (await arrivals.find(digest))
+    if (begun !== undefined) yield* begun.read(offset, end, signal)
+    else yield* readArrived(repository, digest, { start: offset, end }, signal)
+  }
+
+  /** A seeder of an earlier version gives nothing before it has the whole. */
+  async function* readArrived(
+    repository: string,
+    digest: Digest,
+    { start, end }: ByteRange,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
     const source = await directory.source(repository, digest, signal)
     if (source === undefined || source === 'unknown') throw new BlobUnknownError(digest)
-    const download = await downloads.ensure(source)
-    yield* download.read(start, end, signal)
+    const transfer = await downloads.ensure(source)
+    yield* transfer.read(start, end, signal)
   }
+
+  const isBegun = (digest: Digest) => downloads.find(digest) !== undefined || arrivals.has(digest)
+  /** More than one, of which the last is held back. */
+  const hasPieces = (digest: Digest) => (directory.arrivingLength(digest) ?? 0) > PIECE_LENGTHS_BYTES[0]
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
     const stored = servable(digest)?.metainfo.length
     if (stored !== undefined && directory.hasBlob(repository, digest)) return { digest, length: stored }
     const length = await directory.length(repository, digest)
     if (length === 'unknown') return undefined
-    if (length !== undefined) return { digest, length, isArriving: directory.isArriving(digest) }
+    if (length !== undefined)
+      return { digest, length, isArriving: directory.arrivingLength(digest) !== undefined }
     // Nobody can say.
     const isOurs = stored !== undefined && (await directory.remembers(repository, digest))
     return isOurs ? { digest, length: stored } : undefined

@@ -52,6 +52,9 @@ const LINKS_MAX = 16_384
 const TAGS_MAX = 4_096
 /** Agents that are asked at a time in the seeder's place. */
 const CONTACTS_ASKED = 8
+/** A blob on its way whose pieces are not told of yet is asked for again after this, then after twice as long, and so on. */
+const SWARM_WAIT_MS = 100
+const SWARM_WAIT_MAX_MS = 10_000
 /** How long a blob on its way is still believed to come after the seeder has last said so. */
 const ARRIVAL_HOPE_MS = 20_000
 /** Of one repository, to find out whether a blob is its. */
@@ -160,9 +163,9 @@ export class ImageDirectory {
     return false
   }
 
-  /** Whether the seeder is still receiving the blob, as far as it has said. */
-  isArriving(digest: Digest): boolean {
-    return this.#arriving.has(digest)
+  /** The length of a blob that the seeder is still receiving, as far as it has said; undefined for others. */
+  arrivingLength(digest: Digest): number | undefined {
+    return this.#arriving.get(digest)?.length
   }
 
   /**
@@ -203,15 +206,17 @@ export class ImageDirectory {
   async #awaitArrival(repository: string, digest: Digest): Promise<BlobSource | 'unknown' | undefined> {
     const { arrivalNews, nowMs } = this.#parts
     let isHeard = true
-    for (;;) {
+    for (let swarmWaitMs = SWARM_WAIT_MS; ; swarmWaitMs = Math.min(2 * swarmWaitMs, SWARM_WAIT_MAX_MS)) {
       const arriving = this.#arriving.get(digest)
       if (arriving === undefined) {
         const source = this.#sources.get(digest)
         if (source === undefined) this.#parts.onLost(digest)
         return source
       }
-      const isTold = arriving.isTold && arrivalNews.isTold
-      if (isTold || !isHeard) await arrivalNews.next(arrivalHashOf(digest, arriving.length))
+      const infoHash = arrivalHashOf(digest, arriving.length)
+      const { isTold } = arrivalNews
+      if (isTold && !arriving.isTold) await arrivalNews.next(infoHash, swarmWaitMs)
+      else if (isTold || !isHeard) await arrivalNews.next(infoHash)
       const wait = isTold ? {} : { wait: 'true' as const }
       const found = this.#sourceIn(await this.#ask({ repository, blob: digest, ...wait }, 'pull'), digest)
       isHeard = found === 'arriving'
