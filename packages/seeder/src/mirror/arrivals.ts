@@ -180,7 +180,7 @@ export class Arrivals {
     const start = randomInt(Math.max(1, length - SAMPLE_BYTES + 1))
     const range = { start, end: Math.min(length, start + SAMPLE_BYTES) }
     const { signal } = this.#stopping
-    const shown = await from.client.blob(from.repository, arrival.digest, { range, signal })
+    const shown = await from.client.blob(from.repository, arrival.digest, { range, length, signal })
     if (shown === undefined) return false
     const sample = await buffer(shown.body)
     if (shown.length !== length) return false
@@ -204,11 +204,15 @@ export class Arrivals {
       const start = arrival.receivedBytes
       try {
         const range = start > 0 && length !== undefined ? { range: { start, end: length } } : {}
-        const blob = await from.client.blob(from.repository, arrival.digest, { ...range, signal })
+        const blob = await from.client.blob(from.repository, arrival.digest, {
+          ...range,
+          ...(arrival.length !== undefined && { length: arrival.length }),
+          signal,
+        })
         if (blob === undefined) return false
         length = blob.length
-        if (arrival.length === undefined) arrival.learn(length)
-        const streaming = await stream(length)
+        if (arrival.length === undefined && length !== undefined) arrival.learn(length)
+        const streaming = length === undefined ? undefined : await stream(length)
         await images.appendUpload(from.name, uploadId, this.#counted(blob.body, arrival, streaming), {
           startAt: start,
         })
