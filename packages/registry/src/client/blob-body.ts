@@ -91,7 +91,8 @@ export async function* blobBody(
     for await (const chunk of answer.body) {
       const wanted = chunk.subarray(Math.max(0, skip - seen), end - seen)
       seen += chunk.length
-      if (wanted.length > 0) yield wanted
+      // Also where nothing of it is wanted: whoever reads sees that bytes come.
+      yield wanted
       // Left only when more would come: that costs the connection.
       if (seen === end && follow > 0) return
       if (seen <= end) continue

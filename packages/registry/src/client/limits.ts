@@ -17,7 +17,7 @@ export const UPSTREAM_LIMITS = {
    * To one host, for blobs alone, so that slow layers do not hold up manifests. More than whoever asks for blobs uses at a
    * time: it decides which blob waits, and a queue here would undo that.
    */
-  blobConnectionsMax: 48,
+  blobConnectionsMax: 72,
   /** Of a blob whose length neither its answer nor a manifest says. */
   unsaidLengthBytesMax: 16 * 1024 ** 3,
   manifestBytesMax: MANIFEST_BYTES_MAX,

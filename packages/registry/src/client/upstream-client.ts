@@ -44,6 +44,8 @@ export interface UpstreamClientInit {
 export interface UpstreamBlob {
   /** Of the whole blob, whatever the range; undefined where neither the answer nor whoever asks says it. */
   readonly length: number | undefined
+  /** The registry sends it from its first byte, whatever the range. */
+  readonly isWhole: boolean
   /** Must be read, or its signal aborted: until then it holds a connection. Not verified: whoever reads it checks the digest. */
   readonly body: AsyncIterable<Uint8Array>
 }
@@ -143,7 +145,7 @@ export class UpstreamClient {
 
   /**
    * @param options.range within the blob; less is given where the blob ends earlier. Of a registry that gives no ranges the
-   * bytes in front come too, and are thrown away.
+   * bytes in front come too, and are thrown away; an empty chunk stands for those.
    * @param options.isRangeOnly fails with UpstreamRangeRefusedError instead
    * @param options.length of the blob, where a manifest says it: several registries do not
    * @returns undefined when there is no such blob
@@ -350,7 +352,11 @@ export class UpstreamClient {
     }
     const failure = (error: unknown, given: number) =>
       this.#connections.failure(error, signal, `a blob was cut after ${given} of ${span.bytes} bytes`)
-    return { length: span.length, body: blobBody(host, answer, span, failure) }
+    return {
+      length: span.length,
+      isWhole: answer.status === 200,
+      body: blobBody(host, answer, span, failure),
+    }
   }
 
   /** The digest of the bytes: the one that was asked for, the one that the registry names, or sha256. */

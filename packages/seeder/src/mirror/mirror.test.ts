@@ -45,10 +45,18 @@ function mirrorOf(init: Partial<MirrorInit> = {}): Mirror {
     images,
     log: silent,
     onReceived: () => {},
+    nowMs: () => Date.now(),
     arriving: { begin: async () => undefined },
   })
   return new Mirror(
-    { images, arrivals, upstreams: upstreamsOf(registry), log: silent, nowMs: () => clock.nowMs },
+    {
+      images,
+      arrivals,
+      arriving: { find: () => undefined },
+      upstreams: upstreamsOf(registry),
+      log: silent,
+      nowMs: () => clock.nowMs,
+    },
     { ownHosts: ['shoal.test'], defaultUpstream: undefined, tagTtlMs: TTL_MS, ...init },
   )
 }
