@@ -19,7 +19,7 @@ const GIB = 1024 ** 3
 let folder: string
 let arriving: ArrivingBlobs
 const told: { first: number; sha256: Buffer }[] = []
-const ended: [infoHash: string, isRight: boolean][] = []
+const ended: string[] = []
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shoal-arriving-'))
   told.length = 0
@@ -30,10 +30,10 @@ beforeEach(async () => {
       tellPieces(_infoHash: string, first: number, sha256: Uint8Array) {
         told.push({ first, sha256: Buffer.from(sha256) })
       },
+      tellArrivalEnded: (infoHash: string) => void ended.push(infoHash),
     },
     log: silent,
     onSent: () => {},
-    onEnd: (infoHash: string, isRight: boolean) => void ended.push([infoHash, isRight]),
   }
   arriving = new ArrivingBlobs(parts, { folder })
   await arriving.start()
@@ -85,7 +85,7 @@ describe('blobs on their way', () => {
     two!.end(false)
     expect(ended).toEqual([])
     one!.end(true)
-    expect(ended).toEqual([[one!.copy.infoHash, true]])
+    expect(ended).toEqual([one!.copy.infoHash])
     expect(arriving.find('one/app', digest)).toBeUndefined()
   })
 

@@ -15,11 +15,9 @@ import { StreamingCopy } from './streaming-copy.ts'
 
 export interface ArrivingBlobsParts {
   readonly engine: SwarmEngine
-  readonly tracker: Pick<Tracker, 'tellPieces'>
+  readonly tracker: Pick<Tracker, 'tellPieces' | 'tellArrivalEnded'>
   readonly log: Logger
   readonly onSent: (bytes: number) => void
-  /** It is known what became of a blob that agents may have pieces of: it is in the origin, or it does not come. */
-  readonly onEnd?: (infoHash: InfoHash, isRight: boolean) => void
 }
 
 /** A blob on its way, as whoever receives it sees it. */
@@ -197,7 +195,7 @@ export class ArrivingBlobs {
     if (hasSwarm) this.#tell(entry)
     if (isRight) copy.confirm()
     else copy.fail(new CopyLostError(copy.metainfo.digest))
-    if (hasSwarm) this.#parts.onEnd?.(copy.infoHash, isRight)
+    if (hasSwarm) this.#parts.tracker.tellArrivalEnded(copy.infoHash)
     // What is wrong goes at once; what is right, when those who fetch it have heard.
     setTimeout(() => this.#forgetSoon(entry), isRight ? LINGER_MS : 0).unref()
   }

@@ -122,13 +122,13 @@ export class Mirror implements RegistryBackend, RegistryPush {
     const here = await this.#blobHere(name, digest, purpose)
     if (here !== undefined) return here
     const pushed = own === undefined ? undefined : this.#parts.arriving.find(own, digest)
-    if (pushed !== undefined) return { digest, length: pushed.length }
+    if (pushed !== undefined) return { digest, length: pushed.length, isArriving: true }
     const arrival = await this.#arrival(name, digest)
     if (arrival === undefined) return undefined
     try {
       const length = await arrival.known
       await Promise.race([arrival.answered, sleep(ANSWER_PATIENCE_MS, undefined, { ref: false })])
-      return length === undefined ? undefined : { digest, length }
+      return length === undefined ? undefined : { digest, length, isArriving: true }
     } catch {
       return undefined
     }

@@ -73,7 +73,7 @@ beforeEach(async () => {
   logged = []
   const log = pino({ level: 'info' }, { write: (line: string) => void logged.push(JSON.parse(line)) })
   arriving = new ArrivingBlobs(
-    { engine: {} as SwarmEngine, tracker: { tellPieces() {} }, log, onSent: () => {} },
+    { engine: {} as SwarmEngine, tracker: { tellPieces() {}, tellArrivalEnded() {} }, log, onSent: () => {} },
     { folder },
   )
   await arriving.start()
