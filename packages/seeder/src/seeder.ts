@@ -239,12 +239,13 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const arrivals: Arrivals = new Arrivals({
       images,
       log: upstreamLog,
+      nowMs,
       onReceived: (bytes) => metrics.upstreamReceivedBytes.inc(bytes),
       arriving,
     })
     undo.push(() => arrivals.stop())
     const mirror = new Mirror(
-      { images, upstreams, arrivals, log: upstreamLog, nowMs },
+      { images, upstreams, arrivals, arriving, log: upstreamLog, nowMs },
       {
         ownHosts,
         defaultUpstream: parseHostList(settings.defaultUpstream)[0],
