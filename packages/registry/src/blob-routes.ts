@@ -13,7 +13,7 @@ import { sendBody } from './response-body.ts'
  */
 const HEADER_WITHIN_MS = 2_900
 /** Of a blob on its way: its source has answered already, and whether it will give the blob is known at the end. */
-const ARRIVING_HEADER_WITHIN_MS = 800
+const ARRIVING_HEADER_WITHIN_MS = 500
 
 export async function headBlob(exchange: Exchange, repository: string, digestText: string): Promise<void> {
   const stat = await findBlob(exchange, repository, digestText, 'look')
