@@ -25,6 +25,7 @@ import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
+import { ArrivalNews } from './arrival-news.ts'
 import { AgentArrivals } from './arrivals.ts'
 import { createBackend } from './backend.ts'
 import { CacheState } from './cache-state.ts'
@@ -189,14 +190,20 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       nowMs: () => performance.now(),
       onAsked: metrics.unserved,
     })
-    const arrivals = new AgentArrivals({
-      engine,
-      store,
-      announcer,
-      log: log.child({ component: 'arrivals' }),
-      onReceived: (bytes, from) => metrics.received(downloads.isSeeder(from) ? 'seeder' : 'peer', bytes),
-      onSent: (bytes) => metrics.sent.inc(bytes),
-    })
+    const arrivals = new AgentArrivals(
+      {
+        engine,
+        store,
+        announcer,
+        http,
+        log: log.child({ component: 'arrivals' }),
+        nowMs,
+        onReceived: (bytes, from) =>
+          metrics.received(from === undefined || downloads.isSeeder(from) ? 'seeder' : 'peer', bytes),
+        onSent: (bytes) => metrics.sent.inc(bytes),
+      },
+      { seederUrl },
+    )
     undo.push(() => arrivals.stop())
     const downloads: Downloads = new Downloads(
       {
@@ -227,10 +234,11 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         onWanted: (sources) => downloads.prefetch(sources),
         onTold: (sources) => downloads.told(sources),
         isHere: (digest) => downloads.find(digest) !== undefined,
-        // The other engine knows no blobs whose hashes are still being learned: it waits for the whole.
-        onArriving: (arrival) => {
-          if (settings.engine === 'native') arrivals.take(arrival)
+        // The other engine knows no blobs whose hashes are still being learned: they come over HTTP.
+        onArriving: (repository, arrival) => {
+          if (settings.engine === 'native') arrivals.take(repository, arrival)
         },
+        arrivalNews: new ArrivalNews({ announcer }),
         onLost: (digest) => arrivals.lost(digest),
       },
       {
@@ -259,7 +267,16 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       pushes.register(server)
     }
     await server.register(registryPlugin, {
-      backend: createBackend({ directory, downloads, tagLists, referrerLists, metrics }),
+      backend: createBackend({
+        directory,
+        downloads,
+        arrivals,
+        http,
+        seederUrl,
+        tagLists,
+        referrerLists,
+        metrics,
+      }),
       // By that name it was told of by the operator.
       ownHosts: [canonicalHost(new URL(seederUrl).host)],
     })

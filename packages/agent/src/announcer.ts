@@ -10,6 +10,7 @@ import {
   type AgentMessage,
   ANNOUNCE_STREAM_PATH,
   ANNOUNCE_STREAM_VERSION,
+  ARRIVAL_ENDED_CAPABILITY,
   type DialOutcome,
   decodeTrackerMessage,
   encodeAgentMessage,
@@ -36,6 +37,8 @@ export interface AnnouncerEvents {
   warmBlob: [repository: string, digest: Digest]
   /** Hashes of pieces that the seeder has received, from piece `index` on. */
   pieces: [infoHash: InfoHash, index: number, sha256: Uint8Array]
+  /** A blob has arrived at the seeder, or does not come. */
+  arrivalEnded: [infoHash: InfoHash]
   /** Somebody wants to know whether this agent reaches it. */
   dial: [id: number, peer: PeerAddress]
   /** What becomes of the question `tryPeers`. */
@@ -74,6 +77,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   /** When it was opened or closed the last time, on the clock that never jumps. */
   #changedAt = performance.now()
   #canTryPeers = false
+  #tellsArrivalsEnd = false
   #streamSecret: string | undefined
   /** Of the last stream, open or not: by it this agent takes its place again. */
   #lastSecret: string | undefined
@@ -105,6 +109,11 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   /** Whether the tracker knows the frames with which peers are tried. */
   get canTryPeers(): boolean {
     return this.#isOpen && this.#canTryPeers
+  }
+
+  /** Whether the seeder tells when an arrival ends. */
+  get tellsArrivalsEnd(): boolean {
+    return this.#isOpen && this.#tellsArrivalsEnd
   }
 
   start(): void {
@@ -186,7 +195,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       this.#changedAt = performance.now()
       this.#log.info({ event: 'announce-stream-open', seeder: seederUrl }, 'announce stream open')
       const hello = { type: 'hello', version: ANNOUNCE_STREAM_VERSION, name, zone, peerId, port } as const
-      const capabilities = [TRY_PEERS_CAPABILITY, STREAM_SECRET_CAPABILITY]
+      const capabilities = [TRY_PEERS_CAPABILITY, STREAM_SECRET_CAPABILITY, ARRIVAL_ENDED_CAPABILITY]
       this.#send({ ...hello, ...(host !== undefined && { host }), capabilities })
       for (const infoHash of this.#states.keys()) this.#changed.add(infoHash)
       this.#flush()
@@ -208,6 +217,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
         this.#changedAt = performance.now()
         this.#isOpen = false
         this.#canTryPeers = false
+        this.#tellsArrivalsEnd = false
         this.emit('closed')
       }
       if (this.#isStopped) return
@@ -222,6 +232,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       const message = decodeTrackerMessage(frame)
       if (message.type === 'welcome') {
         this.#canTryPeers = message.capabilities?.includes(TRY_PEERS_CAPABILITY) ?? false
+        this.#tellsArrivalsEnd = message.capabilities?.includes(ARRIVAL_ENDED_CAPABILITY) ?? false
         this.#streamSecret = message.streamSecret && Buffer.from(message.streamSecret).toString('hex')
         this.#lastSecret = this.#streamSecret
         // Who is refused after his hello has failed as well.
@@ -231,6 +242,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       else if (message.type === 'peers')
         for (const { infoHash, peers } of message.swarms) this.emit('peers', infoHash, peers)
       else if (message.type === 'pieces') this.emit('pieces', message.infoHash, message.index, message.sha256)
+      else if (message.type === 'arrival-ended') this.emit('arrivalEnded', message.infoHash)
       else if (message.type === 'warm-blob') this.emit('warmBlob', message.repository, message.digest)
       else if (message.type === 'warm')
         for (const { repository, reference } of message.images) this.emit('warm', repository, reference)

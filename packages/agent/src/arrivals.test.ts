@@ -4,13 +4,22 @@
  * Method: news of swarms that nobody has joined, and then a look at which pieces are known when one is joined.
  */
 import { EventEmitter } from 'node:events'
-import { type Bitfield, type Digest, type InfoHash, parseDigest, pieceLengthFor } from '@shoal/core'
+import {
+  Bitfield,
+  type Digest,
+  type InfoHash,
+  type Metainfo,
+  parseDigest,
+  pieceCount,
+  pieceLengthFor,
+} from '@shoal/core'
 import { arrivalHashOf, type PieceStore } from '@shoal/storage'
 import type { Swarm, SwarmEngine, SwarmInit } from '@shoal/swarm'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Announcer } from './announcer.ts'
 import { AgentArrivals } from './arrivals.ts'
+import type { HttpSources } from './http-sources.ts'
 
 const MIB = 1024 * 1024
 const LENGTH = 8 * 1024 * MIB
@@ -35,17 +44,27 @@ beforeEach(() => {
   }
   const store = {
     get: () => undefined,
-    openArriving: async () => ({ hashAhead() {} }),
+    openArriving: async (metainfo: Metainfo) => ({
+      metainfo,
+      have: new Bitfield(pieceCount(metainfo)),
+      isComplete: false,
+      hashAhead() {},
+    }),
     dropArriving: async () => {},
   }
-  arrivals = new AgentArrivals({
-    engine: engine as unknown as SwarmEngine,
-    store: store as unknown as PieceStore,
-    announcer: news as unknown as Announcer,
-    log: pino({ level: 'silent' }),
-    onReceived: () => {},
-    onSent: () => {},
-  })
+  arrivals = new AgentArrivals(
+    {
+      engine: engine as unknown as SwarmEngine,
+      store: store as unknown as PieceStore,
+      announcer: news as unknown as Announcer,
+      http: {} as HttpSources,
+      log: pino({ level: 'silent' }),
+      nowMs: () => 0,
+      onReceived: () => {},
+      onSent: () => {},
+    },
+    { seederUrl: 'http://seeder:7000' },
+  )
 })
 afterEach(() => arrivals.stop())
 
@@ -55,26 +74,26 @@ const heard = (of: InfoHash, index: number, count = 1) =>
 it('blobs on their way are joined by the 64, those beyond when one of them is here', async () => {
   const take = (n: number) => {
     const of = parseDigest(`sha256:${n.toString(16).padStart(64, '0')}`)
-    arrivals.take({ digest: of, length: LENGTH, pieces: { sha256: new Uint8Array(), peers: [] } })
+    arrivals.take('team/app', { digest: of, length: LENGTH, pieces: { sha256: new Uint8Array(), peers: [] } })
     return of
   }
   const first = take(0)
   for (let n = 1; n < 65; n++) take(n)
   await expect.poll(() => joined.size).toBe(64)
-  await arrivals.drop(first)
+  await arrivals.drop(first, 'it is over')
   const late = take(64)
   await expect.poll(() => joined.has(arrivalHashOf(late, LENGTH))).toBe(true)
 })
 
 it.each([0, 256 * 1024 ** 3 + 1])('a blob of %i bytes is not joined while it arrives', async (length) => {
-  arrivals.take({ digest, length, pieces: { sha256: new Uint8Array(), peers: [] } })
+  arrivals.take('team/app', { digest, length, pieces: { sha256: new Uint8Array(), peers: [] } })
   expect(await known()).toEqual([])
   expect([...joined.keys()]).toEqual([infoHash])
 })
 
 /** The pieces that are known of the blob once it is wanted. */
 async function known(of: Digest = digest): Promise<number[]> {
-  arrivals.take({ digest: of, length: LENGTH, pieces: { sha256: new Uint8Array(), peers: [] } })
+  arrivals.take('team/app', { digest: of, length: LENGTH, pieces: { sha256: new Uint8Array(), peers: [] } })
   await expect.poll(() => joined.has(infoHash)).toBe(true)
   const pieces = joined.get(infoHash)!
   return Array.from({ length: pieces.length }, (_, index) => index).filter((index) => pieces.has(index))
@@ -102,7 +121,7 @@ describe('hashes that come early', () => {
     for (let n = 0; n < 3; n++) heard('cd'.repeat(20), n, hashes)
     heard(infoHash, 1)
     expect(await known()).toEqual([0, 1])
-    await arrivals.drop(digest)
+    await arrivals.drop(digest, 'it is over')
     joined.clear()
     heard(infoHash, 0)
     for (let n = 0; n < 4; n++) heard('cd'.repeat(20), 10 + n, hashes)

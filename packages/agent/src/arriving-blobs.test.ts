@@ -53,6 +53,12 @@ interface Asked {
 }
 
 let opened: TestDirectory
+let nowMs: number
+let isTold: boolean
+/** Who waits for news of a blob. */
+let waiting: (() => void)[]
+let quietTimes: (number | undefined)[]
+let lost: Digest[]
 let asked: Asked[]
 let wanted: Digest[]
 let contacts: Contacts
@@ -61,13 +67,28 @@ let directory: ImageDirectory
 beforeEach(async () => {
   asked = []
   wanted = []
+  nowMs = 0
+  isTold = false
+  waiting = []
+  quietTimes = []
+  lost = []
   opened = await openTestDirectory({
     answer(baseUrl, question) {
       const answered = Promise.withResolvers<Answer>()
       asked.push({ baseUrl, question, answer: answered.resolve })
       return answered.promise
     },
-    nowMs: () => 0,
+    nowMs: () => nowMs,
+    arrivalNews: {
+      get isTold() {
+        return isTold
+      },
+      next: (_infoHash, quietMs) => {
+        quietTimes.push(quietMs)
+        return new Promise((resolve) => waiting.push(resolve))
+      },
+    },
+    onLost: (digest) => lost.push(digest),
     onWanted: (sources) => wanted.push(...sources.map(({ metainfo }) => metainfo.digest)),
   })
   ;({ contacts, directory } = opened)
@@ -156,12 +177,38 @@ describe('a blob that does not come', () => {
     expect(await length).toBe('unknown')
   })
 
-  it('because the seeder dies ends the waiting', async () => {
+  it('because the seeder dies is given up after a while, and not before: it may be back', async () => {
     await pull()
     const source = directory.source(NAME, layer)
     ;(await question(2)).answer('away')
+    await vi.waitFor(() => expect(waiting).toHaveLength(1))
+    nowMs = 19_999
+    waiting.pop()!()
+    ;(await question(3)).answer('away')
+    await vi.waitFor(() => expect(waiting).toHaveLength(1))
+    expect(lost).toEqual([])
+    nowMs = 20_000
+    waiting.pop()!()
+    ;(await question(4)).answer('away')
     expect(digestOf(await source)).toBeUndefined()
-    expect(wanted).toEqual([config])
+    expect([wanted, lost]).toEqual([[config], [layer]])
+  })
+
+  it('for a while because the seeder was started anew comes all the same', async () => {
+    await pull()
+    const source = directory.source(NAME, layer)
+    ;(await question(2)).answer('away')
+    await vi.waitFor(() => expect(waiting).toHaveLength(1))
+    nowMs = 5_000
+    waiting.pop()!()
+    ;(await question(3)).answer(onItsWay)
+    nowMs = 24_000
+    ;(await question(4)).answer('away')
+    await vi.waitFor(() => expect(waiting).toHaveLength(1))
+    waiting.pop()!()
+    ;(await question(5)).answer(arrived)
+    expect(digestOf(await source)).toBe(layer)
+    expect(lost).toEqual([])
   })
 
   it('from the seeder that dies, and is at another agent, is had from there', async () => {
@@ -185,14 +232,15 @@ describe('a blob that does not come', () => {
     expect(asked).toHaveLength(2)
   })
 
-  it('is not asked for any more when its reader has left', async () => {
+  it('keeps nobody who has left; it is waited for all the same, since the image is wanted', async () => {
     const leaving = new AbortController()
     const source = directory.source(NAME, layer, leaving.signal)
     ;(await question(1)).answer(onItsWay)
     const waiting = await question(2)
     leaving.abort(new Error('the client left'))
-    waiting.answer(onItsWay)
     await expect(source).rejects.toThrow('the client left')
+    waiting.answer(arrived)
+    expect(digestOf(await directory.source(NAME, layer))).toBe(layer)
     expect(asked).toHaveLength(2)
   })
 
@@ -203,5 +251,64 @@ describe('a blob that does not come', () => {
     const second = directory.source(NAME, layer)
     ;(await question(2)).answer(arrived)
     expect(digestOf(await second)).toBe(layer)
+  })
+})
+
+describe('a blob on its way, whose end the seeder tells over the announce stream', () => {
+  const told: Resolution = {
+    manifests: [],
+    blobs: [],
+    arriving: [{ digest: layer, length: BLOB_LENGTH, pieces: { sha256: new Uint8Array(), peers: [] } }],
+  }
+  beforeEach(() => {
+    isTold = true
+  })
+
+  it('is asked for when there is news, by questions that nobody need hold back', async () => {
+    const sources = Array.from({ length: 20 }, () => directory.source(NAME, layer))
+    ;(await question(1)).answer(told)
+    for (const [n, answer] of [
+      [2, told],
+      [3, arrived],
+    ] as const) {
+      await vi.waitFor(() => expect(waiting).toHaveLength(1))
+      expect(asked).toHaveLength(n - 1)
+      waiting.pop()!()
+      const next = await question(n)
+      expect(next.question.wait).toBeUndefined()
+      next.answer(answer)
+    }
+    for (const source of sources) expect(digestOf(await source)).toBe(layer)
+    expect(asked).toHaveLength(3)
+    expect(wanted).toEqual([layer])
+  })
+
+  it('is asked for again, ever more seldom, while it has no swarm: nobody tells of it', async () => {
+    const source = directory.source(NAME, layer)
+    ;(await question(1)).answer(onItsWay)
+    for (const [n, quietMs] of [100, 200, 400].entries()) {
+      await vi.waitFor(() => expect(waiting).toHaveLength(1))
+      expect(quietTimes.at(-1)).toBe(quietMs)
+      waiting.pop()!()
+      const next = await question(n + 2)
+      expect(next.question.wait).toBeUndefined()
+      next.answer(quietMs < 400 ? onItsWay : arrived)
+    }
+    expect(digestOf(await source)).toBe(layer)
+  })
+
+  it('that only a question for its length has begun is heard of all the same', async () => {
+    const length = directory.length(NAME, layer)
+    ;(await question(1)).answer(told)
+    expect(await length).toBe(BLOB_LENGTH)
+    expect([directory.arrivingLength(layer), await directory.locate(NAME, layer)]).toEqual([
+      BLOB_LENGTH,
+      'arriving',
+    ])
+    await vi.waitFor(() => expect(waiting).toHaveLength(1))
+    waiting.pop()!()
+    ;(await question(2)).answer(undefined)
+    await vi.waitFor(() => expect(lost).toEqual([layer]))
+    expect(directory.arrivingLength(layer)).toBeUndefined()
   })
 })

@@ -2,25 +2,34 @@
  * The registry on localhost, read-only: what the OCI routes need, from the image directory and the downloads.
  * A client never learns where bytes come from; it sees one uninterrupted body.
  */
-import type { Digest } from '@shoal/core'
+import { type Digest, PIECE_LENGTHS_BYTES, ShoalError } from '@shoal/core'
+import { OciError } from '@shoal/oci'
 import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
-import type { StoredBlob } from '@shoal/storage'
+import type { ByteRange, StoredBlob } from '@shoal/storage'
 import type { Transfer } from '@shoal/swarm'
+import type { AgentArrivals } from './arrivals.ts'
 import type { Downloads } from './downloads.ts'
-import { BlobUnknownError } from './errors.ts'
+import { BlobUnknownError, SourceUnavailableError } from './errors.ts'
+import type { HttpSources } from './http-sources.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { ReferrerLists } from './referrer-lists.ts'
 import type { TagLists } from './tag-lists.ts'
 
+/** How long a blob on its way is given to become a swarm, before it is read from the seeder: its first byte is due then. */
+const SWARM_WITHIN_MS = 400
+
 export function createBackend(parts: {
   readonly directory: ImageDirectory
   readonly downloads: Downloads
+  readonly arrivals: Pick<AgentArrivals, 'find' | 'has'>
+  readonly http: Pick<HttpSources, 'arrivingBytes'>
+  readonly seederUrl: string
   readonly tagLists: TagLists
   readonly referrerLists: ReferrerLists
   readonly metrics: AgentMetrics
 }): RegistryBackend {
-  const { directory, downloads, tagLists, referrerLists, metrics } = parts
+  const { directory, downloads, arrivals, http, seederUrl, tagLists, referrerLists, metrics } = parts
 
   /**
    * A blob that is here whole, or being fetched. A part that nobody fetches is no promise: a client that is given a body which
@@ -33,25 +42,77 @@ export function createBackend(parts: {
   }
 
   /**
-   * The blob, on its way at least; that the whole is here says enough when nobody can be asked. It says nothing of this
+   * The blob, on its way here at least; that the whole is here says enough when nobody can be asked. It says nothing of this
    * repository: another may have brought it.
+   * @returns undefined for a blob that is on its way to the seeder and of which nothing is kept here meanwhile
+   * @throws BlobUnknownError
    */
-  const transferOf = async (
+  const transferOf = async (repository: string, digest: Digest): Promise<Transfer | undefined> => {
+    const begun = downloads.find(digest) ?? (await arrivals.find(digest))
+    if (begun !== undefined) return begun
+    const source = await directory.locate(repository, digest)
+    if (source === 'arriving') return arrivals.find(digest, hasPieces(digest) ? SWARM_WITHIN_MS : 0)
+    if (source !== undefined && source !== 'unknown') return downloads.ensure(source)
+    const whole = source === undefined ? downloads.whole(digest) : undefined
+    if (whole === undefined) throw new BlobUnknownError(digest)
+    return whole
+  }
+
+  async function* read(
     repository: string,
     digest: Digest,
+    { start, end }: ByteRange,
     signal: AbortSignal,
-  ): Promise<Transfer | undefined> => {
-    const source = await directory.source(repository, digest, signal)
-    if (source === 'unknown') return undefined
-    return source === undefined ? downloads.whole(digest) : downloads.ensure(source)
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const transfer = await transferOf(repository, digest)
+    if (transfer !== undefined) {
+      yield* transfer.read(start, end, signal)
+      return
+    }
+    // Too short for a swarm while it arrives, or too many do: it comes from the seeder, until it can be had here.
+    directory.warmBlob(repository, digest)
+    const url = new URL(`/v2/${repository}/blobs/${digest}`, seederUrl)
+    let offset = start
+    try {
+      for await (const chunk of http.arrivingBytes(url, { start, end }, signal)) {
+        offset += chunk.length
+        metrics.received('seeder', chunk.length)
+        yield chunk
+        if (offset < end && isBegun(digest)) break
+      }
+    } catch (error) {
+      if (!(error instanceof SourceUnavailableError)) throw error
+    }
+    if (offset === end) return
+    const begun = downloads.find(digest) ?? (await arrivals.find(digest))
+    if (begun !== undefined) yield* begun.read(offset, end, signal)
+    else yield* readArrived(repository, digest, { start: offset, end }, signal)
   }
+
+  /** A seeder of an earlier version gives nothing before it has the whole. */
+  async function* readArrived(
+    repository: string,
+    digest: Digest,
+    { start, end }: ByteRange,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const source = await directory.source(repository, digest, signal)
+    if (source === undefined || source === 'unknown') throw new BlobUnknownError(digest)
+    const transfer = await downloads.ensure(source)
+    yield* transfer.read(start, end, signal)
+  }
+
+  const isBegun = (digest: Digest) => downloads.find(digest) !== undefined || arrivals.has(digest)
+  /** More than one, of which the last is held back. */
+  const hasPieces = (digest: Digest) => (directory.arrivingLength(digest) ?? 0) > PIECE_LENGTHS_BYTES[0]
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
     const stored = servable(digest)?.metainfo.length
     if (stored !== undefined && directory.hasBlob(repository, digest)) return { digest, length: stored }
     const length = await directory.length(repository, digest)
     if (length === 'unknown') return undefined
-    if (length !== undefined) return { digest, length }
+    if (length !== undefined)
+      return { digest, length, isArriving: directory.arrivingLength(digest) !== undefined }
     // Nobody can say.
     const isOurs = stored !== undefined && (await directory.remembers(repository, digest))
     return isOurs ? { digest, length: stored } : undefined
@@ -62,15 +123,29 @@ export function createBackend(parts: {
     blobStat,
     // The route has asked for the blob's stat, and so whether the repository has it.
     async *readBlob(repository, digest, range, signal) {
-      const transfer = downloads.find(digest) ?? (await transferOf(repository, digest, signal))
-      if (transfer === undefined) throw new BlobUnknownError(digest)
-      for await (const chunk of transfer.read(range.start, range.end, signal)) {
-        metrics.served.inc(chunk.length)
-        yield chunk
+      let hasGiven = false
+      try {
+        for await (const chunk of read(repository, digest, range, signal)) {
+          hasGiven = true
+          metrics.served.inc(chunk.length)
+          yield chunk
+        }
+      } catch (error) {
+        if (hasGiven || signal.aborted) throw error
+        throw missing(digest, error)
       }
     },
     tags: (repository, page): Promise<TagsPage | undefined> => tagLists.tags(repository, page),
     referrers: (repository, subject, query, signal) => referrerLists.page(repository, subject, query, signal),
     hasRepository: (repository) => tagLists.hasRepository(repository),
   }
+}
+
+/** 404 for what nobody gives, so that the client goes on to the next registry: after another answer it may not. */
+function missing(digest: Digest, error: unknown): unknown {
+  if (!(error instanceof ShoalError) || error instanceof OciError) return error
+  return new OciError('BLOB_UNKNOWN', `the blob cannot be had here now: ${error.message}`, {
+    detail: { digest },
+    cause: error,
+  })
 }

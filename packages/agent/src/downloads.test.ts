@@ -50,7 +50,7 @@ beforeEach(async () => {
       store,
       announcer: announcer as unknown as Announcer,
       http: {} as HttpSources,
-      arrivals: { confirm: async () => {} },
+      arrivals: { confirm: async () => undefined },
       contacts: { isGenuineMetainfo: () => false },
       log: pino({ level: 'silent' }),
       prng: createPrng(1),

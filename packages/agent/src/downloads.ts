@@ -53,6 +53,12 @@ interface Entry {
   lastUsedAtMs: number
 }
 
+interface Opened {
+  readonly blob: StoredBlob
+  /** The transfer that began while the blob was on its way to the seeder, with its readers. */
+  readonly arrived: Transfer | undefined
+}
+
 export interface DownloadsEvents {
   /** Nobody could give the blob: what was known of where it is led nowhere. */
   failed: [digest: Digest]
@@ -83,7 +89,8 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
 
   /** Takes up what the cache holds: it is announced without being asked for. */
   async start(): Promise<void> {
-    for (const blob of this.#parts.store.blobs()) await this.#entry(blob.metainfo.digest, async () => blob)
+    for (const blob of this.#parts.store.blobs())
+      await this.#entry(blob.metainfo.digest, async () => ({ blob, arrived: undefined }))
     await this.#makeRoom()
   }
 
@@ -142,9 +149,9 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   async ensure(source: BlobSource): Promise<Transfer> {
     const { metainfo } = source
     const open = async () => {
-      // Pieces that came while the seeder was receiving the blob itself; those that this metainfo denies are forgotten.
-      await this.#parts.arrivals.confirm(metainfo)
-      return this.#parts.store.open(metainfo)
+      // Pieces that came while the seeder was receiving the blob itself, and whoever reads them.
+      const arrived = await this.#parts.arrivals.confirm(metainfo)
+      return { blob: await this.#parts.store.open(metainfo), arrived }
     }
     let entry = await this.#entry(metainfo.digest, open)
     if (!this.#agrees(entry, source)) {
@@ -171,7 +178,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     for (const source of sources) this.#track(this.ensure(source).then(() => undefined))
   }
 
-  #entry(digest: Digest, open: () => Promise<StoredBlob>): Promise<Entry> {
+  #entry(digest: Digest, open: () => Promise<Opened>): Promise<Entry> {
     let entry = this.#entries.get(digest)
     if (entry === undefined) {
       entry = this.#join(digest, open)
@@ -181,13 +188,19 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     return entry
   }
 
-  async #join(digest: Digest, open: () => Promise<StoredBlob>): Promise<Entry> {
+  async #join(digest: Digest, open: () => Promise<Opened>): Promise<Entry> {
     const { engine, announcer, nowMs, onReceived, onSent, onMismatch, log } = this.#parts
     await this.#leaving.get(digest)
-    const blob = await open()
+    const { blob, arrived } = await open()
     const { metainfo } = blob
-    const swarm = await engine.join({ metainfo, infoHash: infoHashOf(metainfo), pieces: blob })
-    const transfer = new Transfer({ blob, swarm })
+    const swarm = await engine
+      .join({ metainfo, infoHash: infoHashOf(metainfo), pieces: blob })
+      .catch((error: Error) => {
+        arrived?.fail(error)
+        throw error
+      })
+    arrived?.confirm(swarm)
+    const transfer = arrived ?? new Transfer({ blob, swarm })
     if (!blob.isComplete && this.#isSigned(blob)) transfer.trustMetainfo()
     const entry: Entry = {
       transfer,

@@ -5,6 +5,7 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pipeline, Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type MayDial, mayDialFrom, parseDigest } from '@shoal/core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { HttpSources } from './http-sources.ts'
@@ -140,4 +141,57 @@ it('the seeder and the origin have eight connections each, however much is asked
     }
   await Promise.all(reading)
   expect(servers.map(({ connections }) => connections.count)).toEqual([8, 8])
+})
+
+describe('questions that wait', () => {
+  const wait = { repository: 'team/app', platform: 'linux/amd64', peerId: '', wait: 'true' } as const
+  const blobOf = (n: number) => `sha256:${n.toString(16).padStart(64, '0')}`
+
+  /** Holds every question of the path, and answers every other at once. */
+  async function seeder(isHeld: (url: string) => boolean) {
+    const held: ServerResponse[] = []
+    const server = createServer((request, response) => {
+      if (isHeld(request.url ?? '')) held.push(response)
+      else response.writeHead(404).end()
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    stack.defer(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    return { held, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+  }
+
+  it('are no hindrance to those that do not, nor are bodies that are slow in coming', async () => {
+    const { held, url } = await seeder((path) => path.includes('wait=true') || path.startsWith('/v2/'))
+    const sources = sourcesOf(mayDialFrom(['127.0.0.1']))
+    const { signal } = new AbortController()
+    const waiting = Array.from({ length: 100 }, (_, n) =>
+      sources.resolve(url, { ...wait, blob: blobOf(n) }, 'seeder').catch(() => {}),
+    )
+    const bodies = Array.from({ length: 100 }, async () => {
+      const blob = new URL('/v2/team/app/blobs/x', url)
+      for await (const _ of sources.arrivingBytes(blob, { start: 0, end: 1 }, signal));
+    })
+    for (const body of bodies) body.catch(() => {})
+    await expect.poll(() => held.length).toBe(64 + 64)
+    expect(await sources.resolve(url, question, 'seeder')).toBeUndefined()
+    await sources.stop()
+    await Promise.allSettled([...waiting, ...bodies])
+  })
+
+  it('and those that do not are asked in turn, and none is given up for having waited for its turn', async () => {
+    const { held, url } = await seeder(() => true)
+    const sources = sourcesOf(mayDialFrom(['127.0.0.1']))
+    const asked = Array.from({ length: 2 * 32 }, (_, n) =>
+      sources.resolve(url, { ...question, reference: `${n}` }, 'seeder'),
+    )
+    // Two turns of 1.2 s each: the second has waited and been asked for longer than any question may take.
+    for (let turn = 1; turn <= 2; turn++) {
+      await expect.poll(() => held.length, { timeout: 10_000 }).toBe(turn * 32)
+      await sleep(1_200)
+      for (const response of held.slice((turn - 1) * 32)) response.writeHead(404).end()
+    }
+    expect(new Set(await Promise.all(asked))).toEqual(new Set([undefined]))
+  })
 })

@@ -1,10 +1,14 @@
 /**
  * What the agent asks of others over HTTP: a resolution (of the seeder, or of another agent in its place), and bytes of a
- * blob (of the seeder's registry, or of the origin by presigned URL). Everything has a short deadline.
+ * blob (of the seeder's registry, or of the origin by presigned URL).
+ *
+ * What is answered at once and what waits never share connections: questions, questions that wait for a blob on its way, bytes
+ * of blobs that are there, and bytes of blobs on their way have their own. A deadline runs from when a question is asked, not
+ * while it waits for its turn.
  */
 import { type Digest, isAddress, isHostName, type MayDial } from '@shoal/core'
 import { looksLikeHost, type Referrer, splitMirroredName } from '@shoal/oci'
-import { discardAnswer } from '@shoal/registry'
+import { discardAnswer, Gate } from '@shoal/registry'
 import type { ByteRange } from '@shoal/storage'
 import { peerLookup } from '@shoal/swarm'
 import {
@@ -32,8 +36,10 @@ export interface ResolveQuestion {
   readonly platform: string
   /** Who asks: it is taken into the swarms. */
   readonly peerId: string
-  /** To wait for a blob that is still on its way to the seeder. */
+  /** To wait for a blob that is still on its way to the seeder, where its end is not told over the announce stream. */
   readonly wait?: 'true'
+  /** The asker knows what to do with hashes of pieces that came out of turn; an earlier version would refuse the answer. */
+  readonly later?: 'true'
 }
 
 export interface ReferrersQuery {
@@ -50,6 +56,14 @@ const ARRIVAL_TIMEOUT_MS = ARRIVAL_WAIT_MS + 2_000
 const CONTACT_TIMEOUT_MS = 900
 const BLOB_IDLE_TIMEOUT_MS = 5_000
 const CONNECTIONS_PER_HOST_MAX = 8
+/** Questions to the seeder at a time: those of some images of many layers. */
+const QUESTIONS_AT_ONCE = 32
+/** The same of those that wait for a blob on its way: as many as blobs may arrive at a time. */
+const WAITS_AT_ONCE = 64
+/** Bodies of blobs on their way, and requests that have the seeder fetch what somebody waits for. */
+const ARRIVING_BODIES_AT_ONCE = 64
+/** An upstream may pause; clients turn elsewhere after this. */
+const ARRIVING_IDLE_TIMEOUT_MS = 20_000
 const TAG_LIST_BYTES_MAX = 4 * 1024 * 1024
 /** A page and the longest manifest's annotations. */
 const REFERRERS_BYTES_MAX = 16 * 1024 * 1024
@@ -65,11 +79,31 @@ export interface HttpSourcesParts {
 
 export class HttpSources {
   readonly #parts: HttpSourcesParts
-  readonly #dispatcher = new HttpAgent({
-    connections: CONNECTIONS_PER_HOST_MAX,
+  readonly #questions = new HttpAgent({
+    connections: QUESTIONS_AT_ONCE,
+    connect: { timeout: 1_000 },
+    headersTimeout: MIRRORED_TIMEOUT_MS,
+    bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
+  })
+  readonly #questionGate = new Gate(QUESTIONS_AT_ONCE)
+  readonly #waits = new HttpAgent({
+    connections: WAITS_AT_ONCE,
     connect: { timeout: 1_000 },
     headersTimeout: ARRIVAL_TIMEOUT_MS,
     bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
+  })
+  readonly #waitGate = new Gate(WAITS_AT_ONCE)
+  readonly #bodies = new HttpAgent({
+    connections: CONNECTIONS_PER_HOST_MAX,
+    connect: { timeout: 1_000 },
+    headersTimeout: BLOB_IDLE_TIMEOUT_MS,
+    bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
+  })
+  readonly #arrivingBodies = new HttpAgent({
+    connections: ARRIVING_BODIES_AT_ONCE,
+    connect: { timeout: 1_000 },
+    headersTimeout: ARRIVING_IDLE_TIMEOUT_MS,
+    bodyTimeout: ARRIVING_IDLE_TIMEOUT_MS,
   })
   /** Strangers' answers are in memory one of each at a time, however many questions there are. */
   readonly #contacts: HttpAgent
@@ -86,14 +120,15 @@ export class HttpSources {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#dispatcher.destroy(), this.#contacts.destroy()])
+    const agents = [this.#questions, this.#waits, this.#bodies, this.#arrivingBodies, this.#contacts]
+    await Promise.all(agents.map((agent) => agent.destroy()))
   }
 
   /** Opens a connection that the first question finds ready. Never rejects: the question itself tells what is wrong. */
   async greet(baseUrl: string): Promise<void> {
     try {
       const signal = AbortSignal.timeout(RESOLVE_TIMEOUT_MS)
-      const answer = await request(new URL('/healthz', baseUrl), { dispatcher: this.#dispatcher, signal })
+      const answer = await request(new URL('/healthz', baseUrl), { dispatcher: this.#questions, signal })
       await discardAnswer(answer)
     } catch {
       // Nothing is lost by it.
@@ -114,11 +149,26 @@ export class HttpSources {
     for (const [key, value] of Object.entries(question)) url.searchParams.set(key, value)
     if (who === 'contact' && !this.#mayAsk(url))
       throw new SourceUnavailableError(url.host, 'nobody may lead this node there')
+    // The contacts' own bound is one of memory; with many questions to few of them they are given up, not waited for.
+    if (who === 'contact') return this.#resolve(url, question, this.#contacts, who, signal)
+    const [gate, dispatcher] =
+      question.wait === undefined ? [this.#questionGate, this.#questions] : [this.#waitGate, this.#waits]
+    return gate.run(() => this.#resolve(url, question, dispatcher, who, signal))
+  }
+
+  async #resolve(
+    url: URL,
+    question: ResolveQuestion,
+    dispatcher: HttpAgent,
+    who: 'seeder' | 'contact',
+    signal: AbortSignal | undefined,
+  ): Promise<Resolution | undefined> {
+    signal?.throwIfAborted()
     const secret = who === 'seeder' ? this.#parts.streamSecret() : undefined
     const deadline = AbortSignal.timeout(timeoutOf(question, who))
     try {
       const answer = await request(url, {
-        dispatcher: who === 'seeder' ? this.#dispatcher : this.#contacts,
+        dispatcher,
         ...(secret !== undefined && { headers: { [STREAM_SECRET_HEADER]: secret } }),
         signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
       })
@@ -161,9 +211,13 @@ export class HttpSources {
     const url = new URL(`/v2/${repository}/tags/list`, seederUrl)
     url.searchParams.set('n', String(page.tagsMax))
     if (page.after !== undefined) url.searchParams.set('last', page.after)
+    return this.#questionGate.run(() => this.#tags(url))
+  }
+
+  async #tags(url: URL): Promise<{ tags: string[]; more: boolean } | undefined> {
     try {
       const signal = AbortSignal.timeout(RESOLVE_TIMEOUT_MS)
-      const answer = await request(url, { dispatcher: this.#dispatcher, signal })
+      const answer = await request(url, { dispatcher: this.#questions, signal })
       if (answer.statusCode === 404) {
         await discardAnswer(answer)
         return undefined
@@ -193,9 +247,17 @@ export class HttpSources {
     const url = new URL(`/v2/${repository}/referrers/${subject}`, seederUrl)
     if (query.artifactType !== undefined) url.searchParams.set('artifactType', query.artifactType)
     if (query.after !== undefined) url.searchParams.set('last', query.after)
+    return this.#questionGate.run(() => this.#referrers(url, signal))
+  }
+
+  async #referrers(
+    url: URL,
+    signal: AbortSignal,
+  ): Promise<{ readonly referrers: readonly Referrer[]; readonly next?: string }> {
+    signal.throwIfAborted()
     try {
       const answer = await request(url, {
-        dispatcher: this.#dispatcher,
+        dispatcher: this.#questions,
         signal: AbortSignal.any([signal, AbortSignal.timeout(RESOLVE_TIMEOUT_MS)]),
       })
       const list = JSON.parse(Buffer.from(await collect(answer.body, REFERRERS_BYTES_MAX)).toString())
@@ -219,7 +281,30 @@ export class HttpSources {
    * @param source for messages
    * @throws SourceUnavailableError when fewer or other bytes are given
    */
-  async *bytes(
+  bytes(
+    url: string | URL,
+    range: ByteRange,
+    source: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#bytes(this.#bodies, url, range, source, signal)
+  }
+
+  /**
+   * The same of a blob that is still on its way to the seeder: the bytes may be long in coming, and the last of them does when
+   * the whole was found right.
+   * @throws SourceUnavailableError when fewer or other bytes are given, or none for long
+   */
+  arrivingBytes(
+    url: URL,
+    range: ByteRange,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#bytes(this.#arrivingBodies, url, range, 'the seeder', signal)
+  }
+
+  async *#bytes(
+    dispatcher: HttpAgent,
     url: string | URL,
     range: ByteRange,
     source: string,
@@ -228,7 +313,7 @@ export class HttpSources {
     let received = 0
     try {
       const answer = await request(url, {
-        dispatcher: this.#dispatcher,
+        dispatcher,
         headers: { range: `bytes=${range.start}-${range.end - 1}` },
         signal,
       })

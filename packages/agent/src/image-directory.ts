@@ -14,8 +14,10 @@ import {
   requiredBlobs,
 } from '@shoal/oci'
 import { type Manifest, type Reference, readManifest } from '@shoal/registry'
+import { arrivalHashOf } from '@shoal/storage'
 import type { Resolution, SignedTag } from '@shoal/wire'
 import type { Logger } from 'pino'
+import type { ArrivalNews } from './arrival-news.ts'
 import type { ArrivalSource } from './arrivals.ts'
 import { type BlobSource, blobSourceOf } from './blob-source.ts'
 import { type ProvenAnswer, provenPart } from './contact-answer.ts'
@@ -37,7 +39,9 @@ export interface ImageDirectoryParts {
   readonly onTold: (sources: readonly BlobSource[]) => void
   readonly isHere: (digest: Digest) => boolean
   /** A blob is on its way to the seeder; some of its pieces can be had. */
-  readonly onArriving: (arrival: ArrivalSource) => void
+  readonly onArriving: (repository: string, arrival: ArrivalSource) => void
+  /** When to ask for such a blob again. */
+  readonly arrivalNews: Pick<ArrivalNews, 'isTold' | 'next'>
   /** It does not come after all. */
   readonly onLost: (digest: Digest) => void
 }
@@ -56,6 +60,11 @@ const LINKS_MAX = 16_384
 const TAGS_MAX = 4_096
 /** Agents that are asked at a time in the seeder's place. */
 const CONTACTS_ASKED = 8
+/** A blob on its way whose pieces are not told of yet is asked for again after this, then after twice as long, and so on. */
+const SWARM_WAIT_MS = 100
+const SWARM_WAIT_MAX_MS = 10_000
+/** How long a blob on its way is still believed to come after the seeder has last said so. */
+const ARRIVAL_HOPE_MS = 20_000
 /** Of one repository, to find out whether a blob is its. */
 const MANIFESTS_READ_MAX = 256
 
@@ -76,7 +85,15 @@ interface Answer {
 
 type ArrivingBlob = NonNullable<Resolution['arriving']>[number]
 
-type Asked = Omit<ResolveQuestion, 'platform' | 'peerId'>
+/** What the seeder has last said of a blob that it is receiving. */
+interface Arriving {
+  readonly length: number
+  /** Whether agents are told of its pieces and its end. */
+  readonly isTold: boolean
+  readonly saidAtMs: number
+}
+
+type Asked = Omit<ResolveQuestion, 'platform' | 'peerId' | 'later'>
 
 /** The seeder is away, and no other agent knows: no reason to believe that there is no such thing. */
 const NOBODY_CAN_SAY: Answer = { digest: undefined, sources: [], arriving: [] }
@@ -89,8 +106,10 @@ export class ImageDirectory {
   readonly #links = new Map<string, true>()
   readonly #tags = new Map<string, TagMeaning>()
   readonly #underWay = new Map<string, Promise<Answer | undefined>>()
-  /** Lengths of blobs that the seeder is still receiving. */
-  readonly #arriving = new Map<Digest, number>()
+  /** Blobs that the seeder is still receiving. */
+  readonly #arriving = new Map<Digest, Arriving>()
+  /** Those whose end is waited for, with their repository. */
+  readonly #awaited = new Map<string, Promise<BlobSource | 'unknown' | undefined>>()
 
   constructor(parts: ImageDirectoryParts, init: ImageDirectoryInit) {
     this.#parts = parts
@@ -152,28 +171,76 @@ export class ImageDirectory {
     return false
   }
 
+  /** The length of a blob that the seeder is still receiving, as far as it has said; undefined for others. */
+  arrivingLength(digest: Digest): number | undefined {
+    return this.#arriving.get(digest)?.length
+  }
+
   /**
-   * Where the blob can be had from, as soon as the seeder has it; undefined when nobody can say.
-   * @returns `unknown` when the seeder says that this repository has no such blob
+   * Where the blob can be had from; undefined when nobody can say.
+   * @returns `arriving` while the seeder is still receiving it, `unknown` when it says that this repository has no such blob
    */
+  async locate(repository: string, digest: Digest): Promise<BlobSource | 'arriving' | 'unknown' | undefined> {
+    const known = this.#sources.get(digest)
+    if (known !== undefined && this.hasBlob(repository, digest)) return known
+    if (this.#arriving.has(digest) && this.hasBlob(repository, digest)) return 'arriving'
+    return this.#sourceIn(await this.#ask({ repository, blob: digest }, 'pull'), digest)
+  }
+
+  /** The same, as soon as the seeder has the blob: whoever asks shares the waiting. */
   async source(
     repository: string,
     digest: Digest,
     signal?: AbortSignal,
   ): Promise<BlobSource | 'unknown' | undefined> {
-    const known = this.#sources.get(digest)
-    if (known !== undefined && this.hasBlob(repository, digest)) return known
-    let isArriving = this.#arriving.has(digest)
-    for (;;) {
-      signal?.throwIfAborted()
-      const wait = isArriving ? { wait: 'true' as const } : {}
-      const answer = await this.#ask({ repository, blob: digest, ...wait }, 'pull')
-      const source = answer?.sources.find(({ metainfo }) => metainfo.digest === digest)
-      isArriving = answer?.arriving.some((blob) => blob.digest === digest) ?? false
-      if (source === undefined && isArriving) continue
-      if (source === undefined) this.#lost(digest)
-      return answer === undefined ? 'unknown' : source
+    signal?.throwIfAborted()
+    const found = await this.locate(repository, digest)
+    if (found !== 'arriving') return found
+    const arrived = this.#arrivalOf(repository, digest)
+    return signal === undefined ? arrived : Promise.race([arrived, aborted(signal)])
+  }
+
+  #arrivalOf(repository: string, digest: Digest): Promise<BlobSource | 'unknown' | undefined> {
+    const key = linkOf(repository, digest)
+    let awaited = this.#awaited.get(key)
+    if (awaited === undefined) {
+      awaited = this.#awaitArrival(repository, digest).finally(() => this.#awaited.delete(key))
+      this.#awaited.set(key, awaited)
+      awaited.catch(() => {})
     }
+    return awaited
+  }
+
+  async #awaitArrival(repository: string, digest: Digest): Promise<BlobSource | 'unknown' | undefined> {
+    const { arrivalNews, nowMs } = this.#parts
+    let isHeard = true
+    for (let swarmWaitMs = SWARM_WAIT_MS; ; swarmWaitMs = Math.min(2 * swarmWaitMs, SWARM_WAIT_MAX_MS)) {
+      const arriving = this.#arriving.get(digest)
+      if (arriving === undefined) {
+        const source = this.#sources.get(digest)
+        if (source === undefined) this.#parts.onLost(digest)
+        return source
+      }
+      const infoHash = arrivalHashOf(digest, arriving.length)
+      const { isTold } = arrivalNews
+      if (isTold && !arriving.isTold) await arrivalNews.next(infoHash, swarmWaitMs)
+      else if (isTold || !isHeard) await arrivalNews.next(infoHash)
+      const wait = isTold ? {} : { wait: 'true' as const }
+      const found = this.#sourceIn(await this.#ask({ repository, blob: digest, ...wait }, 'pull'), digest)
+      isHeard = found === 'arriving'
+      if (isHeard) continue
+      const { saidAtMs } = arriving
+      // The seeder is away; it may be back in time, and goes on then.
+      if (found === undefined && Math.abs(nowMs() - saidAtMs) < ARRIVAL_HOPE_MS) continue
+      if (found === undefined || found === 'unknown') this.#lost(digest)
+      return found as Exclude<typeof found, 'arriving'>
+    }
+  }
+
+  #sourceIn(answer: Answer | undefined, digest: Digest): BlobSource | 'arriving' | 'unknown' | undefined {
+    if (answer === undefined) return 'unknown'
+    const source = answer.sources.find(({ metainfo }) => metainfo.digest === digest)
+    return source ?? (answer.arriving.some((blob) => blob.digest === digest) ? 'arriving' : undefined)
   }
 
   /**
@@ -181,7 +248,7 @@ export class ImageDirectory {
    * @returns `unknown` when the seeder says that this repository has no such blob
    */
   async length(repository: string, digest: Digest): Promise<number | 'unknown' | undefined> {
-    const lengthOf = () => this.#sources.get(digest)?.metainfo.length ?? this.#arriving.get(digest)
+    const lengthOf = () => this.#sources.get(digest)?.metainfo.length ?? this.#arriving.get(digest)?.length
     if (this.hasBlob(repository, digest) && lengthOf() !== undefined) return lengthOf()
     const answer = await this.#ask({ repository, blob: digest }, 'pull')
     if (answer === undefined) return 'unknown'
@@ -243,6 +310,7 @@ export class ImageDirectory {
   }
 
   #wantOnArrival(repository: string, digest: Digest): void {
+    if (this.#awaited.has(linkOf(repository, digest))) return
     this.source(repository, digest).then(
       (source) => {
         if (source !== undefined && source !== 'unknown') this.#parts.onWanted([source])
@@ -288,7 +356,7 @@ export class ImageDirectory {
       peerId: purpose === 'pull' ? peerId : '',
     }
     try {
-      const resolution = await http.resolve(seederUrl, whole, 'seeder')
+      const resolution = await http.resolve(seederUrl, { ...whole, later: 'true' }, 'seeder')
       if (resolution === undefined) return undefined
       return await this.#keep(question, resolution)
     } catch (error) {
@@ -409,9 +477,12 @@ export class ImageDirectory {
     this.#parts.onTold(sources)
     const arriving = resolution.arriving ?? []
     for (const arrival of arriving) {
-      this.#arriving.set(arrival.digest, arrival.length)
-      this.#link(repository, arrival.digest)
-      this.#parts.onArriving(arrival)
+      const { digest, length, pieces } = arrival
+      this.#arriving.set(digest, { length, isTold: pieces !== undefined, saidAtMs: this.#parts.nowMs() })
+      this.#link(repository, digest)
+      this.#parts.onArriving(repository, arrival)
+      // Who has begun with it hears of its end, whether or not anybody reads it.
+      if (pieces !== undefined) this.#wantOnArrival(repository, digest)
     }
     forgetOldest(this.#arriving, SOURCES_MAX)
     const { warning } = resolution
@@ -455,6 +526,13 @@ function isAnswered(repository: string, reference: string, { tag, manifests }: R
     record.tag === reference &&
     record.digest === first
   )
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
 }
 
 function linkOf(repository: string, digest: Digest): string {

@@ -1,4 +1,5 @@
 export * from './address-class.ts'
+export * from './arrival-ladder.ts'
 export * from './bencode.ts'
 export * from './bitfield.ts'
 export * from './bytes.ts'

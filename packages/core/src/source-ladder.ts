@@ -29,7 +29,8 @@ export const LADDER_RULE: LadderRule = {
   restMaxMs: 15_000,
   originSpreadMs: 2_000,
   crowdMax: 10_000,
-  giveUpMs: 90_000,
+  // Clients turn to another registry when a body is cut; while it hangs they wait.
+  giveUpMs: 20_000,
 }
 
 export interface SourceHealth {

@@ -12,6 +12,8 @@ import type { ByteRange } from '@shoal/storage'
 export interface BlobStat {
   readonly digest: Digest
   readonly length: number
+  /** It is still on its way here: its first byte may be long in coming, and the header does not wait for it. */
+  readonly isArriving?: boolean
 }
 
 export interface ManifestStat extends BlobStat {

@@ -7,6 +7,14 @@ import { severalRanges } from './byteranges.ts'
 import { digestOf, type Exchange, etagOf, isKnownToClient, removeOf } from './exchange.ts'
 import { sendBody } from './response-body.ts'
 
+/**
+ * Until the header is sent, a blob that cannot be had is a 404, and clients turn to another registry within 3 s of asking. Later
+ * they think that this one hangs.
+ */
+const HEADER_WITHIN_MS = 2_900
+/** Of a blob on its way: its source has answered already, and whether it will give the blob is known at the end. */
+const ARRIVING_HEADER_WITHIN_MS = 500
+
 export async function headBlob(exchange: Exchange, repository: string, digestText: string): Promise<void> {
   const stat = await findBlob(exchange, repository, digestText, 'look')
   if (answerNotModified(exchange, stat)) return
@@ -25,6 +33,7 @@ export async function getBlob(exchange: Exchange, repository: string, digestText
   }
   await sendBody(reply, body, {
     bytes,
+    headerWithinMs: stat.isArriving === true ? ARRIVING_HEADER_WITHIN_MS : HEADER_WITHIN_MS,
     idleTimeoutMs: exchange.limits.idleTimeoutMs,
     signal: exchange.signal,
     places: exchange.places.blobs,

@@ -16,6 +16,8 @@ const WRITE_BYTES_MAX = 256 * 1024
 export interface BodyInit {
   /** Bytes that `Content-Length` announces. */
   readonly bytes: number
+  /** The header is sent after this, whether or not there is a byte to follow it. */
+  readonly headerWithinMs: number
   /** How long the client may take nothing. */
   readonly idleTimeoutMs: number
   readonly signal: AbortSignal
@@ -55,8 +57,8 @@ class BodyToClient implements BodyOnItsWay {
 }
 
 /**
- * Sends status and headers of `reply` and then `body`. The first chunk is awaited before the headers leave: until then a
- * failure can still be told as an error.
+ * Sends status and headers of `reply` and then `body`. The first chunk is awaited before the headers leave, for a while: until
+ * then a failure can still be told as an error.
  */
 export async function sendBody(
   reply: FastifyReply,
@@ -67,10 +69,12 @@ export async function sendBody(
   const send = async () => {
     const chunks = body[Symbol.asyncIterator]()
     try {
-      const first = await chunks.next()
-      if (first.done === true && init.bytes > 0) throw new BodyLengthError(init.bytes, 0)
+      const first = chunks.next()
+      first.catch(() => {})
+      const early = await within(first, init.headerWithinMs)
+      if (early?.done === true && init.bytes > 0) throw new BodyLengthError(init.bytes, 0)
       reply.hijack()
-      await sendChunks(reply, client, first, chunks, init)
+      await sendChunks(reply, client, early ?? first, chunks, init)
     } finally {
       await chunks.return?.()
     }
@@ -81,7 +85,7 @@ export async function sendBody(
 async function sendChunks(
   reply: FastifyReply,
   client: BodyToClient,
-  first: IteratorResult<Uint8Array>,
+  first: IteratorResult<Uint8Array> | Promise<IteratorResult<Uint8Array>>,
   chunks: AsyncIterator<Uint8Array>,
   init: BodyInit,
 ): Promise<void> {
@@ -89,9 +93,11 @@ async function sendChunks(
   // A socket that dies is noticed through `close`; its error says nothing more.
   raw.on('error', () => {})
   raw.writeHead(reply.statusCode, reply.getHeaders() as Record<string, string>)
+  // Otherwise they leave with the first bytes, in one packet.
+  if (first instanceof Promise) raw.flushHeaders()
   let sent = 0
   try {
-    for (let next = first; next.done !== true; next = await chunks.next()) {
+    for (let next = await first; next.done !== true; next = await chunks.next()) {
       sent += next.value.length
       if (sent > init.bytes) throw new BodyLengthError(init.bytes, sent)
       await writeAll(client, next.value, init.idleTimeoutMs)
@@ -105,6 +111,19 @@ async function sendChunks(
     if (init.signal.aborted || err instanceof ClientLeftError)
       reply.log.debug({ event: 'client-left', sent, bytes: init.bytes }, 'client left before the body ended')
     else reply.log.warn({ event: 'body-cut', err, sent, bytes: init.bytes }, 'body cut')
+  }
+}
+
+/** What comes of `awaited` if it is settled in time; undefined where it is not, and then whoever awaits it later hears of it. */
+async function within<T>(awaited: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms)
+  })
+  try {
+    return await Promise.race([awaited, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -5,7 +5,7 @@
 import { connect } from 'node:net'
 import type { ByteRange } from '@shoal/storage'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { RegistryBackend, RegistryPush } from './backend.ts'
+import type { BlobStat, RegistryBackend, RegistryPush } from './backend.ts'
 import { eventually, openAndSend, rawExchange } from './testing/raw-http.ts'
 import {
   type RegistryServer,
@@ -24,13 +24,18 @@ afterEach(() => registry?.close())
 
 type ReadBlob = (range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
 
-async function serve(length: number, readBlob: ReadBlob, plugin: RegistryServerInit['plugin'] = {}) {
+async function serve(
+  length: number,
+  readBlob: ReadBlob,
+  plugin: RegistryServerInit['plugin'] = {},
+  stat: Partial<BlobStat> = {},
+) {
   const backend: RegistryBackend = {
     tags: async () => undefined,
     hasRepository: async () => true,
     referrers: async () => ({ referrers: [] }),
     manifest: async () => undefined,
-    blobStat: async () => ({ digest, length }),
+    blobStat: async () => ({ digest, length, ...stat }),
     readBlob: (_repository, _digest, range, signal) => readBlob(range, signal),
   }
   registry = await startRegistry({ backend: () => backend, plugin })
@@ -129,6 +134,27 @@ describe('a GET', () => {
       expect(raw.match(/HTTP\/1\.1/g)).toHaveLength(1)
     },
   )
+
+  test('of a blob on its way: the header comes before the first byte, and the connection is cut when none comes', async () => {
+    for (const outcome of ['comes', 'does not']) {
+      const byte = Promise.withResolvers<Uint8Array>()
+      const { url } = await serve(
+        1,
+        async function* () {
+          yield await byte.promise
+        },
+        {},
+        { isArriving: true },
+      )
+      const answer = await fetch(url + path)
+      expect([answer.status, answer.headers.get('content-length')]).toEqual([200, '1'])
+      if (outcome === 'comes') byte.resolve(Uint8Array.of(7))
+      else byte.reject(new Error('it was not what it should be'))
+      if (outcome === 'comes') expect(new Uint8Array(await answer.arrayBuffer())).toEqual(Uint8Array.of(7))
+      else await expect(answer.arrayBuffer()).rejects.toThrow()
+      await registry?.close()
+    }
+  })
 
   test('a client that takes nothing is given up', async () => {
     let isReturned = false

@@ -22,3 +22,17 @@ export class OriginMissingError extends SeederError {
     super(`the content of ${digest} is gone from the origin, or was cut short; push the layer again`)
   }
 }
+
+/** What was received of a blob on its way cannot be kept or read here: a full disk. The blob can still come. */
+export class CopyLostError extends SeederError {
+  readonly code = 'SEEDER_COPY_LOST'
+  constructor(
+    readonly digest: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `what arrived of ${digest} cannot be kept in the seeder's data folder; it is given out when it is in the origin`,
+      options,
+    )
+  }
+}

@@ -14,7 +14,13 @@ import {
 } from '@shoal/registry'
 import type { ObjectStore } from '@shoal/storage'
 import type { Admission, Tracker } from '@shoal/tracker'
-import { ARRIVAL_WAIT_MS, INLINE_BLOB_BYTES_MAX, type Resolution, type ResolvedBlob } from '@shoal/wire'
+import {
+  ARRIVAL_WAIT_MS,
+  INLINE_BLOB_BYTES_MAX,
+  LATER_STRETCHES_MAX,
+  type Resolution,
+  type ResolvedBlob,
+} from '@shoal/wire'
 import type { ArrivingBlobs } from './arriving/arriving-blobs.ts'
 import type { Mirror } from './mirror/mirror.ts'
 import type { Seeding } from './seeding.ts'
@@ -43,6 +49,8 @@ export interface Question {
   readonly isProven?: boolean
   /** Whether to wait for a blob that is on its way. */
   readonly wait?: boolean
+  /** Whether the asker knows what to do with hashes of pieces that came out of turn: an earlier version refuses the answer. */
+  readonly later?: boolean
 }
 
 /** As long as a slow pull may take after its manifest was asked for. */
@@ -85,15 +93,16 @@ export class Resolver {
     if (wait === true) await this.#arrival(repository, stat.digest)
     if ((await mirror.here(repository, [stat.digest])).length > 0)
       return { manifests: [], blobs: await this.#blobs([stat.digest], peerId) }
-    return { manifests: [], blobs: [], arriving: await this.#arriving(repository, [stat], peerId) }
+    return {
+      manifests: [],
+      blobs: [],
+      arriving: await this.#arriving(repository, [stat], peerId, asker.later),
+    }
   }
 
   /** Also of a blob that is just being pushed, which nobody but those who are told of it may have. */
   async #blobStat(repository: string, digest: Digest): Promise<BlobStat | undefined> {
-    const { mirror, arriving } = this.#parts
-    const pushed = arriving.find(repository, digest)
-    if (pushed !== undefined) return { digest, length: pushed.metainfo.length }
-    return mirror.blobStat(repository, digest, 'pull')
+    return this.#parts.mirror.blobStat(repository, digest, 'pull')
   }
 
   /** Where the pieces of blobs on their way can be had, for an agent that is about to pull. */
@@ -101,18 +110,26 @@ export class Resolver {
     repository: string,
     blobs: readonly BlobStat[],
     peerId: string | undefined,
+    takesLater = false,
   ): Promise<NonNullable<Resolution['arriving']>> {
-    const { arriving, tracker } = this.#parts
+    const { arriving, mirror, tracker } = this.#parts
     return Promise.all(
       blobs.map(async ({ digest, length }) => {
-        const copy = peerId === undefined ? undefined : arriving.find(repository, digest)
-        if (copy === undefined || !(await arriving.seed(copy.infoHash))) return { digest, length }
+        const copy = peerId === undefined ? undefined : await mirror.copy(repository, digest)
+        const isShared = copy !== undefined && arriving.hasSwarm(copy)
+        if (!isShared || !(await arriving.seed(copy.infoHash))) return { digest, length }
         const [admission] = tracker.admit(peerId!, [copy.infoHash])
         const { peers, imports } = admission!
+        const later = takesLater ? copy.later(LATER_STRETCHES_MAX) : []
         return {
           digest,
           length,
-          pieces: { sha256: copy.sha256.slice(), peers: [...peers], ...shares(imports) },
+          pieces: {
+            sha256: copy.sha256.slice(),
+            ...(later.length > 0 && { later }),
+            peers: [...peers],
+            ...shares(imports),
+          },
         }
       }),
     )
@@ -120,12 +137,12 @@ export class Resolver {
 
   /** Waits for a blob on its way, for as long as an agent waits for an answer. */
   async #arrival(repository: string, digest: Digest): Promise<void> {
-    const { mirror, arriving } = this.#parts
-    const pushed = arriving.ended(repository, digest)
+    const { mirror } = this.#parts
+    const copy = await mirror.copy(repository, digest)
     const timeout = AbortSignal.timeout(ARRIVAL_WAIT_MS)
     try {
-      if (pushed === undefined) await mirror.whole(repository, digest, timeout)
-      else await Promise.race([pushed, once(timeout)])
+      if (copy === undefined) await mirror.whole(repository, digest, timeout)
+      else await Promise.race([copy.ended, once(timeout)])
     } catch {
       // Still on its way, or it failed: what is said next tells which.
     }
@@ -165,7 +182,9 @@ export class Resolver {
         ({ digest, mediaType, bytes }) => ({ digest, mediaType, bytes }),
       ),
       blobs: await this.#blobs(digests, peerId),
-      ...(arriving.length > 0 && { arriving: await this.#arriving(repository, arriving, peerId) }),
+      ...(arriving.length > 0 && {
+        arriving: await this.#arriving(repository, arriving, peerId, question.later),
+      }),
     }
   }
 

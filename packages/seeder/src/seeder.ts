@@ -266,12 +266,13 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const arrivals: Arrivals = new Arrivals({
       images,
       log: upstreamLog,
+      nowMs,
       onReceived: (bytes) => metrics.upstreamReceivedBytes.inc(bytes),
       arriving,
     })
     undo.push(() => arrivals.stop())
     const mirror = new Mirror(
-      { images, upstreams, arrivals, log: upstreamLog, nowMs },
+      { images, upstreams, arrivals, arriving, log: upstreamLog, nowMs },
       {
         ownHosts,
         defaultUpstream: parseHostList(settings.defaultUpstream)[0],
@@ -350,6 +351,7 @@ const Query = Type.Object({
   platform: Type.Optional(Type.String({ maxLength: 64, pattern: '^[a-z0-9/._-]*$' })),
   peerId: Type.Optional(Type.String({ pattern: '^([0-9a-f]{40})?$' })),
   wait: Type.Optional(Type.Boolean()),
+  later: Type.Optional(Type.Boolean()),
 })
 
 function serveResolutions(server: FastifyInstance, resolver: Resolver, tracker: Tracker): void {

@@ -33,10 +33,10 @@ const blob = testBlob(900_000, 3)
 const { pieceLength } = blob.metainfo
 const piece = (index: number) => blob.bytes.subarray(index * pieceLength, (index + 1) * pieceLength)
 
-function begin(indexes: readonly number[] = [], { isTrusted = true } = {}) {
+function begin(indexes: readonly number[] = [], { isTrusted = true, isArriving = false } = {}) {
   const pieces = new MemoryPieces(blob, indexes)
   const swarm = new QuietSwarm()
-  const transfer = new Transfer({ blob: pieces, swarm })
+  const transfer = new Transfer({ blob: pieces, swarm, isArriving })
   if (isTrusted) transfer.trustMetainfo()
   const arrive = async (index: number) => {
     await pieces.writePiece(index, [piece(index)])
@@ -184,5 +184,77 @@ describe('Transfer', () => {
     const transfer = new Transfer({ blob: MemoryPieces.none(empty), swarm: new QuietSwarm() })
     await transfer.whenComplete()
     expect(await collect(transfer.read(0, 0))).toHaveLength(0)
+  })
+})
+
+describe('the transfer of a blob that still arrives at the seeder', () => {
+  /** What a reader was given so far. */
+  function read(transfer: Transfer, start: number, end: number) {
+    const given: Buffer[] = []
+    const ended = (async () => {
+      for await (const chunk of transfer.read(start, end)) given.push(Buffer.from(chunk))
+    })()
+    ended.catch(() => {})
+    return { ended, bytes: () => Buffer.concat(given) }
+  }
+  const length = blob.bytes.length
+  const last = 3 * pieceLength
+  const arriving = () => begin([], { isTrusted: false, isArriving: true })
+
+  it('gives each piece as it comes, and the last when the whole was confirmed, in one body', async () => {
+    const { transfer, pieces, arrive } = arriving()
+    let completions = 0
+    const complete = pieces.complete.bind(pieces)
+    pieces.complete = async () => {
+      completions++
+      await complete()
+    }
+    const reader = read(transfer, 0, length)
+    const ranges = [read(transfer, last - 10, last), read(transfer, last - 10, last + 1)]
+    for (const index of [1, 0, 3, 2]) await arrive(index)
+    await expect.poll(() => reader.bytes().length).toBe(last)
+    await ranges[0]!.ended
+    // The last piece is here, and nobody has a byte of it, the range neither that reaches one byte into it.
+    await nextTurn()
+    expect(reader.bytes().equals(blob.bytes.subarray(0, last))).toBe(true)
+    expect(ranges[1]!.bytes()).toHaveLength(10)
+    expect(completions).toBe(0)
+
+    const own = new QuietSwarm()
+    transfer.confirm(own)
+    await Promise.all([reader.ended, ranges[1]!.ended])
+    expect(reader.bytes().equals(blob.bytes)).toBe(true)
+    expect(ranges[1]!.bytes()).toHaveLength(11)
+    transfer.trustMetainfo()
+    await transfer.whenComplete()
+    expect(completions).toBe(1)
+  })
+
+  it('goes on in the swarm of its own, and hears the other no more', async () => {
+    const { transfer, swarm, pieces } = arriving()
+    const reader = read(transfer, 0, length)
+    expect(swarm.positions).toEqual([0])
+    const own = new QuietSwarm()
+    transfer.confirm(own)
+    transfer.trustMetainfo()
+    expect(own.positions).toEqual([0])
+    swarm.emit('failed', new Error('it was left'))
+    for (const index of [0, 1, 2, 3]) {
+      await pieces.writePiece(index, [piece(index)])
+      own.emit('piece', index)
+    }
+    await reader.ended
+    expect(reader.bytes().equals(blob.bytes)).toBe(true)
+  })
+
+  it('is cut where it was not what it should be: no body is whole', async () => {
+    const { transfer, arrive } = arriving()
+    const reader = read(transfer, 0, length)
+    for (const index of [0, 1, 2, 3]) await arrive(index)
+    await expect.poll(() => reader.bytes().length).toBe(last)
+    transfer.fail(new Error('the digest is another'))
+    await expect(reader.ended).rejects.toThrow(TransferFailedError)
+    expect(reader.bytes()).toHaveLength(last)
+    await expect(read(transfer, last, length).ended).rejects.toThrow(TransferFailedError)
   })
 })

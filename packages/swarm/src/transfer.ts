@@ -1,10 +1,14 @@
 /**
  * One blob on its way in: the swarm's pieces and those from elsewhere come together here, and readers get bytes as soon
  * as they are contiguous. Chooses no source; whoever owns it feeds it.
+ *
+ * A blob that is still arriving at the seeder (`isArriving`) has a swarm of its own, and the hashes of its pieces are learned
+ * one by one. Readers get its pieces too, all but the last: that one waits for `confirm`, when the digest of the whole was
+ * found right. The same readers then go on in the blob's own swarm.
  */
 import { hash } from 'node:crypto'
 import { EventEmitter } from 'node:events'
-import { bytesEqual, pieceBytes, pieceSha256 } from '@shoal/core'
+import { assert, bytesEqual, pieceBytes, pieceSha256 } from '@shoal/core'
 import type { StoredBlob } from '@shoal/storage'
 import type { Swarm } from './engine.ts'
 import { PieceMismatchError, TransferFailedError } from './errors.ts'
@@ -18,25 +22,50 @@ export interface TransferEvents {
   complete: []
   /** No reader gets any further; the pieces stay. */
   failed: [error: Error]
+  /** A reader waits for a piece that is not here. */
+  waits: [pieceIndex: number]
 }
 
 export class Transfer extends EventEmitter<TransferEvents> {
   readonly blob: StoredBlob
-  readonly swarm: Swarm
+  #swarm: Swarm
   /** The piece that each reader waits for or reads. */
   readonly #readers = new Set<{ pieceIndex: number }>()
   #changed = Promise.withResolvers<void>()
   #failure: Error | undefined
   #isCompleting = false
   #isTrusted = false
+  #isArriving: boolean
 
-  constructor(parts: { blob: StoredBlob; swarm: Swarm }) {
+  constructor(parts: { blob: StoredBlob; swarm: Swarm; isArriving?: boolean }) {
     super()
     this.blob = parts.blob
-    this.swarm = parts.swarm
-    this.swarm.on('piece', () => this.#advance())
-    this.swarm.on('failed', (error) => this.fail(error))
+    this.#isArriving = parts.isArriving ?? false
+    this.#swarm = parts.swarm
+    this.#follow(parts.swarm)
     if (this.blob.have.isFull && !this.blob.isComplete) this.#advance()
+  }
+
+  get swarm(): Swarm {
+    return this.#swarm
+  }
+
+  /** Nobody has confirmed the digest of the whole yet. */
+  get isArriving(): boolean {
+    return this.#isArriving
+  }
+
+  /**
+   * The digest of a blob that was arriving is right, and the blob's metainfo is known.
+   * @param swarm the blob's own, in which the rest is fetched
+   */
+  confirm(swarm: Swarm): void {
+    assert(this.#isArriving, 'a blob is confirmed once')
+    this.#isArriving = false
+    this.#swarm = swarm
+    this.#follow(swarm)
+    this.#tellPositions()
+    this.#advance()
   }
 
   get isComplete(): boolean {
@@ -52,6 +81,11 @@ export class Transfer extends EventEmitter<TransferEvents> {
 
   get isTrusted(): boolean {
     return this.#isTrusted
+  }
+
+  /** Why no reader gets any further, if that is so. */
+  get failure(): Error | undefined {
+    return this.#failure
   }
 
   get readerCount(): number {
@@ -96,7 +130,7 @@ export class Transfer extends EventEmitter<TransferEvents> {
     this.#readers.add(reader)
     this.#tellPositions()
     try {
-      await this.#until(() => this.#isTrusted || this.isComplete, signal)
+      await this.#until(() => this.#isArriving || this.#isTrusted || this.isComplete, signal)
       let [filling, resting] = [first, second]
       let offset = start
       while (offset < end) {
@@ -105,12 +139,13 @@ export class Transfer extends EventEmitter<TransferEvents> {
           reader.pieceIndex = pieceIndex
           if (!have.isFull) this.#tellPositions()
         }
-        await this.#until(() => have.has(pieceIndex), signal)
+        if (!have.has(pieceIndex)) this.emit('waits', pieceIndex)
+        await this.#until(() => this.#mayGive(pieceIndex), signal)
         const chunk = await (ahead ?? this.#fill(filling, offset, end))
         offset += chunk.length
         ;[filling, resting] = [resting, filling]
         ahead = undefined
-        if (offset < end && have.has(Math.floor(offset / metainfo.pieceLength))) {
+        if (offset < end && this.#mayGive(Math.floor(offset / metainfo.pieceLength))) {
           ahead = this.#fill(filling, offset, end)
           // Whoever asks for the next chunk hears of it.
           ahead.catch(() => {})
@@ -125,6 +160,12 @@ export class Transfer extends EventEmitter<TransferEvents> {
       giveReadBuffer(first)
       giveReadBuffer(second)
     }
+  }
+
+  /** Whoever has the last piece has a whole blob, right or wrong: it is held back while nobody has confirmed it. */
+  #mayGive(pieceIndex: number): boolean {
+    const { have } = this.blob
+    return have.has(pieceIndex) && !(this.#isArriving && pieceIndex === have.length - 1)
   }
 
   /** Reads from `offset` on, up to the end of its piece. */
@@ -155,7 +196,7 @@ export class Transfer extends EventEmitter<TransferEvents> {
 
   #advance(): void {
     this.#tellChange()
-    if (!this.blob.have.isFull || this.#isCompleting) return
+    if (!this.blob.have.isFull || this.#isCompleting || this.#isArriving) return
     this.#isCompleting = true
     this.#complete().catch((error: Error) => this.fail(error))
   }
@@ -194,6 +235,16 @@ export class Transfer extends EventEmitter<TransferEvents> {
     const changed = this.#changed
     this.#changed = Promise.withResolvers()
     changed.resolve()
+  }
+
+  /** What an earlier swarm still tells is not this transfer's business any more. */
+  #follow(swarm: Swarm): void {
+    swarm.on('piece', () => {
+      if (swarm === this.#swarm) this.#advance()
+    })
+    swarm.on('failed', (error) => {
+      if (swarm === this.#swarm) this.fail(error)
+    })
   }
 
   #tellPositions(): void {

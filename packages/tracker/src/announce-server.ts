@@ -13,6 +13,7 @@ import {
   type AgentMessage,
   ANNOUNCE_STREAM_PATH,
   ANNOUNCE_STREAM_VERSION,
+  ARRIVAL_ENDED_CAPABILITY,
   decodeAgentMessage,
   encodeTrackerMessage,
   FrameTooLargeError,
@@ -102,6 +103,8 @@ export class AnnounceServer {
   readonly #shown = new WeakMap<WebSocket, string>()
   /** Peers that listen everywhere, by the address at which they are told of: few, and told of again and again. */
   readonly #reached = new WeakMap<PeerAddress, Map<string, PeerAddress>>()
+  /** Streams whose agents know the frame that tells of an arrival's end. */
+  readonly #knowsArrivalEnded = new WeakSet<WebSocket>()
   /** Newcomers that each agent was told of since it came, as far as that matters. */
   readonly #introductions = new WeakMap<WebSocket, number>()
 
@@ -188,6 +191,12 @@ export class AnnounceServer {
   send(to: PeerId, frame: Uint8Array): void {
     const stream = this.#streams.get(to)
     if (stream !== undefined && this.#bounds.maySend(stream)) stream.send(frame)
+  }
+
+  /** The same for a frame that agents of earlier versions do not know, and would close their streams for. */
+  sendArrivalEnded(to: PeerId, frame: Uint8Array): void {
+    const stream = this.#streams.get(to)
+    if (stream !== undefined && this.#knowsArrivalEnded.has(stream)) this.send(to, frame)
   }
 
   #accept(stream: WebSocket, remoteHost: string): void {
@@ -302,6 +311,7 @@ export class AnnounceServer {
     this.#streams.set(peerId, stream)
     this.#names.set(peerId, { name, zone })
     if (earlier !== stream) earlier?.terminate()
+    if (capabilities.includes(ARRIVAL_ENDED_CAPABILITY)) this.#knowsArrivalEnded.add(stream)
     const canTryPeers = capabilities.includes(TRY_PEERS_CAPABILITY)
     const address = { peerId, host, port, role: 'agent' } as const
     drive({ kind: 'agent-joined', agent: { address, zone, canTryPeers } })
@@ -312,7 +322,7 @@ export class AnnounceServer {
       peerId,
       encodeTrackerMessage({
         ...welcome,
-        capabilities: [TRY_PEERS_CAPABILITY],
+        capabilities: [TRY_PEERS_CAPABILITY, ARRIVAL_ENDED_CAPABILITY],
         ...(given !== undefined && { streamSecret: given }),
       }),
     )

@@ -233,6 +233,25 @@ describe('announce streams', () => {
   })
 })
 
+describe('the end of an arrival', () => {
+  it('is told to those of its swarm that know the frame, and to nobody else', async () => {
+    const knows = { capabilities: ['arrival-ended'] }
+    const [member, older, elsewhere] = [await agent(1, '', knows), await agent(2), await agent(3, '', knows)]
+    for (const one of [member, older]) one.say(announce('leeching'))
+    for (const one of [member, older]) await expect.poll(one.peers).toContain(seeder.peerId)
+    tracker.tellPieces(KNOWN, 0, new Uint8Array(32))
+    tracker.tellArrivalEnded(KNOWN)
+    tracker.warm([1, 2, 3].map(id), [])
+    const typesOf = ({ heard }: AgentEnd) =>
+      heard.map(({ type }) => type).filter((type) => ['pieces', 'arrival-ended', 'warm'].includes(type))
+    for (const one of [member, older, elsewhere]) await expect.poll(() => typesOf(one).at(-1)).toBe('warm')
+    expect(typesOf(member)).toEqual(['pieces', 'arrival-ended', 'warm'])
+    expect(typesOf(older)).toEqual(['pieces', 'warm'])
+    expect(typesOf(elsewhere)).toEqual(['warm'])
+    expect(member.heard).toContainEqual({ type: 'arrival-ended', infoHash: KNOWN })
+  })
+})
+
 describe('trying peers', () => {
   const CAN = { capabilities: ['try-peers', 'something newer'] }
   const of = <T extends TrackerMessage['type']>({ heard }: AgentEnd, type: T) =>
@@ -271,7 +290,7 @@ describe('trying peers', () => {
 
   it('says in welcome that it can, and sends none of its frames to an agent that has not said so', async () => {
     const [asker, older] = [await agent(1, '', CAN), await agent(2)]
-    expect(of(asker, 'welcome')[0]?.capabilities).toEqual(['try-peers'])
+    expect(of(asker, 'welcome')[0]?.capabilities).toEqual(['try-peers', 'arrival-ended'])
     asker.say({ type: 'try-peers', id: 1 })
     await expect.poll(() => of(asker, 'tried').length).toBe(1)
     expect(of(asker, 'tried')[0]?.tries).toEqual([{ peerId: seeder.peerId, outcome: 'reached', ms: 1 }])

@@ -106,6 +106,12 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     for (const peerId of this.#table.agentsIn(infoHash)) this.#announces.send(peerId, frame)
   }
 
+  /** Tells the agents of an arriving blob's swarm that it has ended: they ask what became of the blob. */
+  tellArrivalEnded(infoHash: InfoHash): void {
+    const frame = encodeTrackerMessage({ type: 'arrival-ended', infoHash })
+    for (const peerId of this.#table.agentsIn(infoHash)) this.#announces.sendArrivalEnded(peerId, frame)
+  }
+
   /** Asks agents to fetch a blob while it is being pushed. */
   warmBlob(to: readonly PeerId[], repository: string, digest: Digest): void {
     const frame = encodeTrackerMessage({ type: 'warm-blob', repository, digest })

@@ -45,6 +45,11 @@ const Capabilities = Type.Optional(Type.Array(Type.String({ maxLength: 32 }), { 
 /** The frames with which peers are tried: `try-peers`, `dial` and what belongs to them. */
 export const TRY_PEERS_CAPABILITY = 'try-peers'
 
+/**
+ * In `hello` and in `welcome`: the end of an arrival is told by `arrival-ended`, so that nobody need ask and wait for it.
+ */
+export const ARRIVAL_ENDED_CAPABILITY = 'arrival-ended'
+
 /** In `hello`: the agent proves by the stream's secret who asks for a resolution. */
 export const STREAM_SECRET_CAPABILITY = 'stream-secret'
 export const STREAM_SECRET_BYTES = 32
@@ -112,7 +117,7 @@ export const TrackerMessage = Type.Union([
       maxItems: SWARMS_PER_FRAME_MAX,
     }),
   }),
-  /** Hashes of pieces that the seeder has just received itself, in the order of the pieces. */
+  /** Hashes of pieces, one behind the other, that the seeder has just received itself. */
   Type.Object({
     type: Type.Literal('pieces'),
     infoHash: Hex20,
@@ -121,6 +126,8 @@ export const TrackerMessage = Type.Union([
     /** 32 bytes each. */
     sha256: Bytes(PIECE_HASHES_BYTES_MAX),
   }),
+  /** The blob does not arrive any more: it is whole and right, or it does not come. Who asks for it is told which. */
+  Type.Object({ type: Type.Literal('arrival-ended'), infoHash: Hex20 }),
   /** A blob that is being pushed, and that the agent should have when the push ends. */
   Type.Object({ type: Type.Literal('warm-blob'), repository: Name, digest: DigestText }),
   /** Images that the agent should have before anybody asks it for them. */

@@ -48,6 +48,7 @@ describe('the announce stream', () => {
         { infoHash: 'cd'.repeat(20), modulus: 4, remainders: [] },
       ],
     },
+    { type: 'arrival-ended', infoHash: peerId },
     { type: 'contacts', agents: [peer] },
     { type: 'dial', id: 7, peer },
     { type: 'peers-to-try', id: 7, you: peer, peers: [{ peer, name: 'node-1', zone: 'eu-1a' }] },

@@ -29,6 +29,9 @@ const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 /** Blobs up to this long (image configurations, mostly) travel in the resolution itself. */
 export const INLINE_BLOB_BYTES_MAX = 32 * 1024
 
+/** Of pieces of one blob that came out of turn. */
+export const LATER_STRETCHES_MAX = 2_048
+
 /** As many as the longest manifest that can be pushed names. */
 const BLOBS_MAX = 2_048
 /** How long the seeder lets an agent wait for a blob that arrives, before it says that it still does. */
@@ -89,6 +92,13 @@ export const Resolution = Type.Object({
         pieces: Type.Optional(
           Type.Object({
             sha256: Bytes(METAINFO_BYTES_MAX),
+            /** The same of pieces that came before it was their turn, because somebody waits for them. */
+            later: Type.Optional(
+              Type.Array(
+                Type.Object({ first: Type.Integer({ minimum: 0 }), sha256: Bytes(METAINFO_BYTES_MAX) }),
+                { maxItems: LATER_STRETCHES_MAX },
+              ),
+            ),
             peers: Peers,
             imports: Type.Optional(Type.Object(importShareProperties)),
           }),

@@ -14,6 +14,7 @@ import {
   tagRecordBytes,
 } from '@shoal/wire'
 import { pino } from 'pino'
+import type { ArrivalNews } from '../arrival-news.ts'
 import type { BlobSource } from '../blob-source.ts'
 import { Contacts } from '../contacts.ts'
 import { SourceUnavailableError } from '../errors.ts'
@@ -41,6 +42,9 @@ export async function openTestDirectory(init: {
   readonly answer: (baseUrl: string, question: ResolveQuestion) => Answer | Promise<Answer>
   readonly nowMs: () => number
   readonly onWanted: (sources: readonly BlobSource[]) => void
+  /** Where absent, of a seeder that tells nothing. */
+  readonly arrivalNews?: Pick<ArrivalNews, 'isTold' | 'next'>
+  readonly onLost?: (digest: Digest) => void
 }): Promise<TestDirectory> {
   const folder = await mkdtemp(join(tmpdir(), 'shoal-directory-'))
   const objects = new FilesystemObjectStore({ folder })
@@ -66,7 +70,8 @@ export async function openTestDirectory(init: {
       onTold: () => {},
       isHere: () => false,
       onArriving: () => {},
-      onLost: () => {},
+      arrivalNews: init.arrivalNews ?? { isTold: false, next: async () => {} },
+      onLost: init.onLost ?? (() => {}),
     },
     {
       seederUrl: SEEDER,

@@ -166,22 +166,27 @@ describe('the numbers', () => {
   })
 
   test('of other registries, events and what is watched', () => {
-    const { connectionsMax, redirectsMax, listBytesMax } = UPSTREAM_LIMITS
-    expectRow('connections to one registry', `${connectionsMax} for blobs, ${connectionsMax} for the rest`)
+    const { connectionsMax, blobConnectionsMax, redirectsMax, listBytesMax } = UPSTREAM_LIMITS
+    expectRow(
+      'connections to one registry',
+      `${blobConnectionsMax} for blobs, ${connectionsMax} for the rest`,
+    )
     expectRow('redirects', n(redirectsMax))
     expectRow('a list of tags or referrers', mib(listBytesMax))
-    const { connectTimeoutMs, headersTimeoutMs, bodyIdleTimeoutMs, answerTimeoutMs } = UPSTREAM_LIMITS
-    const [connect, headers, silence, whole] = [
+    const { connectTimeoutMs, headersTimeoutMs, bodyIdleTimeoutMs, blobIdleTimeoutMs, answerTimeoutMs } =
+      UPSTREAM_LIMITS
+    const [connect, headers, silence, blobSilence, whole] = [
       connectTimeoutMs,
       headersTimeoutMs,
       bodyIdleTimeoutMs,
+      blobIdleTimeoutMs,
       answerTimeoutMs,
     ].map((ms) => ms / 1_000)
     expectRow(
       'an answer of one',
       '—',
       '—',
-      `${connect} s to connect, ${headers} s for headers, ${silence} s of silence in a body, ${whole} s for a whole small answer`,
+      `${connect} s to connect, ${headers} s for headers, ${silence} s of silence in a body, ${blobSilence} s in a blob’s, ${whole} s for a whole small answer`,
     )
     const { pendingMax, atOnceMax, attemptsMax } = EVENT_QUEUE_DEFAULTS
     expectRow('events that wait', `${n(pendingMax)}; ${atOnceMax}; ${attemptsMax}`)

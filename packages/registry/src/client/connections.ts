@@ -79,17 +79,21 @@ export class UpstreamConnections {
       tls === undefined
         ? {}
         : { secureContext: createSecureContext({ ca: [...getCACertificates('default'), tls.ca] }) }
-    const agent = (lookupOf: LookupFunction) =>
+    const agent = (lane: UpstreamRequest['lane'], lookupOf: LookupFunction) =>
       new HttpAgent({
-        connections: limits.connectionsMax,
+        connections: lane === 'blob' ? limits.blobConnectionsMax : limits.connectionsMax,
         headersTimeout: limits.headersTimeoutMs,
-        bodyTimeout: limits.bodyIdleTimeoutMs,
+        bodyTimeout: lane === 'blob' ? limits.blobIdleTimeoutMs : limits.bodyIdleTimeoutMs,
         connect: { timeout: limits.connectTimeoutMs, lookup: lookupOf, ...trust },
         // One body at a time on a connection: bounding those bounds bodies, and one that is cut takes no other with it.
         allowH2: false,
       })
-    this.#own = { talk: agent(this.#lookUpRegistry), blob: agent(this.#lookUpRegistry) }
-    this.#elsewhere = { talk: agent(this.#lookUpElsewhere), blob: agent(this.#lookUpElsewhere) }
+    const lanes = (lookupOf: LookupFunction) => ({
+      talk: agent('talk', lookupOf),
+      blob: agent('blob', lookupOf),
+    })
+    this.#own = lanes(this.#lookUpRegistry)
+    this.#elsewhere = lanes(this.#lookUpElsewhere)
   }
 
   /**

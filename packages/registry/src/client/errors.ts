@@ -50,6 +50,14 @@ export class UpstreamInvalidError extends UpstreamError {
   readonly code = 'UPSTREAM_INVALID'
 }
 
+/** It has the blob and does not give parts of it. */
+export class UpstreamRangeRefusedError extends UpstreamError {
+  readonly code = 'UPSTREAM_RANGE_REFUSED'
+  constructor(upstream: string) {
+    super(upstream, 'it gives blobs only as a whole')
+  }
+}
+
 /** It wants the credentials taken somewhere that has no business with them (CVE-2026-33540). */
 export class UpstreamRealmRefusedError extends UpstreamError {
   readonly code = 'UPSTREAM_REALM_REFUSED'

@@ -26,6 +26,8 @@ export interface Question {
   /** Manifests are what registries count, so they are not asked for while the limit is used up. */
   readonly isManifest: boolean
   readonly lane: UpstreamRequest['lane']
+  /** Statuses that whoever asks makes something of, beside those that always mean something. */
+  readonly meaningful?: readonly number[]
   readonly signal: AbortSignal
 }
 
@@ -61,7 +63,7 @@ export class UpstreamExchange {
   }
 
   /**
-   * @returns an answer of status 200, 206, 304, 404, 405 or 416; its body is the caller's
+   * @returns an answer of status 200, 206, 304, 404, 405 or 416, or one that is `meaningful`; its body is the caller's
    * @throws UpstreamError
    */
   async ask(question: Question): Promise<UpstreamAnswer> {
@@ -69,7 +71,8 @@ export class UpstreamExchange {
     if (question.isManifest && this.busyUntilMs !== undefined)
       throw new UpstreamBusyError(host, this.busyUntilMs)
     const answer = await this.#followed(question, await this.#authorized(question).catch(this.#noteBusy))
-    if (MEANINGFUL.includes(answer.status)) return answer
+    const { meaningful = [] } = question
+    if (MEANINGFUL.includes(answer.status) || meaningful.includes(answer.status)) return answer
     await answer.discard()
     throw this.#refusal(answer)
   }

@@ -7,10 +7,19 @@ export const UPSTREAM_LIMITS = {
   headersTimeoutMs: 30_000,
   /** How long a body may stand still. */
   bodyIdleTimeoutMs: 60_000,
+  /** The same of a blob's, which can be gone on with by another connection: clients wait for its bytes. */
+  blobIdleTimeoutMs: 10_000,
   /** A whole small answer: waiting for a connection, headers and body. */
   answerTimeoutMs: 120_000,
-  /** To one host, for blobs; as many again for everything else, so that slow layers do not hold up manifests. */
+  /** To one host, for everything but blobs. */
   connectionsMax: 8,
+  /**
+   * To one host, for blobs alone, so that slow layers do not hold up manifests. More than whoever asks for blobs uses at a
+   * time: it decides which blob waits, and a queue here would undo that.
+   */
+  blobConnectionsMax: 72,
+  /** Of a blob whose length neither its answer nor a manifest says. */
+  unsaidLengthBytesMax: 16 * 1024 ** 3,
   manifestBytesMax: MANIFEST_BYTES_MAX,
   /** Tags and referrers. Registries that know no pages send 50,000 tags at once. */
   listBytesMax: 8 * 1024 * 1024,

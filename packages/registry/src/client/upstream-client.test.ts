@@ -11,6 +11,7 @@ import {
   UpstreamClosedError,
   UpstreamDeniedError,
   UpstreamInvalidError,
+  UpstreamRangeRefusedError,
   UpstreamUnavailableError,
 } from './errors.ts'
 import { bytesOf, clientOf, type TestClient, type TestClientInit } from './testing/client-of.ts'
@@ -180,6 +181,86 @@ describe('a blob', () => {
     }
   })
 
+  test.each([400, 416, 501])(
+    'from a storage that refuses ranges with %i is cut out of the whole',
+    async (status) => {
+      const digest = registry.addBlob(content)
+      registry.overrides.set(`/v2/${APP}/blobs/${digest}`, ({ headers }, response) => {
+        if (headers.range !== undefined) response.writeHead(status).end('<Error/>')
+        else response.writeHead(200, { 'content-length': content.length }).end(content)
+      })
+      const { client } = connect()
+      const range = { start: 70_000, end: 140_000 }
+      const part = await client.blob(APP, digest, { range, signal })
+      expect((await bytesOf(part!.body)).equals(content.subarray(70_000, 140_000))).toBe(true)
+      const outside = client.blob(APP, digest, { range: { start: 200_000, end: 200_001 }, signal })
+      await expect(outside).rejects.toThrow(/lie outside the blob/)
+      const asked = registry.seen.length
+      await expect(client.blob(APP, digest, { range, isRangeOnly: true, signal })).rejects.toThrow(
+        UpstreamRangeRefusedError,
+      )
+      expect(registry.seen).toHaveLength(asked + 1)
+    },
+  )
+
+  test('that is wanted in part or not at all is not begun where the whole would come', async () => {
+    const digest = registry.addBlob(content)
+    registry.overrides.set(
+      `/v2/${APP}/blobs/${digest}`,
+      (_, response) => void response.writeHead(200, { 'content-length': content.length }).end(content),
+    )
+    const { client } = connect()
+    await expect(
+      client.blob(APP, digest, { range: { start: 5, end: 10 }, isRangeOnly: true, signal }),
+    ).rejects.toThrow(UpstreamRangeRefusedError)
+  })
+
+  describe('whose answer does not say its length', () => {
+    let digest: ReturnType<typeof sha256>
+    beforeEach(() => {
+      digest = registry.addBlob(content)
+      registry.overrides.set(`/v2/${APP}/blobs/${digest}`, (_, response) => {
+        response.writeHead(200, { 'transfer-encoding': 'chunked' })
+        response.write(content.subarray(0, 100_000))
+        response.end(content.subarray(100_000))
+      })
+    })
+
+    test('is as long as its manifest says, and not a byte longer or shorter', async () => {
+      const { client } = connect()
+      const whole = await client.blob(APP, digest, { length: content.length, signal })
+      expect(whole!.length).toBe(content.length)
+      expect((await bytesOf(whole!.body)).equals(content)).toBe(true)
+      const range = { start: 150_000, end: 160_000 }
+      const part = await client.blob(APP, digest, { length: content.length, range, signal })
+      expect((await bytesOf(part!.body)).equals(content.subarray(150_000, 160_000))).toBe(true)
+      const shorter = await client.blob(APP, digest, { length: content.length + 1, signal })
+      await expect(bytesOf(shorter!.body)).rejects.toThrow(UpstreamUnavailableError)
+      const longer = await client.blob(APP, digest, { length: content.length - 1, signal })
+      await expect(bytesOf(longer!.body)).rejects.toThrow(UpstreamInvalidError)
+    })
+
+    test('comes whole where no manifest says it either, up to a limit', async () => {
+      const { client } = connect()
+      const whole = await client.blob(APP, digest, { signal })
+      expect(whole!.length).toBeUndefined()
+      expect((await bytesOf(whole!.body)).equals(content)).toBe(true)
+      const { client: strict } = connect({ limits: { unsaidLengthBytesMax: content.length - 1 } })
+      const longer = await strict.blob(APP, digest, { signal })
+      await expect(bytesOf(longer!.body)).rejects.toThrow(/more than the 199999 bytes/)
+    })
+
+    test('is not whole when it is cut', async () => {
+      registry.overrides.set(`/v2/${APP}/blobs/${digest}`, (_, response) => {
+        response.writeHead(200, { 'transfer-encoding': 'chunked' })
+        response.write(content.subarray(0, 1_000), () => response.destroy())
+      })
+      const { client } = connect()
+      const blob = await client.blob(APP, digest, { signal })
+      await expect(bytesOf(blob!.body)).rejects.toThrow(UpstreamUnavailableError)
+    })
+  })
+
   test('of another range than the one that was asked for is refused', async () => {
     const digest = registry.addBlob(content)
     registry.overrides.set(`/v2/${APP}/blobs/${digest}`, (_, response) => {
@@ -209,14 +290,14 @@ describe('a blob', () => {
       response.writeHead(200, { 'content-length': content.length })
       response.write(content.subarray(0, 10))
     })
-    const { client } = connect({ limits: { bodyIdleTimeoutMs: 100 } })
+    const { client } = connect({ limits: { blobIdleTimeoutMs: 100 } })
     const blob = await client.blob(APP, digest, { signal })
     await expect(bytesOf(blob!.body)).rejects.toThrow(UpstreamUnavailableError)
   })
 
   test('that nobody wants any more lets go of its connection', async () => {
     const digest = registry.addBlob(content)
-    const { client } = connect({ limits: { connectionsMax: 1 } })
+    const { client } = connect({ limits: { blobConnectionsMax: 1 } })
     const leave = new AbortController()
     const blob = await client.blob(APP, digest, { signal: leave.signal })
     leave.abort(new Error('gone'))
@@ -251,7 +332,7 @@ describe('a blob', () => {
       response.writeHead(200, { 'content-length': content.length })
       response.write(content.subarray(0, 10))
     })
-    const { client } = connect({ limits: { connectionsMax: 1 } })
+    const { client } = connect({ limits: { blobConnectionsMax: 1 } })
     await client.blob(APP, digest, { signal })
     expect(await client.manifest(APP, 'v1', { signal })).toBeDefined()
   })
@@ -333,12 +414,12 @@ describe('a registry in trouble', () => {
   })
 })
 
-test('a registry has eight connections for blobs and eight for everything else', async () => {
+test('a registry has connections for blobs, and others for everything else', async () => {
   const held = { blobs: [] as ServerResponse[], manifests: [] as ServerResponse[] }
   const digest = registry.addBlob('layer')
   registry.overrides.set(`/v2/${APP}/blobs/${digest}`, (_, response) => void held.blobs.push(response))
   registry.overrides.set(`/v2/${APP}/manifests/v1`, (_, response) => void held.manifests.push(response))
-  const { client } = connect()
+  const { client } = connect({ limits: { blobConnectionsMax: 8, connectionsMax: 8 } })
   const asking = Array.from({ length: 12 }, async () => {
     const blob = await client.blob(APP, digest, { signal })
     return blob === undefined ? undefined : bytesOf(blob.body)

@@ -11,11 +11,11 @@ import type { Logger } from 'pino'
 import type { Manifest, ManifestStat } from '../backend.ts'
 import { repositoryAt, type UpstreamAddress } from './address.ts'
 import { Authorizer } from './authorizer.ts'
-import { blobBody, outside, spanOf } from './blob-body.ts'
+import { blobBody, spanOf } from './blob-body.ts'
 import { type UpstreamAnswer, UpstreamConnections, type UpstreamTls } from './connections.ts'
 import type { Credentials } from './credentials.ts'
 import { EcrLogins } from './ecr.ts'
-import { UpstreamInvalidError, UpstreamUnavailableError } from './errors.ts'
+import { UpstreamInvalidError, UpstreamRangeRefusedError, UpstreamUnavailableError } from './errors.ts'
 import { type Question, UpstreamExchange } from './exchange.ts'
 import { UPSTREAM_LIMITS, type UpstreamLimits } from './limits.ts'
 import { nextPage, readReferrers, readTags, type UpstreamTags } from './lists.ts'
@@ -42,8 +42,10 @@ export interface UpstreamClientInit {
 }
 
 export interface UpstreamBlob {
-  /** Of the whole blob, whatever the range. */
-  readonly length: number
+  /** Of the whole blob, whatever the range; undefined where neither the answer nor whoever asks says it. */
+  readonly length: number | undefined
+  /** The registry sends it from its first byte, whatever the range. */
+  readonly isWhole: boolean
   /** Must be read, or its signal aborted: until then it holds a connection. Not verified: whoever reads it checks the digest. */
   readonly body: AsyncIterable<Uint8Array>
 }
@@ -52,6 +54,11 @@ export interface UpstreamBlob {
 const REFERRER_PAGES_MAX = 16
 /** Pages of tags that are read for one answer: those without a tag, which some registries give, and those of a whole list. */
 const TAG_PAGES_MAX = 64
+/**
+ * What storages behind registries answer to a range that they do not want to give (registry.k8s.io#333), beside 200 with the
+ * whole. 416 also where the range lies outside, which the whole then shows.
+ */
+const RANGE_REFUSED: readonly number[] = [400, 416, 501]
 /** Everything that is stored, and whatever else is there: the caller says what it cannot use. */
 const ACCEPT = [...MANIFEST_MEDIA_TYPES, '*/*'].join(', ')
 
@@ -139,34 +146,55 @@ export class UpstreamClient {
   }
 
   /**
-   * @param options.range within the blob; less is given where the blob ends earlier
+   * @param options.range within the blob; less is given where the blob ends earlier. Of a registry that gives no ranges the
+   * bytes in front come too, and are thrown away; an empty chunk stands for those.
+   * @param options.isRangeOnly fails with UpstreamRangeRefusedError instead
+   * @param options.length of the blob, where a manifest says it: several registries do not
    * @returns undefined when there is no such blob
    * @throws UpstreamError, also from the iteration of the body when it is cut short
    */
   async blob(
     repository: string,
     digest: Digest,
-    { range, signal }: { readonly range?: ByteRange; readonly signal: AbortSignal },
+    options: {
+      readonly range?: ByteRange
+      readonly isRangeOnly?: boolean
+      readonly length?: number
+      readonly signal: AbortSignal
+    },
   ): Promise<UpstreamBlob | undefined> {
+    const { range, isRangeOnly = false, length, signal } = options
     assert(range === undefined || (range.start >= 0 && range.start < range.end), 'a range has bytes')
-    const headers = range === undefined ? {} : { range: `bytes=${range.start}-${range.end - 1}` }
     const name = repositoryAt(this.address, repository)
     const path = `blobs/${digest}`
-    const question: Question = {
+    const whole: Question = {
       method: 'GET',
       repository: name,
       path,
-      headers,
       isManifest: false,
       lane: 'blob',
       signal,
     }
+    const part = range && {
+      ...whole,
+      headers: { range: `bytes=${range.start}-${range.end - 1}` },
+      meaningful: RANGE_REFUSED,
+    }
     return await retrying(this.#patience, signal, async () => {
-      const answer = await this.#exchange.ask(question)
-      if (answer.status === 200 || answer.status === 206) return await this.#blobIn(answer, range, signal)
+      let answer = await this.#exchange.ask(part ?? whole)
+      const isRefused = part !== undefined && RANGE_REFUSED.includes(answer.status)
+      if (isRangeOnly && (isRefused || answer.status === 200)) {
+        await answer.discard()
+        throw new UpstreamRangeRefusedError(this.address.host)
+      }
+      if (isRefused) {
+        await answer.discard()
+        answer = await this.#exchange.ask(whole)
+      }
+      if (answer.status === 200 || answer.status === 206)
+        return await this.#blobIn(answer, range, length, signal)
       await answer.discard()
       if (answer.status === 404) return undefined
-      if (answer.status === 416 && range !== undefined) throw outside(this.address.host, range)
       throw this.#unexpected(answer)
     })
   }
@@ -332,19 +360,24 @@ export class UpstreamClient {
   async #blobIn(
     answer: UpstreamAnswer,
     range: ByteRange | undefined,
+    length: number | undefined,
     signal: AbortSignal,
   ): Promise<UpstreamBlob> {
     const { host } = this.address
     let span: ReturnType<typeof spanOf>
     try {
-      span = spanOf(host, answer, range)
+      span = spanOf(host, answer, range, { length, bytesMax: this.#limits.unsaidLengthBytesMax })
     } catch (error) {
       await answer.discard()
       throw error
     }
     const failure = (error: unknown, given: number) =>
       this.#connections.failure(error, signal, `a blob was cut after ${given} of ${span.bytes} bytes`)
-    return { length: span.length, body: blobBody(host, answer, span, failure) }
+    return {
+      length: span.length,
+      isWhole: answer.status === 200,
+      body: blobBody(host, answer, span, failure),
+    }
   }
 
   /** The digest of the bytes: the one that was asked for, the one that the registry names, or sha256. */

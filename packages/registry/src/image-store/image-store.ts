@@ -66,8 +66,8 @@ export interface ImageStoreLimits extends UploadLimits {
 }
 
 export const IMAGE_STORE_LIMITS: ImageStoreLimits = {
-  // Those that the registry's routes let in, eight of other registries, and some that rest.
-  uploadsMax: 160,
+  // Those that the registry's routes let in, those of other registries, and some that rest.
+  uploadsMax: 256,
   uploadIdleMs: 60 * 60 * 1000,
   uploadAbandonedMs: 24 * 60 * 60 * 1000,
   // A push rests for moments: 200 that begin their five layers at once, behind one address.

@@ -5,23 +5,26 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ARRIVING_LENGTH_MAX, type Digest, type InfoHash } from '@shoal/core'
+import { ARRIVING_LENGTH_MAX, type Digest, type InfoHash, PIECE_LENGTHS_BYTES } from '@shoal/core'
 import { FOLDER_MODE } from '@shoal/storage'
 import type { Swarm, SwarmEngine } from '@shoal/swarm'
 import type { Tracker } from '@shoal/tracker'
 import type { Logger } from 'pino'
+import { CopyLostError } from '../errors.ts'
 import { StreamingCopy } from './streaming-copy.ts'
 
 export interface ArrivingBlobsParts {
   readonly engine: SwarmEngine
-  readonly tracker: Pick<Tracker, 'tellPieces'>
+  readonly tracker: Pick<Tracker, 'tellPieces' | 'tellArrivalEnded'>
   readonly log: Logger
   readonly onSent: (bytes: number) => void
 }
 
 /** A blob on its way, as whoever receives it sees it. */
 export interface ArrivingBlob {
-  /** Must be awaited before the bytes are used for anything else. */
+  /** Where its bytes go, in whatever order they come. */
+  readonly copy: StreamingCopy
+  /** The next bytes in order. Must be awaited before they are used for anything else. */
   append(chunk: Uint8Array): Promise<void>
   /** @param isRight the blob is in the origin; otherwise all that came is forgotten */
   end(isRight: boolean): void
@@ -30,16 +33,16 @@ export interface ArrivingBlob {
 interface Entry {
   readonly copy: StreamingCopy
   readonly repository: string
+  /** The same blob may arrive in several repositories; agents have it from the first. */
+  readonly hasSwarm: boolean
   swarm: Promise<Swarm> | undefined
-  /** Pieces that agents were told of. */
-  toldCount: number
-  isTelling: boolean
+  /** Pieces that are here and that agents were not told of. */
+  untold: number[]
   isEnded: boolean
-  readonly ended: PromiseWithResolvers<void>
 }
 
-/** Shorter blobs are here before anybody could be told of them. */
-const LENGTH_MIN = 4 * 1024 * 1024
+/** What is no longer than the shortest piece has no piece that may be given out before the whole is known to be right. */
+const LENGTH_MIN = PIECE_LENGTHS_BYTES[0] + 1
 /** Each has a file and a swarm. */
 const COUNT_MAX = 64
 /** Hashes are told of together that come so close together. */
@@ -50,7 +53,7 @@ const LINGER_MS = 5_000
 export class ArrivingBlobs {
   readonly #parts: ArrivingBlobsParts
   readonly #folder: string
-  readonly #entries = new Map<Digest, Entry>()
+  readonly #entries = new Map<string, Entry>()
   readonly #byInfoHash = new Map<InfoHash, Entry>()
 
   /** @param init.folder emptied at the start */
@@ -68,49 +71,54 @@ export class ArrivingBlobs {
     await Promise.all([...this.#entries.values()].map((entry) => this.#forget(entry)))
   }
 
-  /** @returns undefined for a blob that is too short or too long for it, or on its way already */
-  async begin(repository: string, digest: Digest, length: number): Promise<ArrivingBlob | undefined> {
-    const isPossible = length >= LENGTH_MIN && length <= ARRIVING_LENGTH_MAX && this.#entries.size < COUNT_MAX
-    if (!isPossible || this.#entries.has(digest)) return undefined
+  /**
+   * @param onWanted a reader waits for a piece of which nothing is here
+   * @returns undefined for a blob that is too short or too long for it, or on its way to this repository already
+   * @throws CopyLostError
+   */
+  async begin(
+    repository: string,
+    digest: Digest,
+    length: number,
+    onWanted?: (pieceIndex: number) => void,
+  ): Promise<ArrivingBlob | undefined> {
+    const key = keyOf(repository, digest)
+    const isPossible = length >= LENGTH_MIN && length <= ARRIVING_LENGTH_MAX
+    if (!isPossible || this.#entries.has(key) || !this.#hasRoom()) return undefined
     const path = join(this.#folder, randomUUID())
     const copy: StreamingCopy = await StreamingCopy.create({
       path,
       digest,
       length,
       onPiece: (index) => this.#received(entry, index),
+      ...(onWanted && { onWanted }),
     })
     const entry: Entry = {
       copy,
       repository,
+      hasSwarm: !this.#byInfoHash.has(copy.infoHash),
       swarm: undefined,
-      toldCount: 0,
-      isTelling: false,
+      untold: [],
       isEnded: false,
-      ended: Promise.withResolvers(),
     }
-    this.#entries.set(digest, entry)
-    this.#byInfoHash.set(copy.infoHash, entry)
+    this.#entries.set(key, entry)
+    if (entry.hasSwarm) this.#byInfoHash.set(copy.infoHash, entry)
     return {
+      copy,
       append: (chunk) => copy.append(chunk),
-      end: (isRight) => {
-        if (entry.isEnded) return
-        entry.isEnded = true
-        entry.ended.resolve()
-        this.#tell(entry)
-        // What is wrong goes at once; what is right, when those who fetch it have heard.
-        setTimeout(() => this.#forgetSoon(entry), isRight ? LINGER_MS : 0).unref()
-      },
+      end: (isRight) => this.#end(entry, isRight),
     }
   }
 
   /** What is here of the blob; undefined when it is not on its way to this repository. */
   find(repository: string, digest: Digest): StreamingCopy | undefined {
-    return this.#arriving(repository, digest)?.copy
+    const entry = this.#entries.get(keyOf(repository, digest))
+    return entry === undefined || entry.isEnded ? undefined : entry.copy
   }
 
-  /** Resolves when it is known what became of the blob; undefined when it is not on its way to this repository. */
-  ended(repository: string, digest: Digest): Promise<void> | undefined {
-    return this.#arriving(repository, digest)?.ended.promise
+  /** Whether agents can have pieces of the copy from each other. */
+  hasSwarm(copy: StreamingCopy): boolean {
+    return this.#byInfoHash.get(copy.infoHash)?.copy === copy
   }
 
   /** Whether the info hash is that of a blob on its way. */
@@ -130,9 +138,13 @@ export class ArrivingBlobs {
     return true
   }
 
-  #arriving(repository: string, digest: Digest): Entry | undefined {
-    const entry = this.#entries.get(digest)
-    return entry?.repository === repository && !entry.isEnded ? entry : undefined
+  /** Those that have ended make room, the oldest first. */
+  #hasRoom(): boolean {
+    if (this.#entries.size < COUNT_MAX) return true
+    const ended = [...this.#entries.values()].find(({ isEnded }) => isEnded)
+    if (ended === undefined) return false
+    this.#forgetSoon(ended)
+    return true
   }
 
   async #join({ copy }: Entry): Promise<Swarm> {
@@ -151,23 +163,41 @@ export class ArrivingBlobs {
   }
 
   #received(entry: Entry, index: number): void {
+    if (!entry.hasSwarm) return
     // Agents learn the hash by the announce stream, and of the piece by their swarm: either may be first.
     entry.swarm?.then(
       (swarm) => swarm.addPiece(index),
       () => {},
     )
-    if (entry.isTelling) return
-    entry.isTelling = true
+    if (entry.untold.push(index) > 1) return
     setTimeout(() => this.#tell(entry), TELL_MS).unref()
   }
 
   #tell(entry: Entry): void {
-    const { copy, toldCount } = entry
-    entry.isTelling = false
-    if (copy.pieceCount === toldCount) return
-    entry.toldCount = copy.pieceCount
-    const sha256 = copy.sha256.slice(32 * toldCount)
-    this.#parts.tracker.tellPieces(copy.infoHash, toldCount, sha256)
+    const { copy } = entry
+    const untold = entry.untold.toSorted((a, b) => a - b)
+    entry.untold = []
+    for (let at = 0; at < untold.length; ) {
+      const first = untold[at]!
+      let end = first
+      while (untold[at] === end) {
+        at++
+        end++
+      }
+      this.#parts.tracker.tellPieces(copy.infoHash, first, copy.sha256Of(first, end))
+    }
+  }
+
+  #end(entry: Entry, isRight: boolean): void {
+    if (entry.isEnded) return
+    entry.isEnded = true
+    const { copy, hasSwarm } = entry
+    if (hasSwarm) this.#tell(entry)
+    if (isRight) copy.confirm()
+    else copy.fail(new CopyLostError(copy.metainfo.digest))
+    if (hasSwarm) this.#parts.tracker.tellArrivalEnded(copy.infoHash)
+    // What is wrong goes at once; what is right, when those who fetch it have heard.
+    setTimeout(() => this.#forgetSoon(entry), isRight ? LINGER_MS : 0).unref()
   }
 
   #forgetSoon(entry: Entry): void {
@@ -177,13 +207,17 @@ export class ArrivingBlobs {
   }
 
   async #forget(entry: Entry): Promise<void> {
-    const { copy } = entry
+    const { copy, repository } = entry
     entry.isEnded = true
-    entry.ended.resolve()
-    this.#byInfoHash.delete(copy.infoHash)
-    if (this.#entries.get(copy.metainfo.digest) === entry) this.#entries.delete(copy.metainfo.digest)
+    const key = keyOf(repository, copy.metainfo.digest)
+    if (this.#byInfoHash.get(copy.infoHash) === entry) this.#byInfoHash.delete(copy.infoHash)
+    if (this.#entries.get(key) === entry) this.#entries.delete(key)
     const swarm = await entry.swarm?.catch(() => undefined)
     await swarm?.leave()
     await copy.remove()
   }
+}
+
+function keyOf(repository: string, digest: Digest): string {
+  return `${repository}@${digest}`
 }

@@ -1,7 +1,7 @@
 /**
- * The pieces of a blob that the seeder is still receiving: each can be had by agents as soon as it is here whole, and is known
- * by its own hash. Whether the blob is what it should be is known only at its end: until then agents keep what they have
- * to themselves.
+ * The bytes of a blob that the seeder is still receiving, in a file of their own. Pieces come in any order: each can be had by
+ * agents as soon as it is here whole, and is known by its own hash. Readers get bytes as they come, all but the last piece: that
+ * one is held back until the digest of the whole was found right, so that nobody has a whole blob that is wrong.
  */
 import { createHash, type Hash } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
@@ -16,8 +16,9 @@ import {
   pieceCount,
   unknownMetainfo,
 } from '@shoal/core'
-import { arrivalHashOf, FILE_MODE } from '@shoal/storage'
+import { arrivalHashOf, type ByteRange, FILE_MODE } from '@shoal/storage'
 import type { SwarmPieces } from '@shoal/swarm'
+import { CopyLostError } from '../errors.ts'
 
 export interface StreamingCopyParts {
   readonly path: string
@@ -25,58 +26,154 @@ export interface StreamingCopyParts {
   readonly length: number
   /** A piece is here, and its hash is known. */
   readonly onPiece: (index: number) => void
+  /** A reader waits for a piece of which nothing is here. */
+  readonly onWanted?: (index: number) => void
 }
+
+/** A piece of which the beginning is here. */
+interface PartialPiece {
+  readonly hash: Hash
+  bytes: number
+}
+
+/** What a reader is given at a time, at most. */
+const READ_BYTES_MAX = 256 * 1024
+const SHA256_BYTES = 32
 
 export class StreamingCopy implements SwarmPieces {
   readonly infoHash: InfoHash
   readonly metainfo: Metainfo
   readonly have: Bitfield
-  readonly #path: string
+  readonly #parts: StreamingCopyParts
   readonly #handle: FileHandle
-  readonly #onPiece: (index: number) => void
-  #received = 0
-  #hash: Hash | undefined
-  #isClosed = false
+  readonly #partial = new Map<number, PartialPiece>()
+  readonly #ended = Promise.withResolvers<void>()
+  #appended = 0
+  #outcome: 'open' | 'right' | Error = 'open'
+  /** Readers who wait for more. */
+  readonly #waiting = new Set<PromiseWithResolvers<void>>()
+  #readers = 0
+  #isRemoved = false
 
+  /** @throws CopyLostError */
   static async create(parts: StreamingCopyParts): Promise<StreamingCopy> {
-    return new StreamingCopy(parts, await open(parts.path, 'w+', FILE_MODE))
+    try {
+      return new StreamingCopy(parts, await open(parts.path, 'w+', FILE_MODE))
+    } catch (cause) {
+      throw new CopyLostError(parts.digest, { cause })
+    }
   }
 
-  private constructor({ path, digest, length, onPiece }: StreamingCopyParts, handle: FileHandle) {
+  private constructor(parts: StreamingCopyParts, handle: FileHandle) {
+    const { digest, length } = parts
     this.metainfo = unknownMetainfo(digest, length)
     this.infoHash = arrivalHashOf(digest, length)
     this.have = new Bitfield(pieceCount(this.metainfo))
-    this.#path = path
+    this.#parts = parts
     this.#handle = handle
-    this.#onPiece = onPiece
   }
 
-  /** Pieces come in order: so many are here from the beginning. */
-  get pieceCount(): number {
-    return this.have.setCount
+  get length(): number {
+    return this.metainfo.length
   }
 
-  /** Hashes of the pieces that are here, in order; a view. */
+  /** Resolves when it is known what became of the blob. */
+  get ended(): Promise<void> {
+    return this.#ended.promise
+  }
+
+  /** Hashes of the pieces that are here from the beginning without a gap; a view. */
   get sha256(): Uint8Array {
-    return this.metainfo.piecesSha256.subarray(0, 32 * this.pieceCount)
+    return this.metainfo.piecesSha256.subarray(0, SHA256_BYTES * this.have.nextMissing())
   }
 
-  /** The next bytes. More than were announced are for whoever checks the digest to refuse. */
-  async append(chunk: Uint8Array): Promise<void> {
-    const { length } = this.metainfo
-    const bytes = chunk.subarray(0, Math.max(0, length - this.#received))
-    if (bytes.length === 0 || this.#isClosed) return
-    await this.#handle.write(bytes, 0, bytes.length, this.#received)
-    for (let offset = 0; offset < bytes.length; ) {
-      const index = Math.floor(this.#received / this.metainfo.pieceLength)
-      const pieceEnd = index * this.metainfo.pieceLength + pieceBytes(this.metainfo, index)
-      const part = bytes.subarray(offset, offset + pieceEnd - this.#received)
-      this.#hash ??= createHash('sha256')
-      this.#hash.update(part)
-      this.#received += part.length
-      offset += part.length
-      if (this.#received === pieceEnd) this.#endPiece(index)
+  /** Pieces behind the first gap, those without a gap between them together; at most so many such. */
+  later(stretchesMax: number): { readonly first: number; readonly sha256: Uint8Array }[] {
+    const found: { first: number; sha256: Uint8Array }[] = []
+    for (const { first, end } of stretchesOf(this.have, this.have.nextMissing())) {
+      if (found.length === stretchesMax) break
+      found.push({ first, sha256: this.sha256Of(first, end) })
     }
+    return found
+  }
+
+  /** Hashes of the pieces from `first` to before `end`; a copy. */
+  sha256Of(first: number, end: number): Uint8Array {
+    return this.metainfo.piecesSha256.slice(SHA256_BYTES * first, SHA256_BYTES * end)
+  }
+
+  /** Where the bytes of piece `index` are missing from. */
+  resumeAt(index: number): number {
+    assert(!this.have.has(index), 'a piece that is here is not gone on with')
+    return index * this.metainfo.pieceLength + (this.#partial.get(index)?.bytes ?? 0)
+  }
+
+  /**
+   * Bytes of piece `index`, from where they are missing.
+   * @returns how many of them belong to the piece; the others are not taken
+   * @throws CopyLostError
+   */
+  async write(index: number, bytes: Uint8Array): Promise<number> {
+    const start = this.resumeAt(index)
+    const end = index * this.metainfo.pieceLength + pieceBytes(this.metainfo, index)
+    const part = bytes.subarray(0, end - start)
+    if (part.length === 0 || this.#isRemoved) return part.length
+    let partial = this.#partial.get(index)
+    if (partial === undefined) {
+      partial = { hash: createHash('sha256'), bytes: 0 }
+      this.#partial.set(index, partial)
+    }
+    try {
+      for (let at = 0; at < part.length; ) {
+        const { bytesWritten } = await this.#handle.write(part, at, part.length - at, start + at)
+        at += bytesWritten
+      }
+    } catch (cause) {
+      throw new CopyLostError(this.metainfo.digest, { cause })
+    }
+    partial.hash.update(part)
+    partial.bytes += part.length
+    if (start + part.length === end) {
+      learnPieceSha256(this.metainfo, index, partial.hash.digest())
+      this.#partial.delete(index)
+      this.have.set(index)
+      this.#parts.onPiece(index)
+    }
+    this.#tellChange()
+    return part.length
+  }
+
+  /** The next bytes in order. More than were announced are for whoever checks the digest to refuse. */
+  async append(chunk: Uint8Array): Promise<void> {
+    for (let rest = chunk; rest.length > 0 && this.#appended < this.length; ) {
+      const taken = await this.write(Math.floor(this.#appended / this.metainfo.pieceLength), rest)
+      this.#appended += taken
+      rest = rest.subarray(taken)
+    }
+  }
+
+  /** The digest of the whole is right: the last piece is given as well. */
+  confirm(): void {
+    if (this.#outcome === 'open') this.#end('right')
+  }
+
+  /** Nothing more of it is given to anybody. */
+  fail(error: Error): void {
+    if (this.#outcome === 'open') this.#end(error)
+  }
+
+  /**
+   * The bytes of the range, as they come. A chunk is overwritten when the next is asked for.
+   * @throws CopyLostError, or what it failed with
+   */
+  read(range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES_MAX, range.end - range.start))
+    return this.#read(range, signal, (bytes) => buffer.subarray(0, bytes), false)
+  }
+
+  /** All bytes in order, the last piece too: for whoever finds out whether they are right. */
+  readUnconfirmed(signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#read({ start: 0, end: this.length }, signal, (bytes) => Buffer.allocUnsafe(bytes), true)
   }
 
   async writePiece(): Promise<void> {
@@ -87,22 +184,95 @@ export class StreamingCopy implements SwarmPieces {
     let position = start
     for (const part of parts) {
       const { bytesRead } = await this.#handle.read(part, 0, part.length, position)
-      assert(bytesRead === part.length, 'only pieces that are here are read')
+      assert(bytesRead === part.length, 'only bytes that are here are read')
       position += bytesRead
     }
   }
 
+  /** Readers who are at it go on with what is here, unless it has failed. */
   async remove(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    await this.#handle.close()
-    await rm(this.#path, { force: true })
+    if (this.#isRemoved) return
+    this.#isRemoved = true
+    this.fail(new CopyLostError(this.metainfo.digest))
+    await rm(this.#parts.path, { force: true })
+    if (this.#readers === 0) await this.#handle.close()
   }
 
-  #endPiece(index: number): void {
-    learnPieceSha256(this.metainfo, index, this.#hash!.digest())
-    this.#hash = undefined
-    this.have.set(index)
-    this.#onPiece(index)
+  async *#read(
+    { start, end }: ByteRange,
+    signal: AbortSignal,
+    bufferOf: (bytes: number) => Uint8Array,
+    isUnconfirmed: boolean,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    if (this.#isRemoved) throw new CopyLostError(this.metainfo.digest)
+    let more: PromiseWithResolvers<void> | undefined
+    const abort = () => more?.reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    this.#readers++
+    try {
+      for (let position = start; position < end; ) {
+        signal.throwIfAborted()
+        if (this.#outcome instanceof Error) throw this.#outcome
+        const available = Math.min(end, this.#availableFrom(position, isUnconfirmed))
+        if (available > position) {
+          const chunk = bufferOf(Math.min(READ_BYTES_MAX, available - position))
+          await this.readInto(position, [chunk]).catch((cause: unknown) => {
+            throw new CopyLostError(this.metainfo.digest, { cause })
+          })
+          position += chunk.length
+          yield chunk
+          continue
+        }
+        const index = Math.floor(position / this.metainfo.pieceLength)
+        if (!isUnconfirmed && !this.have.has(index) && !this.#partial.has(index))
+          this.#parts.onWanted?.(index)
+        more = Promise.withResolvers()
+        this.#waiting.add(more)
+        await more.promise
+      }
+    } finally {
+      signal.removeEventListener('abort', abort)
+      if (more !== undefined) this.#waiting.delete(more)
+      this.#readers--
+      if (this.#readers === 0 && this.#isRemoved) await this.#handle.close()
+    }
+  }
+
+  /** Up to where there are bytes from `position` on, as far as one read goes. */
+  #availableFrom(position: number, isUnconfirmed: boolean): number {
+    const { pieceLength } = this.metainfo
+    const last = this.have.length - 1
+    const limit = isUnconfirmed || this.#outcome === 'right' ? this.length : last * pieceLength
+    let available = position
+    while (available < limit && available - position < READ_BYTES_MAX) {
+      const index = Math.floor(available / pieceLength)
+      if (this.have.has(index)) available = index * pieceLength + pieceBytes(this.metainfo, index)
+      else return Math.max(available, index * pieceLength + (this.#partial.get(index)?.bytes ?? 0))
+    }
+    return Math.min(available, limit)
+  }
+
+  #end(outcome: 'right' | Error): void {
+    this.#outcome = outcome
+    this.#ended.resolve()
+    this.#tellChange()
+  }
+
+  #tellChange(): void {
+    for (const more of this.#waiting) more.resolve()
+    this.#waiting.clear()
+  }
+}
+
+/** Pieces in `pieces` at and after `from`, those without a gap between them together. */
+export function* stretchesOf(
+  pieces: Bitfield,
+  from = 0,
+): Generator<{ readonly first: number; readonly end: number }> {
+  for (let index = from; index < pieces.length; index++) {
+    if (!pieces.has(index)) continue
+    const end = pieces.nextMissing(index)
+    yield { first: index, end }
+    index = end
   }
 }

@@ -31,6 +31,7 @@ beforeEach(async () => {
   arrivals = new Arrivals({
     images: origin.images,
     log: silent,
+    nowMs: () => Date.now(),
     arriving: { begin: async () => undefined },
     onReceived: (bytes) => {
       receivedBytes += bytes

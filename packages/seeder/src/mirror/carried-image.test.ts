@@ -29,12 +29,20 @@ beforeEach(async () => {
     images,
     log: silent,
     onReceived: () => {},
+    nowMs: () => Date.now(),
     arriving: { begin: async () => undefined },
   })
   const registry = new FakeRegistry('docker.io')
   registry.push(DOCTOR_REPOSITORY, DOCTOR_TAG, imageOf('{"of":"another"}', patternBytes(100)))
   mirror = new Mirror(
-    { images, arrivals, upstreams: upstreamsOf(registry), log: silent, nowMs: () => clock.nowMs },
+    {
+      images,
+      arrivals,
+      arriving: { find: () => undefined },
+      upstreams: upstreamsOf(registry),
+      log: silent,
+      nowMs: () => clock.nowMs,
+    },
     { ownHosts: ['shoal.test'], defaultUpstream: 'docker.io', tagTtlMs: 60_000 },
   )
 })

@@ -5,6 +5,7 @@
  * A digest means the same for ever; a tag is compared with its registry when what is known of it is older than its time to
  * live. While that registry is away the tag is served as it was, marked so. What a registry denies is remembered briefly.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@shoal/core'
 import { mirroredName, OciError, requiredBlobs, splitMirroredName } from '@shoal/oci'
 import {
@@ -25,6 +26,9 @@ import {
 import { UpstreamBusyError, UpstreamError, UpstreamInvalidError } from '@shoal/registry/client'
 import type { ByteRange } from '@shoal/storage'
 import type { Logger } from 'pino'
+import type { ArrivingBlobs } from '../arriving/arriving-blobs.ts'
+import type { StreamingCopy } from '../arriving/streaming-copy.ts'
+import { CopyLostError } from '../errors.ts'
 import type { Arrival, Arrivals } from './arrivals.ts'
 import { CarriedImage } from './carried-image.ts'
 import { RecentRefusals } from './recent-refusals.ts'
@@ -35,6 +39,7 @@ export interface MirrorParts {
   readonly images: ImageStore
   readonly upstreams: Upstreams
   readonly arrivals: Arrivals
+  readonly arriving: Pick<ArrivingBlobs, 'find'>
   readonly log: Logger
   readonly nowMs: () => number
 }
@@ -59,6 +64,13 @@ const REFUSALS_MAX = 10_000
 const QUESTION_TIMEOUT_MS = 30_000
 /** Clients turn to another registry after 3 s: what is known, although old, is better than that. */
 const PATIENCE_MS = 1_500
+/**
+ * What a registry says to the question for a blob is waited for so long, so that a refusal is a 404 and clients turn elsewhere:
+ * of a blob whose length is known the header leaves then, and the bytes follow as they come.
+ */
+const ANSWER_PATIENCE_MS = 500
+/** Lengths that manifests say of blobs: whoever asks for one of them is told it before its registry has answered. */
+const LENGTHS_MAX = 20_000
 
 export class Mirror implements RegistryBackend, RegistryPush {
   readonly push: RegistryPush = this
@@ -69,6 +81,8 @@ export class Mirror implements RegistryBackend, RegistryPush {
   readonly #refusals = new RecentRefusals({ ageMs: REFUSAL_AGE_MS, countMax: REFUSALS_MAX })
   readonly #questions = new Map<string, Promise<Manifest | undefined>>()
   readonly #lists: UpstreamLists
+  /** By name and digest; those that were said last. */
+  readonly #lengths = new Map<string, number>()
 
   constructor(parts: MirrorParts, init: MirrorInit) {
     this.#parts = parts
@@ -107,9 +121,17 @@ export class Mirror implements RegistryBackend, RegistryPush {
     if (purpose === 'look' && own !== undefined) return this.#parts.images.blobStat(own, digest, purpose)
     const here = await this.#blobHere(name, digest, purpose)
     if (here !== undefined) return here
+    const pushed = own === undefined ? undefined : this.#parts.arriving.find(own, digest)
+    if (pushed !== undefined) return { digest, length: pushed.length, isArriving: true }
     const arrival = await this.#arrival(name, digest)
-    const length = await arrival?.known.catch(() => undefined)
-    return length === undefined ? undefined : { digest, length }
+    if (arrival === undefined) return undefined
+    try {
+      const length = await arrival.known
+      await Promise.race([arrival.answered, sleep(ANSWER_PATIENCE_MS, undefined, { ref: false })])
+      return length === undefined ? undefined : { digest, length, isArriving: true }
+    } catch {
+      return undefined
+    }
   }
 
   async *readBlob(
@@ -119,12 +141,52 @@ export class Mirror implements RegistryBackend, RegistryPush {
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
     const { images } = this.#parts
+    if ((await this.#blobHere(name, digest, 'pull')) === undefined) {
+      const isGiven = yield* this.#arrivingBytes(name, digest, range, signal)
+      if (isGiven) return
+    }
     if (!(await this.whole(name, digest, signal)))
       throw new OciError('BLOB_UNKNOWN', 'blob unknown to registry', { detail: { digest } })
     const own = this.#ownName(name)
     const isOwn = own !== undefined && (await images.blobStat(own, digest, 'pull')) !== undefined
     const from = isOwn ? undefined : await this.#upstreamOf(name, own)
     yield* images.readBlob(from?.name ?? own ?? name, digest, range, signal)
+  }
+
+  /** @returns false when nothing was given: the blob is not kept while it arrives */
+  async *#arrivingBytes(
+    name: string,
+    digest: Digest,
+    range: ByteRange,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, boolean> {
+    const own = this.#ownName(name)
+    const pushed = own === undefined ? undefined : this.#parts.arriving.find(own, digest)
+    const arrival = pushed === undefined ? await this.#arrival(name, digest) : undefined
+    const copy = pushed ?? (await Promise.race([arrival?.copy, aborted(signal)]))
+    if (copy === undefined) return false
+    let isGiven = false
+    try {
+      for await (const chunk of copy.read(range, signal)) {
+        isGiven = true
+        yield chunk
+      }
+      return true
+    } catch (error) {
+      // Bytes that nobody has confirmed are not gone on with by others.
+      if (isGiven || !(error instanceof CopyLostError)) throw error
+      return false
+    }
+  }
+
+  /** The bytes that are here of a blob that is still arriving, pushed or from another registry. */
+  async copy(name: string, digest: Digest): Promise<StreamingCopy | undefined> {
+    const { arriving } = this.#parts
+    const own = this.#ownName(name)
+    const pushed = own === undefined ? undefined : arriving.find(own, digest)
+    if (pushed !== undefined) return pushed
+    const from = await this.#upstreamOf(name, own)
+    return from && arriving.find(from.name, digest)
   }
 
   /**
@@ -403,10 +465,19 @@ export class Mirror implements RegistryBackend, RegistryPush {
     if (from === undefined) return undefined
     const key = `${from.name}@${digest}`
     if (this.#refusals.has(key, nowMs())) return undefined
-    const arrival = arrivals.find(from.name, digest) ?? arrivals.begin(from, digest, length)
+    if (length !== undefined) this.#noteLength(key, length)
+    const said = length ?? this.#lengths.get(key)
+    const arrival = arrivals.find(from.name, digest) ?? arrivals.begin(from, digest, said)
     const refuse = () => this.#refusals.add(key, nowMs())
     arrival.whole.then((isThere) => isThere || refuse(), refuse)
     return arrival
+  }
+
+  #noteLength(key: string, length: number): void {
+    this.#lengths.delete(key)
+    this.#lengths.set(key, length)
+    const [oldest] = this.#lengths.keys()
+    if (this.#lengths.size > LENGTHS_MAX) this.#lengths.delete(oldest!)
   }
 
   /** A client is about to want these. */

@@ -53,6 +53,7 @@ beforeEach(async () => {
     images,
     log: silent,
     onReceived: () => {},
+    nowMs: () => Date.now(),
     arriving: { begin: async () => undefined },
   })
   const warming: Pick<Warming, 'begin' | 'warm'> = {

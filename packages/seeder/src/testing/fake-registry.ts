@@ -2,7 +2,7 @@
 import type { Digest } from '@shoal/core'
 import { type Descriptor, splitMirroredName } from '@shoal/oci'
 import type { Manifest } from '@shoal/registry'
-import type { UpstreamClient } from '@shoal/registry/client'
+import { type UpstreamClient, UpstreamRangeRefusedError } from '@shoal/registry/client'
 import type { ByteRange } from '@shoal/storage'
 import type { UpstreamRepository, Upstreams } from '../mirror/upstreams.ts'
 import { sha256, type TestImage } from './images.ts'
@@ -27,6 +27,8 @@ export class FakeRegistry {
   readonly referrers = new Map<Digest, readonly Descriptor[]>()
   /** Comes before every answer: throws to make it fail, waits to make it slow. */
   fault: (asked: Asked) => void | Promise<void> = () => {}
+  /** Otherwise blobs come as a whole, and what was not asked for of them is thrown away. */
+  givesRanges = true
   /** What is sent of a blob. */
   body: (bytes: Uint8Array, asked: Asked & { kind: 'blob' }) => AsyncIterable<Uint8Array> = inChunks
 
@@ -45,15 +47,24 @@ export class FakeRegistry {
     blob: async (
       repository: string,
       digest: Digest,
-      { range, signal }: { readonly range?: ByteRange; readonly signal: AbortSignal },
+      {
+        range,
+        isRangeOnly = false,
+        signal,
+      }: { readonly range?: ByteRange; readonly isRangeOnly?: boolean; readonly signal: AbortSignal },
     ) => {
       const asked = { kind: 'blob', repository, reference: digest, ...(range && { range }) } as const
       await this.#ask(asked)
       signal.throwIfAborted()
       const bytes = this.blobs.get(`${repository}@${digest}`)
       if (bytes === undefined) return undefined
+      if (isRangeOnly && !this.givesRanges) throw new UpstreamRangeRefusedError(this.host)
       const { start, end } = range ?? { start: 0, end: bytes.length }
-      return { length: bytes.length, body: abortable(this.body(bytes.subarray(start, end), asked), signal) }
+      return {
+        length: bytes.length,
+        isWhole: range === undefined || !this.givesRanges,
+        body: abortable(this.body(bytes.subarray(start, end), asked), signal),
+      }
     },
     tags: async (repository: string) => {
       await this.#ask({ kind: 'tags', repository, reference: '' })
