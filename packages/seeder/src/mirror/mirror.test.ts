@@ -304,7 +304,7 @@ describe('a manifest', () => {
       ),
     ).toEqual([])
     const [, layer] = needed
-    expect(await mirror.blobStat(APP, layer!.digest, 'pull')).toMatchObject(layer)
+    expect(await mirror.blobStat(APP, layer!.digest, 'pull')).toMatchObject(layer!)
     hold.resolve()
     const whole = mirror.readBlob(APP, layer!.digest, { start: 0, end: layer!.length }, NEVER)
     expect(await wholeOf(whole)).toEqual(image.blobs[1])
