@@ -17,7 +17,7 @@ import type { ReferrerLists } from './referrer-lists.ts'
 import type { TagLists } from './tag-lists.ts'
 
 /** How long a blob on its way is given to become a swarm, before it is read from the seeder: its first byte is due then. */
-const SWARM_WITHIN_MS = 700
+const SWARM_WITHIN_MS = 400
 
 export function createBackend(parts: {
   readonly directory: ImageDirectory

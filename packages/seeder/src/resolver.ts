@@ -49,6 +49,8 @@ export interface Question {
   readonly isProven?: boolean
   /** Whether to wait for a blob that is on its way. */
   readonly wait?: boolean
+  /** Whether the asker knows what to do with hashes of pieces that came out of turn: an earlier version refuses the answer. */
+  readonly later?: boolean
 }
 
 /** As long as a slow pull may take after its manifest was asked for. */
@@ -86,7 +88,11 @@ export class Resolver {
     if (wait === true) await this.#arrival(repository, stat.digest)
     if ((await mirror.here(repository, [stat.digest])).length > 0)
       return { manifests: [], blobs: await this.#blobs([stat.digest], peerId) }
-    return { manifests: [], blobs: [], arriving: await this.#arriving(repository, [stat], peerId) }
+    return {
+      manifests: [],
+      blobs: [],
+      arriving: await this.#arriving(repository, [stat], peerId, asker.later),
+    }
   }
 
   /** Also of a blob that is just being pushed, which nobody but those who are told of it may have. */
@@ -99,6 +105,7 @@ export class Resolver {
     repository: string,
     blobs: readonly BlobStat[],
     peerId: string | undefined,
+    takesLater = false,
   ): Promise<NonNullable<Resolution['arriving']>> {
     const { arriving, mirror, tracker } = this.#parts
     return Promise.all(
@@ -108,7 +115,7 @@ export class Resolver {
         if (!isShared || !(await arriving.seed(copy.infoHash))) return { digest, length }
         const [admission] = tracker.admit(peerId!, [copy.infoHash])
         const { peers, imports } = admission!
-        const later = copy.later(LATER_STRETCHES_MAX)
+        const later = takesLater ? copy.later(LATER_STRETCHES_MAX) : []
         return {
           digest,
           length,
@@ -170,7 +177,9 @@ export class Resolver {
         ({ digest, mediaType, bytes }) => ({ digest, mediaType, bytes }),
       ),
       blobs: await this.#blobs(digests, peerId),
-      ...(arriving.length > 0 && { arriving: await this.#arriving(repository, arriving, peerId) }),
+      ...(arriving.length > 0 && {
+        arriving: await this.#arriving(repository, arriving, peerId, question.later),
+      }),
     }
   }
 

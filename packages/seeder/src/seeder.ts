@@ -320,6 +320,7 @@ const Query = Type.Object({
   platform: Type.Optional(Type.String({ maxLength: 64, pattern: '^[a-z0-9/._-]*$' })),
   peerId: Type.Optional(Type.String({ pattern: '^([0-9a-f]{40})?$' })),
   wait: Type.Optional(Type.Boolean()),
+  later: Type.Optional(Type.Boolean()),
 })
 
 function serveResolutions(server: FastifyInstance, resolver: Resolver, tracker: Tracker): void {
