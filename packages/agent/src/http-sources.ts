@@ -21,6 +21,7 @@ import {
 } from '@shoal/wire'
 import { SourceUnavailableError } from './errors.ts'
 import { HttpAgent, request } from './http-client.ts'
+import type { OriginProxy } from './origin-proxy.ts'
 
 export interface ResolveQuestion {
   readonly repository: string
@@ -48,8 +49,8 @@ const MIRRORED_TIMEOUT_MS = 2_800
 /** Longer than the seeder lets anybody wait. */
 const ARRIVAL_TIMEOUT_MS = ARRIVAL_WAIT_MS + 2_000
 const CONTACT_TIMEOUT_MS = 900
-const BLOB_IDLE_TIMEOUT_MS = 5_000
-const CONNECTIONS_PER_HOST_MAX = 8
+export const BLOB_IDLE_TIMEOUT_MS = 5_000
+export const CONNECTIONS_PER_HOST_MAX = 8
 const TAG_LIST_BYTES_MAX = 4 * 1024 * 1024
 /** A page and the longest manifest's annotations. */
 const REFERRERS_BYTES_MAX = 16 * 1024 * 1024
@@ -61,6 +62,8 @@ export interface HttpSourcesParts {
   readonly streamSecret: () => string | undefined
   /** The seeder does not serve the registry that was asked for. */
   readonly onUnserved?: (registry: string) => void
+  /** Where a proxy leads to a URL of the origin. */
+  readonly originProxy?: OriginProxy
 }
 
 export class HttpSources {
@@ -228,7 +231,7 @@ export class HttpSources {
     let received = 0
     try {
       const answer = await request(url, {
-        dispatcher: this.#dispatcher,
+        dispatcher: this.#parts.originProxy?.dispatcherFor(url) ?? this.#dispatcher,
         headers: { range: `bytes=${range.start}-${range.end - 1}` },
         signal,
       })

@@ -28,6 +28,8 @@ import {
   createHttpServer,
   cutRequestUnderWay,
   ImageStore,
+  logProxies,
+  proxiesOf,
   registryPlugin,
 } from '@shoal/registry'
 import { Credentials } from '@shoal/registry/client'
@@ -136,8 +138,10 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       uploads: () => images.uploadCount,
       arrivals: () => arrivals.count,
     })
+    const proxies = proxiesOf(process.env)
+    logProxies(proxies, log)
     const origin = parseOrigin(settings.origin)
-    const objects = new MeteredObjectStore(await openObjectStore(origin), {
+    const objects = new MeteredObjectStore(await openObjectStore(origin, proxies), {
       onRequest: (operation) => metrics.originRequests.inc({ operation }),
       onReadBytes: (bytes) => metrics.originReadBytes.inc(bytes),
       onWrittenBytes: (bytes) => metrics.originWrittenBytes.inc(bytes),
@@ -246,7 +250,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     })
     const upstreamLog = log.child({ component: 'upstreams' })
     const upstreams = new Upstreams(
-      { credentials, nowMs, log: upstreamLog },
+      { credentials, nowMs, log: upstreamLog, proxies },
       { entries: parseUpstreamList(settings.upstreams), realmHosts: parseRealmHosts(settings.realmHosts) },
     )
     undo.push(() => upstreams.stop())

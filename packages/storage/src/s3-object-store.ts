@@ -30,6 +30,7 @@ import type {
   PutOutcome,
   WriterCheckpoint,
 } from './object-store.ts'
+import { proxyAgents } from './proxy-agents.ts'
 import { S3Writer, type S3WriterParts } from './s3-writer.ts'
 
 export interface S3ObjectStoreInit {
@@ -39,6 +40,8 @@ export interface S3ObjectStoreInit {
   readonly endpoint?: string
   readonly region?: string
   readonly forcePathStyle: boolean
+  /** The HTTP proxy that leads to a URL, with its user and password. */
+  readonly proxyFor?: (url: URL) => string | undefined
 }
 
 const ATTEMPTS_MAX = 4
@@ -55,13 +58,18 @@ export class S3ObjectStore implements ObjectStore {
 
   constructor(init: S3ObjectStoreInit) {
     this.#init = init
+    const proxy = init.proxyFor?.(urlOf(init))
     this.#client = new S3Client({
       region: init.region ?? process.env.AWS_REGION ?? 'us-east-1',
       forcePathStyle: init.forcePathStyle,
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       maxAttempts: ATTEMPTS_MAX,
-      requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: IDLE_TIMEOUT_MS },
+      requestHandler: {
+        connectionTimeout: CONNECT_TIMEOUT_MS,
+        socketTimeout: IDLE_TIMEOUT_MS,
+        ...(proxy !== undefined && proxyAgents(proxy)),
+      },
       ...(init.endpoint !== undefined && { endpoint: init.endpoint }),
     })
   }
@@ -318,4 +326,13 @@ function toStat(answer: {
     etag: answer.ETag ?? '',
     modifiedAtMs: answer.LastModified?.getTime() ?? 0,
   }
+}
+
+/** Where requests for the bucket go: all to one host. */
+function urlOf({ endpoint, bucket, region, forcePathStyle }: S3ObjectStoreInit): URL {
+  const url = new URL(
+    endpoint ?? `https://s3.${region ?? process.env.AWS_REGION ?? 'us-east-1'}.amazonaws.com`,
+  )
+  if (!forcePathStyle) url.hostname = `${bucket}.${url.hostname}`
+  return url
 }

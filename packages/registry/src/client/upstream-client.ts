@@ -9,6 +9,7 @@ import { type Descriptor, isTag, MANIFEST_MEDIA_TYPES, MEDIA_TYPES, mediaTypeOfH
 import type { ByteRange } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type { Manifest, ManifestStat } from '../backend.ts'
+import type { Proxies } from '../proxies.ts'
 import { repositoryAt, type UpstreamAddress } from './address.ts'
 import { Authorizer } from './authorizer.ts'
 import { blobBody, outside, spanOf } from './blob-body.ts'
@@ -28,6 +29,7 @@ export interface UpstreamClientParts {
   readonly log: Logger
   /** Shared by clients, since a login is good for a whole region. */
   readonly ecr?: EcrLogins
+  readonly proxies?: Proxies
   /** In [0, 1); how long to wait before asking again. */
   readonly random?: () => number
   readonly pause?: Patience['pause']
@@ -65,7 +67,7 @@ export class UpstreamClient {
     const { address, tls, trustedRealmHosts = [] } = init
     this.address = address
     this.#limits = { ...UPSTREAM_LIMITS, ...init.limits }
-    this.#connections = new UpstreamConnections(address, this.#limits, tls)
+    this.#connections = new UpstreamConnections(address, this.#limits, tls, parts.proxies)
     const connections = this.#connections
     const authorizer = new Authorizer(
       { credentials, ecr, connections, nowMs, log },
