@@ -68,6 +68,18 @@ describe('a manifest', () => {
     }
   })
 
+  test.each(['text/plain; charset=utf-8', 'application/octet-stream', 'binary/octet-stream', undefined])(
+    'that a file server gives as %s is what it says itself',
+    async (contentType) => {
+      const { digest, bytes } = registry.addManifest('v1')
+      registry.overrides.set(`/v2/${APP}/manifests/v1`, (_, response) => {
+        response.writeHead(200, contentType === undefined ? {} : { 'content-type': contentType }).end(bytes)
+      })
+      const manifest = await connect().client.manifest(APP, 'v1', { signal })
+      expect(manifest).toMatchObject({ digest, mediaType: 'application/json' })
+    },
+  )
+
   test('with other bytes than its digest’s, or than the registry says, is refused', async () => {
     const { digest } = registry.addManifest('v1')
     const { client } = connect()

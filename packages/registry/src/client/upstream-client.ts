@@ -384,7 +384,17 @@ function digestOf(bytes: Buffer, like: Digest | undefined): Digest {
   return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}` as Digest
 }
 
-/** `application/json` when nothing was said, which is how `oci` reads "look into the document". */
+/**
+ * `application/json` when nothing was said, which is how `oci` reads "look into the document". File servers and stores that
+ * registries are kept on say no more with these, and containerd goes by the document as well when it has the manifest.
+ */
 function mediaTypeIn(answer: UpstreamAnswer): string {
-  return mediaTypeOfHeader(answer.header('content-type')) ?? 'application/json'
+  const mediaType = mediaTypeOfHeader(answer.header('content-type'))
+  return mediaType === undefined || SAYS_NOTHING.has(mediaType) ? 'application/json' : mediaType
 }
+
+const SAYS_NOTHING: ReadonlySet<string> = new Set([
+  'application/octet-stream',
+  'binary/octet-stream',
+  'text/plain',
+])

@@ -345,14 +345,17 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
 
   /**
    * Keeps a manifest whose blobs may be missing: whoever keeps it sees to them.
+   * @returns it as it is kept: of the media type that its document says, where it came with none
    * @throws OciError MANIFEST_INVALID
    */
-  async keepManifest(repository: string, manifest: Manifest): Promise<void> {
+  async keepManifest(repository: string, manifest: Manifest): Promise<Manifest> {
     const parsed = readManifest(manifest.bytes, manifest.mediaType)
-    await this.#repositories.putManifest(repository, manifest)
-    if (parsed.subject === undefined) return
+    const kept = { ...manifest, mediaType: parsed.mediaType }
+    await this.#repositories.putManifest(repository, kept)
+    if (parsed.subject === undefined) return kept
     const referrer = referrerOf(parsed, manifest.digest, manifest.length)
     await this.#referrers.add(repository, parsed.subject.digest, referrer)
+    return kept
   }
 
   // Content management.

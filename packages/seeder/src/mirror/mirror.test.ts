@@ -71,6 +71,15 @@ async function pushTo(name: string, bytes: Uint8Array) {
   return mirror.push.finishUpload(name, id, sha256(bytes))
 }
 
+describe('a manifest', () => {
+  it('that came without a media type has that of its document, for the first who asks and for all others', async () => {
+    const silent = { ...image.manifest, mediaType: 'application/json' }
+    registry.manifests.set('team/app@1', silent)
+    registry.manifests.set(`team/app@${silent.digest}`, silent)
+    for (const _ of [1, 2]) expect((await look())?.mediaType).toBe(image.manifest.mediaType)
+  })
+})
+
 describe('a tag', () => {
   it('is asked for once within its time to live, then compared, and fetched only where it has moved', async () => {
     expect(await digestNow()).toBe(image.manifest.digest)

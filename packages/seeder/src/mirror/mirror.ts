@@ -380,9 +380,9 @@ export class Mirror implements RegistryBackend, RegistryPush {
     const signal = AbortSignal.timeout(QUESTION_TIMEOUT_MS)
     const manifest = await from.client.manifest(from.repository, digest, { signal })
     if (manifest === undefined || manifest === 'not-modified') return undefined
-    await this.#parts.images.keepManifest(from.name, manifest)
+    const kept = await this.#parts.images.keepManifest(from.name, manifest)
     this.#parts.log.info({ event: 'manifest-arrived', name: from.name, digest }, 'manifest arrived')
-    return manifest
+    return kept
   }
 
   // Blobs of other registries.
