@@ -262,7 +262,14 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     })
     undo.push(() => arrivals.stop())
     const mirror = new Mirror(
-      { images, upstreams, arrivals, log: upstreamLog, nowMs },
+      {
+        images,
+        upstreams,
+        arrivals,
+        log: upstreamLog,
+        nowMs,
+        onFailed: (code) => metrics.upstreamFailures.inc({ code }),
+      },
       {
         ownHosts,
         defaultUpstream: parseHostList(settings.defaultUpstream)[0],

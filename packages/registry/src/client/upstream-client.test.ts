@@ -59,7 +59,7 @@ describe('a manifest', () => {
     const stat = { digest, length: bytes.length, mediaType: MEDIA_TYPES.ociManifest }
     expect(await client.manifestDigest(APP, 'v1', signal)).toEqual(stat)
     expect(registry.seen.map(({ method }) => method)).toEqual(['HEAD'])
-    for (const status of [405, 200]) {
+    for (const status of [405, 200, 403, 400]) {
       registry.overrides.set(`/v2/${APP}/manifests/v1`, (request, response) => {
         response.writeHead(request.method === 'HEAD' ? status : 200, { 'content-type': stat.mediaType })
         response.end(request.method === 'HEAD' ? undefined : bytes)

@@ -16,7 +16,7 @@ import { blobBody, outside, spanOf } from './blob-body.ts'
 import { type UpstreamAnswer, UpstreamConnections, type UpstreamTls } from './connections.ts'
 import type { Credentials } from './credentials.ts'
 import { EcrLogins } from './ecr.ts'
-import { UpstreamInvalidError, UpstreamUnavailableError } from './errors.ts'
+import { UpstreamDeniedError, UpstreamInvalidError, UpstreamUnavailableError } from './errors.ts'
 import { type Question, UpstreamExchange } from './exchange.ts'
 import { UPSTREAM_LIMITS, type UpstreamLimits } from './limits.ts'
 import { nextPage, readReferrers, readTags, type UpstreamTags } from './lists.ts'
@@ -130,6 +130,10 @@ export class UpstreamClient {
     const found = await this.#small(question, signal, async (answer) => {
       if (answer.status === 404) return undefined
       return answer.status === 200 ? (this.#statIn(answer, tryParseDigest(reference)) ?? 'ask') : 'ask'
+    }).catch((error: unknown) => {
+      // Firewalls and proxies before a registry let GET through and not HEAD; who really says no says it again.
+      if (error instanceof UpstreamDeniedError || error instanceof UpstreamInvalidError) return 'ask' as const
+      throw error
     })
     if (found !== 'ask') return found
     const manifest = await this.manifest(repository, reference, { signal })

@@ -3,7 +3,7 @@
  * another registry makes anybody wait, get something wrong, or read what is not theirs.
  * Method: the mirror over a folder and registries that count what they are asked, on time that the test sets.
  */
-import { OciError } from '@shoal/oci'
+import { MEDIA_TYPES, OciError } from '@shoal/oci'
 import type { Manifest, Reference } from '@shoal/registry'
 import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry/client'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -11,7 +11,7 @@ import { FakeRegistry, inChunks, upstreamsOf } from '../testing/fake-registry.ts
 import { type ImageOrigin, openOrigin, silent, wholeOf } from '../testing/image-origin.ts'
 import { bytesOf, imageOf, manifestOf, patternBytes, sha256 } from '../testing/images.ts'
 import { Arrivals } from './arrivals.ts'
-import { Mirror, type MirrorInit } from './mirror.ts'
+import { isUnusable, Mirror, type MirrorInit } from './mirror.ts'
 
 const HOST = 'registry.test'
 const APP = `${HOST}/team/app`
@@ -39,6 +39,9 @@ afterEach(async () => {
   await origin[Symbol.asyncDispose]()
 })
 
+/** Codes, as the metric has them. */
+let failures: string[] = []
+
 function mirrorOf(init: Partial<MirrorInit> = {}): Mirror {
   const { images, clock } = origin
   arrivals = new Arrivals({
@@ -48,7 +51,14 @@ function mirrorOf(init: Partial<MirrorInit> = {}): Mirror {
     arriving: { begin: async () => undefined },
   })
   return new Mirror(
-    { images, arrivals, upstreams: upstreamsOf(registry), log: silent, nowMs: () => clock.nowMs },
+    {
+      images,
+      arrivals,
+      upstreams: upstreamsOf(registry),
+      log: silent,
+      nowMs: () => clock.nowMs,
+      onFailed: (code) => failures.push(code),
+    },
     { ownHosts: ['shoal.test'], defaultUpstream: undefined, tagTtlMs: TTL_MS, ...init },
   )
 }
@@ -72,6 +82,16 @@ async function pushTo(name: string, bytes: Uint8Array) {
 }
 
 describe('a manifest', () => {
+  it('that cannot be used is a 404 of its own kind, and nothing of it is kept', async () => {
+    failures = []
+    const broken = manifestOf(MEDIA_TYPES.ociManifest, { layers: [null] })
+    registry.push('team/app', '1', broken)
+    const error = (await look().catch((thrown) => thrown)) as OciError
+    expect(error).toMatchObject({ code: 'MANIFEST_UNKNOWN', status: 404 })
+    expect([isUnusable(error), failures.splice(0)]).toEqual([true, ['MANIFEST_INVALID']])
+    expect(await origin.keys('repos/')).toEqual([])
+  })
+
   it('that came without a media type has that of its document, for the first who asks and for all others', async () => {
     const silent = { ...image.manifest, mediaType: 'application/json' }
     registry.manifests.set('team/app@1', silent)
@@ -243,6 +263,7 @@ describe('a refusal', () => {
     const error: unknown = await look().catch((thrown) => thrown)
     expect(error).toBeInstanceOf(OciError)
     expect(error).toMatchObject({ code: 'MANIFEST_UNKNOWN', status: 404 })
+    expect(failures.splice(0)).toEqual(['UPSTREAM_UNAVAILABLE'])
     registry.fault = () => {}
     expect(await look()).toBeUndefined()
     expect(registry.asked).toHaveLength(1)

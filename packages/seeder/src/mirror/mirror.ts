@@ -37,6 +37,8 @@ export interface MirrorParts {
   readonly arrivals: Arrivals
   readonly log: Logger
   readonly nowMs: () => number
+  /** Another registry gave no manifest, or none that can be used. @param code of the error */
+  readonly onFailed?: (code: string) => void
 }
 
 export interface MirrorInit {
@@ -325,6 +327,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
           this.#refusals.add(key, nowMs())
           const { host: upstream } = from
           const reason = error.message
+          this.#parts.onFailed?.(error.code)
           this.#parts.log.warn({ event: 'upstream-failed', upstream, key, reason }, 'upstream failed')
           throw unknownNow(from, error)
         })
