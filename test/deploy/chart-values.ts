@@ -96,6 +96,7 @@ export const GOOD_VALUES: readonly GoodValues[] = [
     title: 'secrets of all kinds, mirrored registries and settings',
     values: {
       ...IMAGE,
+      proxy: { existingSecret: 'proxy' },
       seeder: {
         apiToken: { existingSecret: 'shoal-api' },
         eventSecrets: { existingSecret: 'shoal-events', key: 'webhooks.txt' },
@@ -114,7 +115,7 @@ export const GOOD_VALUES: readonly GoodValues[] = [
       },
       agent: { settings: { tagTtlMs: 0, forwardPushes: true, uploadSlots: 8 } },
     },
-    secrets: ['ghcr.login', 'quay', 'shoal-api', 'shoal-docker', 'shoal-events'],
+    secrets: ['ghcr.login', 'proxy', 'quay', 'shoal-api', 'shoal-docker', 'shoal-events'],
   },
   {
     title: 'an ingress with TLS',

@@ -5,6 +5,7 @@
  * misbehaves; agents as processes, asked as containerd and podman ask a mirror.
  */
 import { describe, expect, it } from 'vitest'
+import { startTestProxy } from '../../packages/registry/src/client/testing/http-proxy.ts'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { describeWith } from '../support/describe-with.ts'
 import { startDockerRegistry } from '../support/docker-registry.ts'
@@ -193,6 +194,42 @@ describe('a tag of another registry', () => {
     const answer = await ask(`${world.cluster.agents[0]!.url}/v2/team/app/manifests/1?ns=${HOST}`)
     expect(answer.status).toBe(404)
   }, 120_000)
+})
+
+describe('through an HTTP proxy', () => {
+  it('other registries are asked; the seeder and other agents are not', async () => {
+    await using upstream = {
+      cluster: await startCluster({ agents: 0 }),
+      [Symbol.asyncDispose]: () => upstream.cluster.stop(),
+    }
+    await pushImage(upstream.cluster.seeder.url, 'team/app', '1', image)
+    await using proxy = await startTestProxy({
+      names: { [HOST]: new URL(upstream.cluster.seeder.url).host },
+      login: 'robot:s3cret',
+    })
+    const url = proxy.url.replace('//', '//robot:s3cret@')
+    const cluster = await startCluster({
+      agents: 2,
+      seederArgs: ['--upstreams', `${HOST}=http://${HOST}`],
+      env: { HTTP_PROXY: url, https_proxy: url, NO_PROXY: 'elsewhere.test' },
+    })
+    try {
+      const pulled = await Promise.all(cluster.agents.map((agent) => pullImage(agent.url, MIRRORED, '1')))
+      for (const { digest } of pulled) expect(digest).toBe(image.manifest.digest)
+      expect(new Set(proxy.asked.map((line) => new URL(line.split(' ')[1]!).host))).toEqual(new Set([HOST]))
+      for (const { process } of [cluster.seeder, ...cluster.agents]) {
+        const told = process.lines.filter((line) => line.includes('"event":"proxy"'))
+        expect(JSON.parse(told[0]!)).toMatchObject({
+          http: proxy.url,
+          https: proxy.url,
+          noProxy: ['elsewhere.test'],
+        })
+        expect(process.lines.join()).not.toMatch(/s3cret|cm9ib3Q6czNjcmV0/)
+      }
+    } finally {
+      await cluster.stop()
+    }
+  }, 60_000)
 })
 
 describe('whom a name means', () => {

@@ -218,10 +218,17 @@ function dyingWithUs(words: readonly string[]): readonly string[] {
   return setpriv === undefined ? words : [setpriv, '--pdeathsig', 'TERM', '--', ...words]
 }
 
+const NO_PROXIES = Object.fromEntries(
+  ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'].flatMap((name) => [
+    [name, undefined],
+    [name.toLowerCase(), undefined],
+  ]),
+)
+
 function surroundings({ cwd, env }: ProcessOptions): { cwd: string; env: NodeJS.ProcessEnv } {
   // The first is of the tests, and no setting of what they start. The second has services end with any error that nobody
-  // handled, so that a bug fails the test that meets it.
-  const ofTests = { SHOAL_REQUIRE_COMPONENTS: undefined, SHOAL_UNCAUGHT_ERRORS: 'fatal' }
+  // handled, so that a bug fails the test that meets it. A proxy of this machine has no way to what tests start on loopback.
+  const ofTests = { SHOAL_REQUIRE_COMPONENTS: undefined, SHOAL_UNCAUGHT_ERRORS: 'fatal', ...NO_PROXIES }
   const entries = Object.entries({ ...process.env, ...ofTests, ...env }).filter(
     ([, value]) => value !== undefined,
   )

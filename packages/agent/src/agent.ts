@@ -17,11 +17,15 @@ import {
   type CutRequest,
   createHttpServer,
   cutRequestUnderWay,
+  logProxies,
+  proxiesOf,
   registryPlugin,
+  type ShownProxies,
   version,
 } from '@shoal/registry'
 import { FilePieceStore, FilesystemObjectStore, foldersOpenToOthers, lockFolder } from '@shoal/storage'
 import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
+import { type AgentStatus, PROXY_ENTRIES_TOLD_MAX } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
@@ -32,11 +36,12 @@ import { CacheState } from './cache-state.ts'
 import { Contacts } from './contacts.ts'
 import { AgentDialRule } from './dial-rule.ts'
 import { Downloads } from './downloads.ts'
-import { HttpSources } from './http-sources.ts'
+import { BLOB_IDLE_TIMEOUT_MS, CONNECTIONS_PER_HOST_MAX, HttpSources } from './http-sources.ts'
 import { ImageDirectory } from './image-directory.ts'
 import { ImageRecords } from './image-records.ts'
 import { localApi } from './local-api.ts'
 import { createMetrics } from './metrics.ts'
+import { OriginProxy } from './origin-proxy.ts'
 import { PeerApi } from './peer-api.ts'
 import { PushForwarding } from './push-forwarding.ts'
 import { Reachability } from './reachability.ts'
@@ -137,7 +142,15 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       seederUrl,
     })
     const { mayDial } = dialRule
+    const proxies = proxiesOf(process.env)
+    logProxies(proxies, log)
+    const originProxy = new OriginProxy(
+      { proxies },
+      { seederUrl, connectionsMax: CONNECTIONS_PER_HOST_MAX, idleTimeoutMs: BLOB_IDLE_TIMEOUT_MS },
+    )
+    undo.push(() => originProxy.stop())
     const http = new HttpSources({
+      originProxy,
       mayDial,
       streamSecret: () => announcer.streamSecret,
       onUnserved: (registry) => unserved.asked(registry),
@@ -307,6 +320,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
             maxBytes: settings.cacheMaxBytes,
           },
           unservedRegistries: [...unserved.recent()],
+          proxies: proxyStatus(proxies.shown),
         }
       },
     })
@@ -327,6 +341,12 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     await stop()
     throw error
   }
+}
+
+/** As much of it as an answer has room for. */
+function proxyStatus({ noProxy, problems, ...proxies }: ShownProxies): NonNullable<AgentStatus['proxies']> {
+  const entries = noProxy.slice(0, PROXY_ENTRIES_TOLD_MAX).map((entry) => entry.slice(0, 256))
+  return { ...proxies, noProxy: entries, problems: [...problems] }
 }
 
 function addressOf(server: FastifyInstance): AddressInfo {

@@ -3,7 +3,7 @@
  * A client never learns where bytes come from; it sees one uninterrupted body.
  */
 import { type Digest, PIECE_LENGTHS_BYTES, ShoalError } from '@shoal/core'
-import { OciError } from '@shoal/oci'
+import { OciError, splitMirroredName } from '@shoal/oci'
 import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
 import type { ByteRange, StoredBlob } from '@shoal/storage'
 import type { Transfer } from '@shoal/swarm'
@@ -118,9 +118,20 @@ export function createBackend(parts: {
     return isOurs ? { digest, length: stored } : undefined
   }
 
+  /**
+   * containerd asks for a manifest by HEAD as a blob when nobody gives it as a manifest. Some registries answer that with the
+   * manifest, as octets, and containerd keeps it as those for ever (containerd#13007): of another registry's repository a look
+   * finds only blobs that a manifest names.
+   */
+  const isNamed = async (repository: string, digest: Digest) =>
+    directory.hasBlob(repository, digest) || directory.remembers(repository, digest)
+
   return {
     manifest: (repository, reference, purpose) => directory.manifest(repository, reference, purpose),
-    blobStat,
+    blobStat: async (repository, digest, purpose) => {
+      const isMirrored = purpose === 'look' && splitMirroredName(repository) !== undefined
+      return isMirrored && !(await isNamed(repository, digest)) ? undefined : blobStat(repository, digest)
+    },
     // The route has asked for the blob's stat, and so whether the repository has it.
     async *readBlob(repository, digest, range, signal) {
       let hasGiven = false

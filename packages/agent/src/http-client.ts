@@ -19,7 +19,7 @@ export async function request(
     dispatcher,
     ...options
   }: Omit<Dispatcher.RequestOptions, 'origin' | 'path' | 'method'> & {
-    dispatcher: HttpAgent
+    dispatcher: Dispatcher
     method?: Dispatcher.HttpMethod
     /** As it is, where it must not be tidied. */
     path?: string

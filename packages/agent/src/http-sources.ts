@@ -23,8 +23,10 @@ import {
   UNSERVED_REGISTRY_HEADER,
   WireError,
 } from '@shoal/wire'
+import type { Dispatcher } from 'undici'
 import { SourceUnavailableError } from './errors.ts'
 import { HttpAgent, request } from './http-client.ts'
+import type { OriginProxy } from './origin-proxy.ts'
 
 export interface ResolveQuestion {
   readonly repository: string
@@ -54,8 +56,8 @@ const MIRRORED_TIMEOUT_MS = 2_800
 /** Longer than the seeder lets anybody wait. */
 const ARRIVAL_TIMEOUT_MS = ARRIVAL_WAIT_MS + 2_000
 const CONTACT_TIMEOUT_MS = 900
-const BLOB_IDLE_TIMEOUT_MS = 5_000
-const CONNECTIONS_PER_HOST_MAX = 8
+export const BLOB_IDLE_TIMEOUT_MS = 5_000
+export const CONNECTIONS_PER_HOST_MAX = 8
 /** Questions to the seeder at a time: those of some images of many layers. */
 const QUESTIONS_AT_ONCE = 32
 /** The same of those that wait for a blob on its way: as many as blobs may arrive at a time. */
@@ -75,6 +77,8 @@ export interface HttpSourcesParts {
   readonly streamSecret: () => string | undefined
   /** The seeder does not serve the registry that was asked for. */
   readonly onUnserved?: (registry: string) => void
+  /** Where a proxy leads to a URL of the origin. */
+  readonly originProxy?: OriginProxy
 }
 
 export class HttpSources {
@@ -287,7 +291,8 @@ export class HttpSources {
     source: string,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    return this.#bytes(this.#bodies, url, range, source, signal)
+    const dispatcher = this.#parts.originProxy?.dispatcherFor(url) ?? this.#bodies
+    return this.#bytes(dispatcher, url, range, source, signal)
   }
 
   /**
@@ -304,7 +309,7 @@ export class HttpSources {
   }
 
   async *#bytes(
-    dispatcher: HttpAgent,
+    dispatcher: Dispatcher,
     url: string | URL,
     range: ByteRange,
     source: string,

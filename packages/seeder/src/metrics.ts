@@ -43,6 +43,12 @@ export function createMetrics(read: {
       'shoal_seeder_upstream_received_bytes_total',
       'Bytes of blobs received from other registries.',
     ),
+    upstreamFailures: new Counter({
+      name: 'shoal_seeder_upstream_failures_total',
+      help: 'Manifests that other registries did not give, by why: clients that ask for them go round Shoal.',
+      labelNames: ['code'],
+      registers,
+    }),
     events: new Counter({
       name: 'shoal_seeder_push_events_total',
       help: 'Pushes that registries told of, by format and by what became of them.',

@@ -28,6 +28,8 @@ import {
   createHttpServer,
   cutRequestUnderWay,
   ImageStore,
+  logProxies,
+  proxiesOf,
   registryPlugin,
 } from '@shoal/registry'
 import { Credentials } from '@shoal/registry/client'
@@ -137,6 +139,8 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       uploads: () => images.uploadCount,
       arrivals: () => arrivals.count,
     })
+    const proxies = proxiesOf(process.env)
+    logProxies(proxies, log)
     const origin = parseOrigin(settings.origin)
     const folders = [settings.data, ...(origin.kind === 'filesystem' ? [origin.folder] : [])]
     for (const folder of new Set(folders.map((path) => resolve(path)))) {
@@ -148,7 +152,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
           'nothing keeps another process out of a folder',
         )
     }
-    const objects = new MeteredObjectStore(await openObjectStore(origin), {
+    const objects = new MeteredObjectStore(await openObjectStore(origin, proxies), {
       onRequest: (operation) => metrics.originRequests.inc({ operation }),
       onReadBytes: (bytes) => metrics.originReadBytes.inc(bytes),
       onWrittenBytes: (bytes) => metrics.originWrittenBytes.inc(bytes),
@@ -259,7 +263,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     })
     const upstreamLog = log.child({ component: 'upstreams' })
     const upstreams = new Upstreams(
-      { credentials, nowMs, log: upstreamLog },
+      { credentials, nowMs, log: upstreamLog, proxies },
       { entries: parseUpstreamList(settings.upstreams), realmHosts: parseRealmHosts(settings.realmHosts) },
     )
     undo.push(() => upstreams.stop())
@@ -272,7 +276,15 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     })
     undo.push(() => arrivals.stop())
     const mirror = new Mirror(
-      { images, upstreams, arrivals, arriving, log: upstreamLog, nowMs },
+      {
+        images,
+        upstreams,
+        arrivals,
+        arriving,
+        log: upstreamLog,
+        nowMs,
+        onFailed: (code) => metrics.upstreamFailures.inc({ code }),
+      },
       {
         ownHosts,
         defaultUpstream: parseHostList(settings.defaultUpstream)[0],

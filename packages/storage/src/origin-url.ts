@@ -2,6 +2,7 @@
 import { OriginInvalidError } from './errors.ts'
 import { FilesystemObjectStore } from './filesystem-object-store.ts'
 import type { ObjectStore } from './object-store.ts'
+import type { S3ObjectStoreInit } from './s3-object-store.ts'
 
 export type Origin =
   | { readonly kind: 'filesystem'; readonly folder: string }
@@ -62,8 +63,11 @@ export function parseOrigin(text: string): Origin {
 }
 
 /** The store, not started. S3's client is loaded only where it is used: it takes some 10 MB of memory. */
-export async function openObjectStore(origin: Origin): Promise<ObjectStore> {
+export async function openObjectStore(
+  origin: Origin,
+  parts: Pick<S3ObjectStoreInit, 'proxyFor'> = {},
+): Promise<ObjectStore> {
   if (origin.kind === 'filesystem') return new FilesystemObjectStore(origin)
   const { S3ObjectStore } = await import('./s3-object-store.ts')
-  return new S3ObjectStore(origin)
+  return new S3ObjectStore({ ...origin, ...parts })
 }

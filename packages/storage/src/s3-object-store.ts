@@ -37,6 +37,7 @@ import type {
   PutOutcome,
   WriterCheckpoint,
 } from './object-store.ts'
+import { proxyAgents } from './proxy-agents.ts'
 import { isFull, isUnclear, refusalOf, statusOf, WRITE_ID, wasSentBefore } from './s3-answers.ts'
 import { S3Writer, type S3WriterParts } from './s3-writer.ts'
 
@@ -47,6 +48,8 @@ export interface S3ObjectStoreInit {
   readonly endpoint?: string
   readonly region?: string
   readonly forcePathStyle: boolean
+  /** The HTTP proxy that leads to a URL, with its user and password. */
+  readonly proxyFor?: (url: URL) => string | undefined
 }
 
 const ATTEMPTS_MAX = 4
@@ -398,13 +401,18 @@ export class S3ObjectStore implements ObjectStore {
 
 /** @param idleTimeoutMs of a connection, while its request waits for an answer */
 function createClient(init: S3ObjectStoreInit, maxAttempts: number, idleTimeoutMs: number): S3Client {
+  const proxy = init.proxyFor?.(urlOf(init))
   return new S3Client({
     region: init.region ?? process.env.AWS_REGION ?? 'us-east-1',
     forcePathStyle: init.forcePathStyle,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts,
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: idleTimeoutMs },
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      socketTimeout: idleTimeoutMs,
+      ...(proxy !== undefined && proxyAgents(proxy)),
+    },
     ...(init.endpoint !== undefined && { endpoint: init.endpoint }),
   })
 }
@@ -430,4 +438,13 @@ function toStat(answer: {
     etag: answer.ETag ?? '',
     modifiedAtMs: answer.LastModified?.getTime() ?? 0,
   }
+}
+
+/** Where requests for the bucket go: all to one host. */
+function urlOf({ endpoint, bucket, region, forcePathStyle }: S3ObjectStoreInit): URL {
+  const url = new URL(
+    endpoint ?? `https://s3.${region ?? process.env.AWS_REGION ?? 'us-east-1'}.amazonaws.com`,
+  )
+  if (!forcePathStyle) url.hostname = `${bucket}.${url.hostname}`
+  return url
 }

@@ -11,6 +11,8 @@ import { DialOutcome, Hex20, Host, Name, Port, Role, TriedOutcome } from './sche
 export const AGENT_STATUS_PATH = '/api/v1/status'
 export const REACHABILITY_PATH = '/api/v1/reachability'
 export const AGENT_ANSWER_BYTES_MAX = 64 * 1024
+/** Of NO_PROXY. */
+export const PROXY_ENTRIES_TOLD_MAX = 64
 
 const Count = Type.Integer({ minimum: 0 })
 const Text = Type.String({ maxLength: 4096 })
@@ -65,6 +67,15 @@ export const AgentStatus = Type.Object({
     forMs: Count,
   }),
   cache: Type.Object({ ...FolderState.properties, usedBytes: Count, maxBytes: Count }),
+  /** HTTP proxies that the agent was started with, without logins; absent in an agent of an earlier version. */
+  proxies: Type.Optional(
+    Type.Object({
+      http: Type.Optional(Text),
+      https: Type.Optional(Text),
+      noProxy: Type.Array(Text, { maxItems: PROXY_ENTRIES_TOLD_MAX }),
+      problems: Type.Array(Text, { maxItems: 2 }),
+    }),
+  ),
   /** Of the last hour; absent in an agent of an earlier version. */
   unservedRegistries: Type.Optional(Type.Array(UnservedRegistry, { maxItems: 64 })),
 })

@@ -145,9 +145,10 @@ function isThere({ volumes }: Content, outer: Content, inner: Content): boolean 
 export function secretsIn(objects: readonly KubernetesObject[]): string[] {
   const names = workloadsIn(objects).flatMap((workload) => {
     const pod = workload.spec.template.spec
-    const ofVariables = containersOf(workload).flatMap(({ container }) =>
-      (container.env ?? []).map(({ valueFrom }: Content) => valueFrom?.secretKeyRef?.name),
-    )
+    const ofVariables = containersOf(workload).flatMap(({ container }) => [
+      ...(container.env ?? []).map(({ valueFrom }: Content) => valueFrom?.secretKeyRef?.name),
+      ...(container.envFrom ?? []).map(({ secretRef }: Content) => secretRef?.name),
+    ])
     const ofVolumes = (pod.volumes ?? []).map(({ secret }: Content) => secret?.secretName)
     const ofImages = (pod.imagePullSecrets ?? []).map(({ name }: Content) => name)
     return [...ofVariables, ...ofVolumes, ...ofImages]

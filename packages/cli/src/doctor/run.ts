@@ -17,6 +17,7 @@ import { judgeClients } from './checks/clients.ts'
 import { judgeClock } from './checks/clock.ts'
 import { judgePeerPort, tryPort } from './checks/peer-port.ts'
 import { judgePeers } from './checks/peers.ts'
+import { judgeProxies } from './checks/proxies.ts'
 import { judgeRegistryPort } from './checks/registry-port.ts'
 import { judgeSeeder } from './checks/seeder.ts'
 import { testPull } from './checks/test-pull.ts'
@@ -95,12 +96,18 @@ class Examination {
   #configuration(status: AgentStatus | undefined): Finding {
     const { finding, settings } = this.#examined
     const differences = status === undefined ? [] : differencesOf(settings, status)
-    if (differences.length === 0 || finding.outcome === 'failure') return finding
+    if (finding.outcome === 'failure') return finding
+    const proxies = judgeProxies(status?.proxies)
+    const known =
+      proxies === undefined
+        ? finding
+        : together([finding, proxies], { ...finding.measured, ...proxies.measured })
+    if (differences.length === 0) return known
     const other = warning(
       `the agent that runs was started with other settings: ${differences.join(', ')}`,
       'Give this command the flags, the variables or the file that the agent has, or restart the agent. What is checked is the agent that runs.',
     )
-    return together([finding, other], { ...finding.measured, differences })
+    return together([known, other], { ...known.measured, differences })
   }
 
   async #peerPort(sight: AgentSight | undefined, seederUrl: string | undefined): Promise<Finding> {

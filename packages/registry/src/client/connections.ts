@@ -1,6 +1,7 @@
 /**
  * Sends single requests to a registry and to the hosts that it names; the only place that opens sockets. What the answers
- * mean is decided elsewhere.
+ * mean is decided elsewhere. Through a proxy, names are looked up by that: where its own rules let it go is its operator's choice,
+ * and a registry that is reached through it counts as public, so that none of its answers leads to a private address.
  *
  * undici's pool and `request` without the rest of it, as in the agent: its fetch, caches and mocks take 11 MB. The paths
  * are undici's own files; its version is pinned, and the types are those of its public interface.
@@ -8,10 +9,12 @@
 import { type LookupAddress, lookup } from 'node:dns'
 import { createRequire } from 'node:module'
 import type { LookupFunction } from 'node:net'
-import { createSecureContext, getCACertificates } from 'node:tls'
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { type AddressClass, addressClass } from '@shoal/core'
 import type { Agent, Dispatcher } from 'undici'
 import { discardAnswer, heard } from '../answer-body.ts'
+import { NO_PROXIES, type Proxies, shownProxy } from '../proxies.ts'
+import { proxyDispatcher } from '../proxy-dispatcher.ts'
 import type { UpstreamAddress } from './address.ts'
 import {
   UpstreamClosedError,
@@ -60,6 +63,9 @@ export class UpstreamConnections {
   readonly #origin: string
   readonly #own: Record<UpstreamRequest['lane'], Agent>
   readonly #elsewhere: Record<UpstreamRequest['lane'], Agent>
+  /** By lane and proxy, made with the first request that takes it. */
+  readonly #proxied = new Map<string, Dispatcher>()
+  readonly #trust: { readonly secureContext?: SecureContext }
   /** Of the registry itself: from its URL, or where its name last led. */
   #class: AddressClass
   readonly #closed = new AbortController()
@@ -68,6 +74,7 @@ export class UpstreamConnections {
     address: UpstreamAddress,
     readonly limits: UpstreamLimits,
     tls: UpstreamTls | undefined,
+    private readonly proxies: Proxies = NO_PROXIES,
   ) {
     const url = new URL(address.url)
     const literal = addressInUrl(url)
@@ -79,6 +86,7 @@ export class UpstreamConnections {
       tls === undefined
         ? {}
         : { secureContext: createSecureContext({ ca: [...getCACertificates('default'), tls.ca] }) }
+    this.#trust = trust
     const agent = (lane: UpstreamRequest['lane'], lookupOf: LookupFunction) =>
       new HttpAgent({
         connections: lane === 'blob' ? limits.blobConnectionsMax : limits.connectionsMax,
@@ -102,12 +110,16 @@ export class UpstreamConnections {
    */
   async request({ method, url, headers, body, lane, signal }: UpstreamRequest): Promise<UpstreamAnswer> {
     const isOwn = this.isOwn(url)
-    const literal = isOwn ? undefined : addressInUrl(url)
-    if (literal !== undefined) this.#expectReach(url.hostname, [literal])
+    const proxy = this.proxies.proxyFor(url)
+    // What a name means is the proxy's to know; that this one is a machine's own, whichever, needs no looking up.
+    const literal = addressInUrl(url) ?? (proxy !== undefined && isLocalName(url) ? '127.0.0.1' : undefined)
+    if (!isOwn && literal !== undefined) this.#expectReach(url.hostname, [literal])
+    const own = (isOwn ? this.#own : this.#elsewhere)[lane]
+    const dispatcher = proxy === undefined ? own : this.#through(proxy, lane)
     const both = AbortSignal.any([signal, this.#closed.signal])
     both.throwIfAborted()
     try {
-      const answer = await dispatch.call((isOwn ? this.#own : this.#elsewhere)[lane], {
+      const answer = await dispatch.call(dispatcher, {
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method,
@@ -117,7 +129,8 @@ export class UpstreamConnections {
       })
       return this.#answer(url, heard(answer), both)
     } catch (error) {
-      throw this.failure(error, both, `no answer from ${url.host}`)
+      const way = proxy === undefined ? '' : ` through the proxy ${shownProxy(new URL(proxy))}`
+      throw this.failure(error, both, `no answer from ${url.host}${way}`)
     }
   }
 
@@ -177,7 +190,24 @@ export class UpstreamConnections {
   async close(): Promise<void> {
     this.#closed.abort(new UpstreamClosedError(this.#upstream))
     const agents = [this.#own.talk, this.#own.blob, this.#elsewhere.talk, this.#elsewhere.blob]
-    await Promise.all(agents.map((agent) => agent.destroy()))
+    await Promise.all([...agents, ...this.#proxied.values()].map((agent) => agent.destroy()))
+  }
+
+  #through(proxy: string, lane: UpstreamRequest['lane']): Dispatcher {
+    const key = `${lane} ${proxy}`
+    const known = this.#proxied.get(key)
+    if (known !== undefined) return known
+    const { connectionsMax, connectTimeoutMs, headersTimeoutMs, bodyIdleTimeoutMs } = this.limits
+    const made = proxyDispatcher({
+      proxy,
+      connectionsMax,
+      connectTimeoutMs,
+      headersTimeoutMs,
+      bodyIdleTimeoutMs,
+      ...this.#trust,
+    })
+    this.#proxied.set(key, made)
+    return made
   }
 
   #answer(url: URL, answer: Dispatcher.ResponseData, signal: AbortSignal): UpstreamAnswer {
@@ -227,6 +257,10 @@ function guardedLookup(check: (host: string, addresses: readonly string[]) => vo
       else callback(null, first!.address, first!.family)
     })
   }
+}
+
+function isLocalName({ hostname }: URL): boolean {
+  return /(?:^|\.)localhost\.?$/i.test(hostname)
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -3,6 +3,8 @@
  * The SDK finds the identity (environment, profile, web identity, instance) and is loaded with the first such registry.
  */
 import type { ECRClientConfig } from '@aws-sdk/client-ecr'
+import { proxyAgents } from '@shoal/storage'
+import type { Proxies } from '../proxies.ts'
 import type { Login } from './credentials.ts'
 import { UpstreamDeniedError, UpstreamInvalidError } from './errors.ts'
 
@@ -16,6 +18,11 @@ export interface EcrInit {
   readonly endpoint?: string
   /** Instead of those that the SDK finds. */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string }
+}
+
+export interface EcrParts {
+  readonly nowMs: () => number
+  readonly proxies?: Proxies
 }
 
 /** Renewed this long before the end, so that no pull begins with a password about to expire. */
@@ -33,7 +40,7 @@ export class EcrLogins {
   readonly #pending = new Map<string, Promise<Login>>()
 
   constructor(
-    private readonly parts: { readonly nowMs: () => number },
+    private readonly parts: EcrParts,
     private readonly init: EcrInit = {},
   ) {}
 
@@ -56,7 +63,13 @@ export class EcrLogins {
 
   async #exchange(host: string, region: string): Promise<Login> {
     const { ECRClient, GetAuthorizationTokenCommand } = await import('@aws-sdk/client-ecr')
-    const config: ECRClientConfig = { region, maxAttempts: 3, ...this.init }
+    const proxy = this.parts.proxies?.proxyFor(new URL(this.init.endpoint ?? apiUrl(region)))
+    const config: ECRClientConfig = {
+      region,
+      maxAttempts: 3,
+      ...this.init,
+      ...(proxy !== undefined && { requestHandler: proxyAgents(proxy) }),
+    }
     const client = new ECRClient(config)
     try {
       const abortSignal = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
@@ -81,4 +94,8 @@ export class EcrLogins {
       client.destroy()
     }
   }
+}
+
+function apiUrl(region: string): string {
+  return `https://api.ecr.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`
 }

@@ -61,7 +61,7 @@ describe('a manifest', () => {
     const stat = { digest, length: bytes.length, mediaType: MEDIA_TYPES.ociManifest }
     expect(await client.manifestDigest(APP, 'v1', signal)).toEqual(stat)
     expect(registry.seen.map(({ method }) => method)).toEqual(['HEAD'])
-    for (const status of [405, 200]) {
+    for (const status of [405, 200, 403, 400]) {
       registry.overrides.set(`/v2/${APP}/manifests/v1`, (request, response) => {
         response.writeHead(request.method === 'HEAD' ? status : 200, { 'content-type': stat.mediaType })
         response.end(request.method === 'HEAD' ? undefined : bytes)
@@ -96,6 +96,17 @@ describe('a manifest', () => {
     expect(await client.manifest(APP, 'v1', { signal })).toMatchObject({ digest, bytes })
     expect(await client.manifestDigest(APP, 'v1', signal)).toMatchObject({ digest, length: bytes.length })
   })
+  test.each(['text/plain; charset=utf-8', 'application/octet-stream', 'binary/octet-stream', undefined])(
+    'that a file server gives as %s is what it says itself',
+    async (contentType) => {
+      const { digest, bytes } = registry.addManifest('v1')
+      registry.overrides.set(`/v2/${APP}/manifests/v1`, (_, response) => {
+        response.writeHead(200, contentType === undefined ? {} : { 'content-type': contentType }).end(bytes)
+      })
+      const manifest = await connect().client.manifest(APP, 'v1', { signal })
+      expect(manifest).toMatchObject({ digest, mediaType: 'application/json' })
+    },
+  )
 
   test('with other bytes than its digest’s, or than the registry says, is refused', async () => {
     const { digest } = registry.addManifest('v1')

@@ -9,13 +9,19 @@ import { type Descriptor, isTag, MANIFEST_MEDIA_TYPES, MEDIA_TYPES, mediaTypeOfH
 import type { ByteRange } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type { Manifest, ManifestStat } from '../backend.ts'
+import type { Proxies } from '../proxies.ts'
 import { repositoryAt, type UpstreamAddress } from './address.ts'
 import { Authorizer } from './authorizer.ts'
 import { blobBody, spanOf } from './blob-body.ts'
 import { type UpstreamAnswer, UpstreamConnections, type UpstreamTls } from './connections.ts'
 import type { Credentials } from './credentials.ts'
 import { EcrLogins } from './ecr.ts'
-import { UpstreamInvalidError, UpstreamRangeRefusedError, UpstreamUnavailableError } from './errors.ts'
+import {
+  UpstreamDeniedError,
+  UpstreamInvalidError,
+  UpstreamRangeRefusedError,
+  UpstreamUnavailableError,
+} from './errors.ts'
 import { type Question, UpstreamExchange } from './exchange.ts'
 import { UPSTREAM_LIMITS, type UpstreamLimits } from './limits.ts'
 import { nextPage, readReferrers, readTags, type UpstreamTags } from './lists.ts'
@@ -28,6 +34,7 @@ export interface UpstreamClientParts {
   readonly log: Logger
   /** Shared by clients, since a login is good for a whole region. */
   readonly ecr?: EcrLogins
+  readonly proxies?: Proxies
   /** In [0, 1); how long to wait before asking again. */
   readonly random?: () => number
   readonly pause?: Patience['pause']
@@ -74,7 +81,7 @@ export class UpstreamClient {
     const { address, tls, trustedRealmHosts = [] } = init
     this.address = address
     this.#limits = { ...UPSTREAM_LIMITS, ...init.limits }
-    this.#connections = new UpstreamConnections(address, this.#limits, tls)
+    this.#connections = new UpstreamConnections(address, this.#limits, tls, parts.proxies)
     const connections = this.#connections
     const authorizer = new Authorizer(
       { credentials, ecr, connections, nowMs, log },
@@ -137,6 +144,10 @@ export class UpstreamClient {
     const found = await this.#small(question, signal, async (answer) => {
       if (answer.status === 404) return undefined
       return answer.status === 200 ? (this.#statIn(answer, tryParseDigest(reference)) ?? 'ask') : 'ask'
+    }).catch((error: unknown) => {
+      // Firewalls and proxies before a registry let GET through and not HEAD; who really says no says it again.
+      if (error instanceof UpstreamDeniedError || error instanceof UpstreamInvalidError) return 'ask' as const
+      throw error
     })
     if (found !== 'ask') return found
     const manifest = await this.manifest(repository, reference, { signal })
@@ -440,7 +451,17 @@ function digestOf(bytes: Buffer, like: Digest | undefined): Digest {
   return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}` as Digest
 }
 
-/** `application/json` when nothing was said, which is how `oci` reads "look into the document". */
+/**
+ * `application/json` when nothing was said, which is how `oci` reads "look into the document". File servers and stores that
+ * registries are kept on say no more with these, and containerd goes by the document as well when it has the manifest.
+ */
 function mediaTypeIn(answer: UpstreamAnswer): string {
-  return mediaTypeOfHeader(answer.header('content-type')) ?? 'application/json'
+  const mediaType = mediaTypeOfHeader(answer.header('content-type'))
+  return mediaType === undefined || SAYS_NOTHING.has(mediaType) ? 'application/json' : mediaType
 }
+
+const SAYS_NOTHING: ReadonlySet<string> = new Set([
+  'application/octet-stream',
+  'binary/octet-stream',
+  'text/plain',
+])

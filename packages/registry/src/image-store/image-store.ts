@@ -364,12 +364,15 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
 
   /**
    * Keeps a manifest whose blobs may be missing: whoever keeps it sees to them.
+   * @returns it as it is kept: of the media type that its document says, where it came with none
    * @throws OciError MANIFEST_INVALID
    */
-  async keepManifest(repository: string, manifest: Manifest): Promise<void> {
+  async keepManifest(repository: string, manifest: Manifest): Promise<Manifest> {
     // Refused before anything of it is kept.
-    readManifest(manifest.bytes, manifest.mediaType)
-    await this.#changes.put(repository, manifest, [])
+    const { mediaType } = readManifest(manifest.bytes, manifest.mediaType)
+    const kept = { ...manifest, mediaType }
+    await this.#changes.put(repository, kept, [])
+    return kept
   }
 
   // Content management.

@@ -3,7 +3,7 @@
  * another registry makes anybody wait, get something wrong, or read what is not theirs.
  * Method: the mirror over a folder and registries that count what they are asked, on time that the test sets.
  */
-import { OciError } from '@shoal/oci'
+import { MEDIA_TYPES, OciError } from '@shoal/oci'
 import type { Manifest, Reference } from '@shoal/registry'
 import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry/client'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -11,7 +11,7 @@ import { FakeRegistry, inChunks, upstreamsOf } from '../testing/fake-registry.ts
 import { type ImageOrigin, openOrigin, silent, wholeOf } from '../testing/image-origin.ts'
 import { bytesOf, imageOf, manifestOf, patternBytes, sha256 } from '../testing/images.ts'
 import { Arrivals } from './arrivals.ts'
-import { Mirror, type MirrorInit } from './mirror.ts'
+import { isUnusable, Mirror, type MirrorInit } from './mirror.ts'
 
 const HOST = 'registry.test'
 const APP = `${HOST}/team/app`
@@ -39,6 +39,9 @@ afterEach(async () => {
   await origin[Symbol.asyncDispose]()
 })
 
+/** Codes, as the metric has them. */
+let failures: string[] = []
+
 function mirrorOf(init: Partial<MirrorInit> = {}): Mirror {
   const { images, clock } = origin
   arrivals = new Arrivals({
@@ -56,6 +59,7 @@ function mirrorOf(init: Partial<MirrorInit> = {}): Mirror {
       upstreams: upstreamsOf(registry),
       log: silent,
       nowMs: () => clock.nowMs,
+      onFailed: (code) => failures.push(code),
     },
     { ownHosts: ['shoal.test'], defaultUpstream: undefined, tagTtlMs: TTL_MS, ...init },
   )
@@ -78,6 +82,25 @@ async function pushTo(name: string, bytes: Uint8Array) {
   await mirror.push.appendUpload(name, id, inChunks(bytes))
   return mirror.push.finishUpload(name, id, sha256(bytes))
 }
+
+describe('a manifest', () => {
+  it('that cannot be used is a 404 of its own kind, and nothing of it is kept', async () => {
+    failures = []
+    const broken = manifestOf(MEDIA_TYPES.ociManifest, { layers: [null] })
+    registry.push('team/app', '1', broken)
+    const error = (await look().catch((thrown) => thrown)) as OciError
+    expect(error).toMatchObject({ code: 'MANIFEST_UNKNOWN', status: 404 })
+    expect([isUnusable(error), failures.splice(0)]).toEqual([true, ['MANIFEST_INVALID']])
+    expect(await origin.keys('repos/')).toEqual([])
+  })
+
+  it('that came without a media type has that of its document, for the first who asks and for all others', async () => {
+    const silent = { ...image.manifest, mediaType: 'application/json' }
+    registry.manifests.set('team/app@1', silent)
+    registry.manifests.set(`team/app@${silent.digest}`, silent)
+    for (const _ of [1, 2]) expect((await look())?.mediaType).toBe(image.manifest.mediaType)
+  })
+})
 
 describe('a tag', () => {
   it('is asked for once within its time to live, then compared, and fetched only where it has moved', async () => {
@@ -242,6 +265,7 @@ describe('a refusal', () => {
     const error: unknown = await look().catch((thrown) => thrown)
     expect(error).toBeInstanceOf(OciError)
     expect(error).toMatchObject({ code: 'MANIFEST_UNKNOWN', status: 404 })
+    expect(failures.splice(0)).toEqual(['UPSTREAM_UNAVAILABLE'])
     registry.fault = () => {}
     expect(await look()).toBeUndefined()
     expect(registry.asked).toHaveLength(1)

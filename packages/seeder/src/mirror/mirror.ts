@@ -42,6 +42,8 @@ export interface MirrorParts {
   readonly arriving: Pick<ArrivingBlobs, 'find'>
   readonly log: Logger
   readonly nowMs: () => number
+  /** Another registry gave no manifest, or none that can be used. @param code of the error */
+  readonly onFailed?: (code: string) => void
 }
 
 export interface MirrorInit {
@@ -388,6 +390,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
           this.#refusals.add(key, nowMs())
           const { host: upstream } = from
           const reason = error.message
+          this.#parts.onFailed?.(error.code)
           this.#parts.log.warn({ event: 'upstream-failed', upstream, key, reason }, 'upstream failed')
           throw unknownNow(from, error)
         })
@@ -443,9 +446,9 @@ export class Mirror implements RegistryBackend, RegistryPush {
     const signal = AbortSignal.timeout(QUESTION_TIMEOUT_MS)
     const manifest = await from.client.manifest(from.repository, digest, { signal })
     if (manifest === undefined || manifest === 'not-modified') return undefined
-    await this.#parts.images.keepManifest(from.name, manifest)
+    const kept = await this.#parts.images.keepManifest(from.name, manifest)
     this.#parts.log.info({ event: 'manifest-arrived', name: from.name, digest }, 'manifest arrived')
-    return manifest
+    return kept
   }
 
   // Blobs of other registries.

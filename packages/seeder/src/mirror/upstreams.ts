@@ -1,5 +1,6 @@
 /** The registries that may be mirrored, and a client for each: a registry that is not among them is never asked. */
 import { canonicalHost, splitMirroredName, type UpstreamEntry } from '@shoal/oci'
+import type { Proxies } from '@shoal/registry'
 import { type Credentials, EcrLogins, UpstreamClient, upstreamAddress } from '@shoal/registry/client'
 import type { Logger } from 'pino'
 
@@ -7,6 +8,7 @@ export interface UpstreamsParts {
   readonly credentials: Credentials
   readonly nowMs: () => number
   readonly log: Logger
+  readonly proxies?: Proxies
 }
 
 export interface UpstreamsInit {
@@ -29,12 +31,12 @@ export class Upstreams {
   readonly #clients = new Map<string, UpstreamClient>()
 
   /** @throws UpstreamAddressInvalidError */
-  constructor({ credentials, nowMs, log }: UpstreamsParts, init: UpstreamsInit) {
-    const ecr = new EcrLogins({ nowMs })
+  constructor(parts: UpstreamsParts, init: UpstreamsInit) {
+    const ecr = new EcrLogins(parts)
     for (const { host, url } of init.entries) {
       const address = upstreamAddress(host, url)
       const trustedRealmHosts = init.realmHosts.get(address.host) ?? []
-      const client = new UpstreamClient({ credentials, nowMs, log, ecr }, { address, trustedRealmHosts })
+      const client = new UpstreamClient({ ...parts, ecr }, { address, trustedRealmHosts })
       this.#clients.set(address.host, client)
     }
   }

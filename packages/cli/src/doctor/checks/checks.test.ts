@@ -14,6 +14,7 @@ import { judgeClients } from './clients.ts'
 import { CLOCK_FAILURE_MS, CLOCK_WARNING_MS, judgeClock } from './clock.ts'
 import { judgePeerPort } from './peer-port.ts'
 import { judgePeers } from './peers.ts'
+import { judgeProxies } from './proxies.ts'
 import { bytesText, durationText } from './quantities.ts'
 import { judgeRegistryPort } from './registry-port.ts'
 import { judgeSeeder } from './seeder.ts'
@@ -42,6 +43,18 @@ const status: AgentStatus = {
   announceStream: { isOpen: true, forMs: 90_000 },
   cache: { folder: '/cache', usedBytes: 0, maxBytes: GIB },
 }
+
+describe('proxies', () => {
+  const none = { noProxy: [], problems: [] }
+  test('are told where they are set, and what cannot be used is a warning', () => {
+    expect(judgeProxies(undefined)).toBeUndefined()
+    expect(judgeProxies(none)).toBeUndefined()
+    const used = judgeProxies({ ...none, http: 'http://p:1', https: 'http://p:1' })!
+    expect(outcomeOf(used)).toBe('ok')
+    expect(used.message).toMatch(/through http:\/\/p:1 unless NO_PROXY/)
+    expect(outcomeOf(judgeProxies({ ...none, problems: ['HTTP_PROXY is no …'] })!)).toBe('warning')
+  })
+})
 
 describe('registry-port', () => {
   const url = 'http://127.0.0.1:5001'
