@@ -74,22 +74,32 @@ describe('a service that cannot start ends with 1 and says why in one line', () 
     expect(fatal(lines)).toMatchObject({ event: 'start-failed' })
   })
 
-  it.each(['seeder', 'agent'])('%s: both of its ports, one taken', async (service) => {
-    const args = service === 'seeder' ? ['--origin', 'o1', '--data', 'd1'] : ['--cache', 'c1']
-    await using first = start([service, ...ANY_PORTS, ...args])
-    const ready = parseLine(await first.waitForLine(jsonEvent('ready'), TIMEOUT_MS))
-    for (const [flag, taken] of [
-      ['--listen', ready?.listen],
-      ['--peer-listen', ready?.peerListen],
-    ] as const) {
-      const other = service === 'seeder' ? ['--origin', 'o2', '--data', 'd2'] : ['--cache', 'c2']
-      const { status, lines } = await failure([service, ...ANY_PORTS, ...other, flag, String(taken)])
-      expect(status).toBe(1)
-      expect(plain(lines)).toHaveLength(1)
-      expect(plain(lines)[0]).toContain('EADDRINUSE')
-      expect(plain(lines)[0]).toContain(taken)
-    }
-  })
+  it.each(['seeder', 'agent'])(
+    '%s: both of its ports, one taken, and each of its folders',
+    async (service) => {
+      const args = service === 'seeder' ? ['--origin', 'o1', '--data', 'd1'] : ['--cache', 'c1']
+      await using first = start([service, ...ANY_PORTS, ...args])
+      const ready = parseLine(await first.waitForLine(jsonEvent('ready'), TIMEOUT_MS))
+      for (const [flag, taken] of [
+        ['--listen', ready?.listen],
+        ['--peer-listen', ready?.peerListen],
+      ] as const) {
+        const other = service === 'seeder' ? ['--origin', 'o2', '--data', 'd2'] : ['--cache', 'c2']
+        const { status, lines } = await failure([service, ...ANY_PORTS, ...other, flag, String(taken)])
+        expect(status).toBe(1)
+        expect(plain(lines)).toHaveLength(1)
+        expect(plain(lines)[0]).toContain('EADDRINUSE')
+        expect(plain(lines)[0]).toContain(taken)
+      }
+      const shared =
+        service === 'seeder' ? ['--origin o1 --data d3', '--origin o3 --data d1'] : ['--cache c1']
+      for (const folders of shared) {
+        const { status, lines } = await failure([service, ...ANY_PORTS, ...folders.split(' ')])
+        expect(status).toBe(1)
+        expect(plain(lines)[0]).toContain(`${service}, process ${first.pid} on `)
+      }
+    },
+  )
 
   it('a bucket behind an endpoint where nobody listens: the bucket, and what the system says', async () => {
     const endpoint = `http://127.0.0.1:${await freePort()}`

@@ -19,7 +19,7 @@ import {
   registryPlugin,
   version,
 } from '@shoal/registry'
-import { FilePieceStore, FilesystemObjectStore, foldersOpenToOthers } from '@shoal/storage'
+import { FilePieceStore, FilesystemObjectStore, foldersOpenToOthers, lockFolder } from '@shoal/storage'
 import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -111,6 +111,13 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
 
   try {
     const zone = await zoneOf(settings)
+    const lock = await lockFolder(settings.cache, 'agent')
+    undo.push(() => lock.release())
+    if (lock.problem !== undefined)
+      log.warn(
+        { event: 'folder-not-locked', folder: settings.cache, problem: lock.problem },
+        'nothing keeps another process out of a folder',
+      )
     const objects = new FilesystemObjectStore({ folder: join(settings.cache, 'images') })
     await objects.start()
     undo.push(() => objects.stop())

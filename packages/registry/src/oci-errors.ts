@@ -4,7 +4,7 @@
  */
 import { DigestInvalidError, ShoalError } from '@shoal/core'
 import { OciError } from '@shoal/oci'
-import { StorageUnavailableError } from '@shoal/storage'
+import { StorageFullError, StorageRefusedError, StorageUnavailableError } from '@shoal/storage'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /** The client went away, or stopped sending, before its request was complete. */
@@ -46,6 +46,15 @@ export function toOciError(error: unknown): OciError {
     return new OciError('BLOB_UPLOAD_INVALID', error.message, { cause: error })
   if (error instanceof StorageUnavailableError) {
     return new OciError('UNAVAILABLE', 'the store cannot be reached now; try again', { cause: error })
+  }
+  // Not `UNAVAILABLE`, and no 503: clients would try again, and it would be the same again.
+  if (error instanceof StorageRefusedError) {
+    const what = `the registry’s own store refuses this (${error.refusal}); trying again does not help, whoever runs the registry must mend it`
+    return new OciError('UNKNOWN', what, { cause: error, detail: { store: error.refusal } })
+  }
+  if (error instanceof StorageFullError) {
+    const what = 'the registry’s own store is full; trying again does not help before somebody makes room'
+    return new OciError('UNKNOWN', what, { status: 507, cause: error })
   }
   const status = statusOf(error)
   if (status !== undefined && status < 500) {

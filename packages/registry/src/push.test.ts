@@ -59,6 +59,34 @@ describe('a blob arrives', () => {
     expect(registry.images.uploadCount).toBe(0)
   })
 
+  test('though its client has given up while the store made an object of it', async () => {
+    // Stores take minutes for a long object; docker waits 30 s for a header, and asks for the blob when it tries again.
+    const { objects } = registry
+    const done = Promise.withResolvers<void>()
+    const createWriter = objects.createWriter.bind(objects)
+    let isCompleting = false
+    objects.createWriter = async (key) => {
+      const writer = await createWriter(key)
+      const complete = async () => {
+        isCompleting = true
+        await done.promise
+        await writer.complete()
+      }
+      return { ...writer, complete }
+    }
+    const client = new AbortController()
+    const url = `${registry.url}${await begin()}?digest=${digest}`
+    const pushing = fetch(url, { method: 'PUT', body: Buffer.from(content), signal: client.signal })
+    await expect.poll(() => isCompleting).toBe(true)
+    client.abort()
+    await expect(pushing).rejects.toThrow()
+    done.resolve()
+    await expect
+      .poll(async () => (await send(`/v2/app/blobs/${digest}`, 'HEAD')).status, { timeout: 10_000 })
+      .toBe(200)
+    await expectStored()
+  })
+
   test('in POST and PUT', async () => {
     const answer = await send(`${await begin()}?digest=${digest}`, 'PUT', content)
     expect(answer.status).toBe(201)

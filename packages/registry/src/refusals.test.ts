@@ -3,7 +3,7 @@
  * Method: paths and methods as raw bytes on the socket, since client libraries tidy them first.
  */
 import { OciError } from '@shoal/oci'
-import { StorageUnavailableError } from '@shoal/storage'
+import { StorageFullError, StorageRefusedError, StorageUnavailableError } from '@shoal/storage'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RegistryBackend } from './backend.ts'
 import { rawExchange, rawGet } from './testing/raw-http.ts'
@@ -111,6 +111,9 @@ describe('a registry that cannot be pushed to', () => {
 test.each([
   [new OciError('DENIED', 'no'), 403, 'DENIED'],
   [new StorageUnavailableError('the store', 'read'), 503, 'UNAVAILABLE'],
+  // What stays so is not told as what passes: clients would try again for minutes.
+  [new StorageRefusedError('s3://secret', 'read', 'AccessDenied'), 500, 'UNKNOWN'],
+  [new StorageFullError('s3://secret', 'write'), 507, 'UNKNOWN'],
   [new Error('at /srv/secret'), 500, 'UNKNOWN'],
 ])('what the backend throws: %s', async (error, status, code) => {
   const failing = await startRegistry({

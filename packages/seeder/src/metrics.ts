@@ -50,6 +50,10 @@ export function createMetrics(read: {
       registers,
     }),
     garbageBytes: counter('shoal_seeder_garbage_removed_bytes_total', 'Bytes of blobs that nothing needed.'),
+    copyFailures: counter(
+      'shoal_seeder_copy_failures_total',
+      'Times that the copy in `data` could not be used, and pieces came from the origin instead.',
+    ),
     uncaughtErrors: counter(
       'shoal_seeder_uncaught_errors_total',
       'Errors that nobody handled: bugs, each in the log.',

@@ -10,7 +10,7 @@
  */
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import {
   assert,
   createPrng,
@@ -33,6 +33,7 @@ import { Credentials } from '@shoal/registry/client'
 import {
   FilePieceStore,
   foldersOpenToOthers,
+  lockFolder,
   MeteredObjectStore,
   openObjectStore,
   parseOrigin,
@@ -129,6 +130,16 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       arrivals: () => arrivals.count,
     })
     const origin = parseOrigin(settings.origin)
+    const folders = [settings.data, ...(origin.kind === 'filesystem' ? [origin.folder] : [])]
+    for (const folder of new Set(folders.map((path) => resolve(path)))) {
+      const lock = await lockFolder(folder, 'seeder')
+      undo.push(() => lock.release())
+      if (lock.problem !== undefined)
+        log.warn(
+          { event: 'folder-not-locked', folder, problem: lock.problem },
+          'nothing keeps another process out of a folder',
+        )
+    }
     const objects = new MeteredObjectStore(await openObjectStore(origin), {
       onRequest: (operation) => metrics.originRequests.inc({ operation }),
       onReadBytes: (bytes) => metrics.originReadBytes.inc(bytes),
@@ -139,7 +150,6 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const copies = new FilePieceStore({ folder: join(settings.data, 'pieces') })
     await copies.start()
     undo.push(() => copies.stop())
-    const folders = [settings.data, ...(origin.kind === 'filesystem' ? [origin.folder] : [])]
     for (const open of await foldersOpenToOthers(folders))
       log.warn({ event: 'folder-open-to-others', ...open }, 'others on this machine can look into a folder')
     const signer = await Signer.open(objects)
@@ -187,6 +197,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
         log: log.child({ component: 'seeding' }),
         nowMs,
         onSent: (bytes) => metrics.sentBytes.inc(bytes),
+        onCopyFailed: () => metrics.copyFailures.inc(),
       },
       { dataMaxBytes: settings.dataMaxBytes },
     )

@@ -33,6 +33,56 @@ export class StorageUnavailableError extends StorageError {
   }
 }
 
+/** The store has answered, and will answer the same until somebody changes something: rights, a bucket, a setting. */
+export class StorageRefusedError extends StorageError {
+  readonly code = 'STORAGE_REFUSED'
+  constructor(
+    store: string,
+    doing: string,
+    /** The store's own word: `AccessDenied`. */
+    readonly refusal: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `${store} refuses to ${doing}: ${refusal}; trying again does not help, mend the bucket, its policy or the credentials`,
+      options,
+    )
+  }
+}
+
+export class StorageFullError extends StorageError {
+  readonly code = 'STORAGE_FULL'
+  constructor(store: string, doing: string, options?: ErrorOptions) {
+    super(`${store} has no room to ${doing}; make room there, or let it hold more`, options)
+  }
+}
+
+/** Another process works in the folder. */
+export class FolderHeldError extends StorageError {
+  readonly code = 'STORAGE_FOLDER_HELD'
+  constructor(
+    readonly folder: string,
+    readonly holder: string,
+  ) {
+    super(
+      `folder ${folder} is in use by ${holder}; stop that one first, or give this one a folder of its own`,
+    )
+  }
+}
+
+/** The store takes writes that it was told not to take. */
+export class StorageUnconditionalError extends StorageError {
+  readonly code = 'STORAGE_UNCONDITIONAL'
+  constructor(
+    store: string,
+    readonly header: string,
+  ) {
+    super(
+      `${store} does not honour ${header}: of two writers the second would undo the first one’s work, and images would be lost; use a store that knows conditional writes (AWS S3, R2, Ceph, MinIO), or a newer version of this one`,
+    )
+  }
+}
+
 /** All pieces were right and the blob is not: the metainfo lied. Its pieces were forgotten. */
 export class BlobDigestMismatchError extends StorageError {
   readonly code = 'STORAGE_BLOB_DIGEST_MISMATCH'

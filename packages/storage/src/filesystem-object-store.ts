@@ -8,7 +8,7 @@
 import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { codeOf, FOLDER_MODE, makeFolder, openStaged, publish } from './durable.ts'
-import { StorageUnavailableError } from './errors.ts'
+import { StorageFullError, StorageRefusedError, StorageUnavailableError } from './errors.ts'
 import { FilesystemWriter, type FilesystemWriterParts } from './filesystem-writer.ts'
 import { KeyLocks } from './key-locks.ts'
 import { checkKey } from './object-key.ts'
@@ -228,8 +228,12 @@ export class FilesystemObjectStore implements ObjectStore {
     try {
       return await work()
     } catch (cause) {
-      if (codeOf(cause)?.startsWith('E'))
-        throw new StorageUnavailableError(this.description, doing, { cause })
+      const code = codeOf(cause)
+      if (code === 'ENOSPC' || code === 'EDQUOT')
+        throw new StorageFullError(this.description, doing, { cause })
+      if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
+        throw new StorageRefusedError(this.description, doing, code, { cause })
+      if (code?.startsWith('E')) throw new StorageUnavailableError(this.description, doing, { cause })
       throw cause
     }
   }

@@ -62,9 +62,9 @@ export class MeteredObjectStore implements ObjectStore {
     return outcome
   }
 
-  async createWriter(key: string): Promise<ObjectWriter> {
+  async createWriter(key: string, options?: { readonly lengthBytes?: number }): Promise<ObjectWriter> {
     this.#meter.onRequest('write')
-    return this.#metered(await this.#inner.createWriter(key))
+    return this.#metered(await this.#inner.createWriter(key, options))
   }
 
   async resumeWriter(key: string, checkpoint: WriterCheckpoint): Promise<ObjectWriter | undefined> {

@@ -80,8 +80,11 @@ export interface ObjectStore {
   ): Promise<ObjectRead | undefined>
   /** For small objects (some MiB): one request. */
   put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome>
-  /** For objects of any size: memory stays bounded however long they are. */
-  createWriter(key: string): Promise<ObjectWriter>
+  /**
+   * For objects of any size: memory stays bounded however long they are.
+   * @param options.lengthBytes how long the object will be, where that is known: a hint, not a bound
+   */
+  createWriter(key: string, options?: { readonly lengthBytes?: number }): Promise<ObjectWriter>
   /**
    * Goes on where a checkpoint was made; what was written after it is forgotten. One at a time.
    * @returns undefined when it is gone: completed, aborted or swept

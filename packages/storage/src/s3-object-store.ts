@@ -4,6 +4,7 @@
  * Checksums only where S3 demands them: S3-compatible servers differ in what they make of the SDK's default trailers.
  * Entity tags are opaque: those of multipart or encrypted objects are no digest of anything.
  */
+import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import {
   AbortMultipartUploadCommand,
@@ -14,10 +15,15 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
-  S3ServiceException,
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import { StorageError, StorageUnavailableError } from './errors.ts'
+import {
+  StorageError,
+  StorageFullError,
+  StorageRefusedError,
+  StorageUnavailableError,
+  StorageUnconditionalError,
+} from './errors.ts'
 import { checkKey } from './object-key.ts'
 import type {
   ByteRange,
@@ -30,6 +36,7 @@ import type {
   PutOutcome,
   WriterCheckpoint,
 } from './object-store.ts'
+import { isFull, isUnclear, refusalOf, statusOf, WRITE_ID, wasSentBefore } from './s3-answers.ts'
 import { S3Writer, type S3WriterParts } from './s3-writer.ts'
 
 export interface S3ObjectStoreInit {
@@ -46,37 +53,42 @@ const ATTEMPTS_MAX = 4
 const CONFLICT_ATTEMPTS_MAX = 5
 const CONNECT_TIMEOUT_MS = 5_000
 const IDLE_TIMEOUT_MS = 30_000
+/** For one completion of a multipart upload, during which some stores say nothing. */
+const COMPLETE_IDLE_TIMEOUT_MS = 5 * 60_000
 /** What S3 gives in one answer. */
 const LIST_KEYS_MAX = 1_000
+/** Pages that lead to nothing: stores may give empty ones with more behind them, and broken ones would give no others. */
+const EMPTY_PAGES_MAX = 1_000
+/** For the look at what became of a write. */
+const SETTLE_TIMEOUT_MS = 10_000
+const PROBES = 'probes/'
+/** What a seeder that was killed in its probe has left. */
+const PROBE_AGE_MAX_MS = 3_600_000
 
 export class S3ObjectStore implements ObjectStore {
   readonly #init: S3ObjectStoreInit
   readonly #client: S3Client
+  readonly #patientClient: S3Client
 
   constructor(init: S3ObjectStoreInit) {
     this.#init = init
-    this.#client = new S3Client({
-      region: init.region ?? process.env.AWS_REGION ?? 'us-east-1',
-      forcePathStyle: init.forcePathStyle,
-      requestChecksumCalculation: 'WHEN_REQUIRED',
-      responseChecksumValidation: 'WHEN_REQUIRED',
-      maxAttempts: ATTEMPTS_MAX,
-      requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: IDLE_TIMEOUT_MS },
-      ...(init.endpoint !== undefined && { endpoint: init.endpoint }),
-    })
+    this.#client = createClient(init, ATTEMPTS_MAX, IDLE_TIMEOUT_MS)
+    this.#patientClient = createClient(init, 1, COMPLETE_IDLE_TIMEOUT_MS)
   }
 
   get description(): string {
     return `s3://${this.#init.bucket}/${this.#init.prefix}`
   }
 
-  /** @throws StorageUnavailableError when the bucket cannot be read */
+  /** @throws StorageUnavailableError when the bucket cannot be read · StorageRefusedError · StorageUnconditionalError */
   async start(): Promise<void> {
-    await this.list('', { keysMax: 1 })
+    const probes = await this.list(PROBES, { keysMax: 100 })
+    await this.#probe(probes.keys)
   }
 
   async stop(): Promise<void> {
     this.#client.destroy()
+    this.#patientClient.destroy()
   }
 
   async stat(key: string, signal?: AbortSignal): Promise<ObjectStat | undefined> {
@@ -119,7 +131,7 @@ export class S3ObjectStore implements ObjectStore {
         body.on('error', () => {})
         return { ...found, body: this.#body(key, body) }
       } catch (error) {
-        if (statusOf(error) === 404) return undefined
+        if (statusOf(error) === 404 && refusalOf(error) === undefined) return undefined
         if (statusOf(error) === 416) {
           const found = await this.stat(key, signal)
           return found && { ...found, body: nothing() }
@@ -131,6 +143,7 @@ export class S3ObjectStore implements ObjectStore {
 
   async put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome> {
     let condition = conditionOf(precondition)
+    const writeId = randomUUID()
     return this.#guard(`write ${key}`, async () => {
       for (let attempt = 1; ; attempt++) {
         try {
@@ -140,33 +153,40 @@ export class S3ObjectStore implements ObjectStore {
               ...condition,
               Body: bytes,
               ContentLength: bytes.length,
+              Metadata: { [WRITE_ID]: writeId },
             }),
           )
           return { kind: 'stored', etag: answer.ETag ?? '' }
         } catch (error) {
-          if (statusOf(error) === 412) {
+          const status = statusOf(error)
+          // The answer to an earlier try may have been lost, and what is in the way now be what it wrote.
+          const wasMaybeDone = isUnclear(error) || (status === 412 && (wasSentBefore(error) || attempt > 1))
+          const etag = wasMaybeDone ? await this.#writtenAs(key, writeId) : undefined
+          if (etag !== undefined) return { kind: 'stored', etag }
+          if (status === 412) {
             const bare = await this.#bareTag(key, condition.IfMatch)
             if (bare === undefined) return { kind: 'precondition-failed' }
             condition = { IfMatch: bare }
             continue
           }
           // The object that the tag was of is gone.
-          if (statusOf(error) === 404 && precondition !== undefined) return { kind: 'precondition-failed' }
+          if (status === 404 && precondition !== undefined && refusalOf(error) === undefined)
+            return { kind: 'precondition-failed' }
           // Two writers met: S3 asks the loser to look again.
-          if (statusOf(error) !== 409 || attempt === CONFLICT_ATTEMPTS_MAX) throw error
+          if (status !== 409 || attempt === CONFLICT_ATTEMPTS_MAX) throw error
         }
       }
     })
   }
 
-  async createWriter(key: string): Promise<ObjectWriter> {
-    return new S3Writer(this.#writerParts(key))
+  async createWriter(key: string, options?: { readonly lengthBytes?: number }): Promise<ObjectWriter> {
+    return new S3Writer(this.writerParts(key), options?.lengthBytes)
   }
 
   async resumeWriter(key: string, checkpoint: WriterCheckpoint): Promise<ObjectWriter | undefined> {
     // What is missing is seen by the writer; anything else has its name by then.
     return this.#guard(`write ${key}`, () =>
-      S3Writer.resume({ ...this.#writerParts(key), guard: (work) => work() }, checkpoint),
+      S3Writer.resume({ ...this.writerParts(key), guard: (work) => work() }, checkpoint),
     )
   }
 
@@ -182,17 +202,32 @@ export class S3ObjectStore implements ObjectStore {
         for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
           if (Key === undefined || UploadId === undefined) continue
           if (Initiated === undefined || Initiated.getTime() >= beforeMs) continue
-          await this.#client.send(new AbortMultipartUploadCommand({ ...at, Key, UploadId }))
-          count++
+          try {
+            await this.#client.send(new AbortMultipartUploadCommand({ ...at, Key, UploadId }))
+            count++
+          } catch (error) {
+            // Somebody else was quicker.
+            if (statusOf(error) !== 404) throw error
+          }
         }
-        if (page.IsTruncated !== true) return count
-        markers = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+        const { NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page
+        if (page.IsTruncated !== true || KeyMarker === undefined) return count
+        const next = { KeyMarker, UploadIdMarker }
+        // A store that leads in a circle.
+        if (JSON.stringify(next) === JSON.stringify(markers)) return count
+        markers = next
       }
     })
   }
 
   async delete(key: string): Promise<void> {
-    await this.#guard(`delete ${key}`, () => this.#client.send(new DeleteObjectCommand(this.#at(key))))
+    await this.#guard(`delete ${key}`, async () => {
+      try {
+        await this.#client.send(new DeleteObjectCommand(this.#at(key)))
+      } catch (error) {
+        if (!isUnclear(error) || !(await this.#isGone(key))) throw error
+      }
+    })
   }
 
   async deleteIf(key: string, etag: string): Promise<boolean> {
@@ -202,7 +237,11 @@ export class S3ObjectStore implements ObjectStore {
         await this.#client.send(new DeleteObjectCommand({ ...this.#at(key), IfMatch: etag }))
         return true
       } catch (error) {
-        if (statusOf(error) === 412 || statusOf(error) === 404) return false
+        // It was there a moment ago, and the answer to an earlier try may have been lost.
+        const wasMaybeDone = isUnclear(error) || wasSentBefore(error)
+        if (wasMaybeDone && (await this.#isGone(key))) return true
+        if (statusOf(error) === 412 || (statusOf(error) === 404 && refusalOf(error) === undefined))
+          return false
         // A server that has never heard of it.
         if (statusOf(error) !== 501) throw error
         await this.#client.send(new DeleteObjectCommand(this.#at(key)))
@@ -218,24 +257,32 @@ export class S3ObjectStore implements ObjectStore {
     const root = this.#root
     return this.#guard(`list ${prefix === '' ? 'its keys' : prefix}`, async () => {
       const keys: string[] = []
-      let after = options.after
-      for (;;) {
+      let from: { StartAfter?: string; ContinuationToken?: string } =
+        options.after === undefined ? {} : { StartAfter: root + options.after }
+      for (let emptyPages = 0; emptyPages < EMPTY_PAGES_MAX; ) {
         const page = await this.#client.send(
           new ListObjectsV2Command({
             Bucket: this.#init.bucket,
             Prefix: root + prefix,
             // One more than asked for tells whether there is a next page.
             MaxKeys: Math.min(LIST_KEYS_MAX, options.keysMax - keys.length + 1),
-            ...(after !== undefined && { StartAfter: root + after }),
+            ...from,
           }),
         )
-        for (const { Key: key } of page.Contents ?? []) {
+        const found = page.Contents ?? []
+        if (found.length === 0) emptyPages++
+        for (const { Key: key } of found) {
           if (keys.length === options.keysMax) return { keys, next: keys.at(-1) ?? '' }
           if (key !== undefined) keys.push(key.slice(root.length))
         }
         if (page.IsTruncated !== true) return { keys }
-        after = keys.at(-1)
+        const token = page.NextContinuationToken
+        // Where a store gives no token, the last key leads on; without either there is no way on.
+        const last = keys.at(-1)
+        if (token === undefined && last === undefined) return { keys }
+        from = token === undefined ? { StartAfter: root + last } : { ContinuationToken: token }
       }
+      throw new Error(`the store gave ${EMPTY_PAGES_MAX} pages with nothing in them`)
     })
   }
 
@@ -255,9 +302,60 @@ export class S3ObjectStore implements ObjectStore {
     return tag.slice(1, -1)
   }
 
-  #writerParts(key: string): S3WriterParts {
+  /** The tag of the object under the key if it was written by this write, undefined where it was not or cannot be told. */
+  async #writtenAs(key: string, writeId: string): Promise<string | undefined> {
+    try {
+      const signal = AbortSignal.timeout(SETTLE_TIMEOUT_MS)
+      const found = await this.#client.send(new HeadObjectCommand(this.#at(key)), abortable(signal))
+      return found.Metadata?.[WRITE_ID] === writeId ? found.ETag : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  async #isGone(key: string): Promise<boolean> {
+    try {
+      return (await this.stat(key, AbortSignal.timeout(SETTLE_TIMEOUT_MS))) === undefined
+    } catch {
+      return false
+    }
+  }
+
+  /**
+   * Everything that keeps writers apart goes by conditional writes, and some stores take the headers and ignore them. Seen on an
+   * object that nobody else knows. What fails otherwise, in a bucket that is full say, is no finding: it shows by itself.
+   */
+  async #probe(left: readonly string[]): Promise<void> {
+    const nowMs = Date.now()
+    const key = `${PROBES}${nowMs}-${randomUUID()}`
+    try {
+      for (const old of left) {
+        const atMs = Number(/^probes\/(\d{13,15})-/.exec(old)?.[1])
+        if (atMs < nowMs - PROBE_AGE_MAX_MS) await this.delete(old)
+      }
+      const first = await this.put(key, Buffer.from('1'), { ifAbsent: true })
+      if (first.kind !== 'stored') throw new StorageUnconditionalError(this.description, 'If-None-Match: *')
+      const again = await this.put(key, Buffer.from('2'), { ifAbsent: true })
+      if (again.kind === 'stored') throw new StorageUnconditionalError(this.description, 'If-None-Match: *')
+      const second = await this.put(key, Buffer.from('3'), { ifMatch: first.etag })
+      if (second.kind !== 'stored') throw new StorageUnconditionalError(this.description, 'If-Match')
+      const outdated = await this.put(key, Buffer.from('4'), { ifMatch: first.etag })
+      if (outdated.kind === 'stored') throw new StorageUnconditionalError(this.description, 'If-Match')
+    } catch (error) {
+      if (error instanceof StorageUnconditionalError) throw error
+      // Such headers are what it does not know: nothing else was refused about an object that nobody else has.
+      if (error instanceof StorageRefusedError && /^NotImplemented|^status 501/.test(error.refusal))
+        throw new StorageUnconditionalError(this.description, 'conditional writes')
+    } finally {
+      await this.delete(key).catch(() => {})
+    }
+  }
+
+  /** What a writer of this store needs. */
+  writerParts(key: string): S3WriterParts {
     return {
       client: this.#client,
+      patientClient: this.#patientClient,
       at: this.#at(key),
       guard: (work) => this.#guard(`write ${key}`, work),
     }
@@ -288,9 +386,25 @@ export class S3ObjectStore implements ObjectStore {
     } catch (cause) {
       if (cause instanceof StorageError || (cause instanceof Error && cause.name === 'AbortError'))
         throw cause
+      if (isFull(cause)) throw new StorageFullError(this.description, doing, { cause })
+      const refusal = refusalOf(cause)
+      if (refusal !== undefined) throw new StorageRefusedError(this.description, doing, refusal, { cause })
       throw new StorageUnavailableError(this.description, doing, { cause })
     }
   }
+}
+
+/** @param idleTimeoutMs of a connection, while its request waits for an answer */
+function createClient(init: S3ObjectStoreInit, maxAttempts: number, idleTimeoutMs: number): S3Client {
+  return new S3Client({
+    region: init.region ?? process.env.AWS_REGION ?? 'us-east-1',
+    forcePathStyle: init.forcePathStyle,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    maxAttempts,
+    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: idleTimeoutMs },
+    ...(init.endpoint !== undefined && { endpoint: init.endpoint }),
+  })
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
@@ -302,10 +416,6 @@ function conditionOf(precondition: Precondition | undefined): { IfNoneMatch?: st
 
 function abortable(signal: AbortSignal | undefined) {
   return signal === undefined ? {} : { abortSignal: signal }
-}
-
-function statusOf(error: unknown): number | undefined {
-  return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
 }
 
 function toStat(answer: {

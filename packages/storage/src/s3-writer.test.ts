@@ -19,6 +19,7 @@ it('holds 24 MiB: one part fills while two are sent', async () => {
   }
   const writer = new S3Writer({
     client: client as unknown as S3Client,
+    patientClient: client as unknown as S3Client,
     at: { Bucket: 'b', Key: 'k' },
     guard: (work) => work(),
   })

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { TObject } from 'typebox'
 import { parse } from 'yaml'
 import { agentReference, seederReference } from '../../../packages/cli/src/services.ts'
+import { BYTES_PATTERN } from '../../../packages/cli/src/settings/bytes-text.ts'
 import { CHART_FOLDER } from './chart-renderer.ts'
 
 type JsonSchema = Record<string, unknown>
@@ -15,6 +16,7 @@ type JsonSchema = Record<string, unknown>
 export function valuesSchemaInStep(current: string): string {
   const schema = JSON.parse(current) as { definitions: Record<string, JsonSchema> }
   const own = ownSettings()
+  schema.definitions.bytes = { ...schema.definitions.bytes, pattern: BYTES_PATTERN }
   schema.definitions.seederSettings = settingsSchema(seederReference.schema, own.seeder!)
   schema.definitions.agentSettings = settingsSchema(agentReference.schema, own.agent!)
   return `${JSON.stringify(schema, null, 2)}\n`
@@ -55,6 +57,6 @@ function settingSchema(key: string, { type, description, ...rest }: JsonSchema):
     description,
     type: ['integer', 'string'],
     ...limits,
-    pattern: '^[0-9]+(\\.[0-9]+)?\\s*([kKmMgGtT][iI]?)?[bB]?$',
+    pattern: BYTES_PATTERN,
   }
 }

@@ -17,7 +17,9 @@ import { UPSTREAM_LIMITS } from '../../../registry/src/client/limits.ts'
 import { IMAGE_STORE_LIMITS } from '../../../registry/src/image-store/image-store.ts'
 import { BLOB_PLACES, MANIFEST_PLACES, UPLOAD_PLACES } from '../../../registry/src/plugin.ts'
 import { HTTP_SERVER_LIMITS } from '../../../registry/src/server.ts'
+import { PASSING_BYTES_MAX } from '../../../seeder/src/passing-pieces.ts'
 import { EVENT_QUEUE_DEFAULTS, POLLER_DEFAULTS } from '../../../seeder/src/triggers/index.ts'
+import { PART_PLAN } from '../../../storage/src/s3-writer.ts'
 import { DEFAULT_SWARM_LIMITS } from '../../../swarm/src/engine.ts'
 import { ANNOUNCED_PEERS_MAX, SCRAPED_SWARMS_MAX } from '../../../wire/src/bittorrent/tracker-http.ts'
 import {
@@ -144,6 +146,23 @@ describe('the numbers', () => {
     expectRow('blocks that are sent', n(limits.uploadSlots))
     expectRow('asked of one peer', mib(NODE_LIMITS.requestedBytesPerPeerMax))
     expectRow('memory for pieces', `${mib(limits.bufferBytes)}, and a quarter for those that were given up`)
+  })
+
+  test('of a seeder whose disk is full', () => {
+    expectRow('pieces that a seeder cannot keep', mib(PASSING_BYTES_MAX))
+  })
+
+  test('of uploads to S3', () => {
+    const { partBytes, longPartBytes, partsMax, completeTimeoutMs } = PART_PLAN
+    const beyond = Math.floor((partBytes * partsMax) / 1024 ** 3)
+    // One part fills while others are sent: two short ones, or one that is long.
+    expectRow(
+      'memory of an upload to S3',
+      `${mib(3 * partBytes)}; ${mib(2 * longPartBytes)} for blobs beyond ${beyond} GiB`,
+    )
+    expectRow('parts of an upload', `${n(partsMax)}, of ${mib(partBytes)} each or of ${mib(longPartBytes)}`)
+    const completing = `5 minutes for an answer, ${completeTimeoutMs / 60_000} minutes in all`
+    expectRow('completing an upload', '—', '—', completing)
   })
 
   test('of other registries, events and what is watched', () => {

@@ -1,7 +1,7 @@
 /** Goal: sizes read as people mean them, and nothing that is not one becomes a number. */
-import { assert, maxSafeInteger, nat, property } from 'fast-check'
+import { assert, maxSafeInteger, nat, property, stringMatching } from 'fast-check'
 import { expect, test } from 'vitest'
-import { formatBytes, parseBytes } from './bytes-text.ts'
+import { BYTES_PATTERN, formatBytes, parseBytes } from './bytes-text.ts'
 
 test.each([
   ['0', 0],
@@ -11,8 +11,26 @@ test.each([
   ['1.5GiB', 1.5 * 2 ** 30],
   ['64gib', 64 * 2 ** 30],
   ['7b', 7],
+  // As Kubernetes writes them, and as people shorten them.
+  ['64Gi', 64 * 2 ** 30],
+  ['1.5Ti', 1.5 * 2 ** 40],
+  ['16Mi', 16 * 2 ** 20],
+  ['8Ki', 8 * 2 ** 10],
+  ['500M', 500e6],
+  ['2T', 2e12],
+  ['64 KiB', 64 * 2 ** 10],
 ])('%s', (text, bytes) => {
   expect(parseBytes(text)).toBe(bytes)
+})
+
+test('whatever looks like a size is one', () => {
+  assert(
+    property(stringMatching(new RegExp(BYTES_PATTERN)), (text) => {
+      const bytes = parseBytes(text)
+      // Beyond what a number holds exactly, it is none.
+      return bytes !== undefined || Number.parseFloat(text) > Number.MAX_SAFE_INTEGER / 2 ** 40
+    }),
+  )
 })
 
 test.each([
@@ -28,6 +46,12 @@ test.each([
   '0x10',
   'NaN',
   '1none',
+  '1i',
+  '1iB',
+  '1Bi',
+  '1m i',
+  '1E',
+  '1Pi',
 ])('%j is no size', (text) => {
   expect(parseBytes(text)).toBeUndefined()
 })

@@ -25,7 +25,7 @@ A flag wins over a variable, a variable over the file, the file over the default
 - **Addresses** are \`host:port\`: \`127.0.0.1:5001\`, \`localhost:5001\`, \`[::1]:5001\`, or \`0.0.0.0:5001\` for every IPv4
   address of the machine. The host is always written: \`:5001\` alone is refused, because nobody should listen on all
   addresses by leaving something out. Port \`0\` lets the system choose; the service's \`ready\` line has the real one.
-- **Sizes** are whole bytes, or a number with a unit: \`500MB\` (10⁶), \`64GiB\` (2³⁰).
+- **Sizes** are whole bytes, or a number with a unit: \`500MB\` or \`500M\` (10⁶), \`64GiB\` or \`64Gi\` (2³⁰).
 - A wrong value, and a key in the file that does not exist, end the service with status 2 before it begins; all problems
   are shown at once, each with the flag, the variable or the line of the file that it came from. A \`SHOAL_*\` variable that
   no service reads is warned of in the log.

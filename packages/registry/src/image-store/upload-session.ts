@@ -176,7 +176,7 @@ export class UploadSession {
     if (this.received === 0) this.#hasher ??= this.#createHasher(chunk)
     this.#hasher?.update(slice)
     // Opened with the first byte: most uploads that are begun and not used never cost the store a request.
-    const writer = this.#writer ?? (await this.#openWriter())
+    const writer = this.#writer ?? (await this.#openWriter(chunk.blobBytes))
     const isWatched = this.watcher?.append(slice)
     await this.#asked(writer.write(slice))
     await isWatched
@@ -203,11 +203,11 @@ export class UploadSession {
     })
   }
 
-  async #openWriter(): Promise<ObjectWriter> {
-    const { contentKey } = this.init
+  async #openWriter(blobBytes?: number): Promise<ObjectWriter> {
+    const { contentKey, blobBytes: lengthBytes = blobBytes } = this.init
     const writer =
       this.#checkpoint === undefined
-        ? await this.objects.createWriter(contentKey)
+        ? await this.objects.createWriter(contentKey, lengthBytes === undefined ? {} : { lengthBytes })
         : await this.objects.resumeWriter(contentKey, this.#checkpoint)
     if (writer === undefined) {
       this.#checkpoint = undefined

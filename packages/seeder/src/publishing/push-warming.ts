@@ -27,9 +27,19 @@ export class PushWarming {
     const { tracker, arriving } = this.#parts
     const peerIds = this.#agentsFor(repository)
     if (peerIds.length === 0) return undefined
-    const blob = await arriving.begin(repository, digest, length)
-    if (blob !== undefined) tracker.warmBlob(peerIds, repository, digest)
-    return blob
+    const blob = await arriving.begin(repository, digest, length).catch(() => undefined)
+    if (blob === undefined) return undefined
+    tracker.warmBlob(peerIds, repository, digest)
+    // The push goes on where there is no room for the copy that nodes are warmed from: they fetch the blob when it is whole.
+    let isLost = false
+    const append = async (chunk: Uint8Array): Promise<void> => {
+      if (isLost) return
+      await blob.append(chunk).catch(() => {
+        isLost = true
+        blob.end(false)
+      })
+    }
+    return { append, end: (isStored) => blob.end(isStored && !isLost) }
   }
 
   /** Its manifest is there. */
