@@ -318,7 +318,9 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       await this.#referrers.add(repository, subject, referrerOf(parsed, digest, length))
     for (const tag of reference.kind === 'tag' ? [reference.tag] : tags)
       await this.#repositories.putTag(repository, tag, digest)
-    this.parts.onManifestStored?.(repository, reference, digest)
+    const named = tags.map((tag): Reference => ({ kind: 'tag', tag }))
+    for (const one of named.length === 0 ? [reference] : named)
+      this.parts.onManifestStored?.(repository, one, digest)
     this.parts.log.info(
       { event: 'manifest-stored', repository, digest, reference: labelOf(reference) },
       'manifest stored',
