@@ -337,7 +337,9 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     await this.#leaseListed(repository, parsed)
     const subject = parsed.subject?.digest
     await this.#changes.put(repository, manifest, reference.kind === 'tag' ? [reference.tag] : tags)
-    this.parts.onManifestStored?.(repository, reference, digest)
+    const named = tags.map((tag): Reference => ({ kind: 'tag', tag }))
+    for (const one of named.length === 0 ? [reference] : named)
+      this.parts.onManifestStored?.(repository, one, digest)
     this.parts.log.info(
       { event: 'manifest-stored', repository, digest, reference: labelOf(reference) },
       'manifest stored',

@@ -19,7 +19,9 @@ export interface ImageOrigin extends AsyncDisposable {
   pushImage(repository: string, tag: string, image: TestImage): Promise<void>
 }
 
-export async function openOrigin(): Promise<ImageOrigin> {
+export async function openOrigin(
+  more: Pick<ConstructorParameters<typeof ImageStore>[0], 'onManifestStored'> = {},
+): Promise<ImageOrigin> {
   const folder = await mkdtemp(join(tmpdir(), 'shoal-origin-'))
   const objects = new FilesystemObjectStore({ folder })
   await objects.start()
@@ -30,6 +32,7 @@ export async function openOrigin(): Promise<ImageOrigin> {
     log: silent,
     nowMs: () => clock.nowMs,
     newId: () => `id-${ids++}`,
+    ...more,
   })
   const pushBlob = async (repository: string, bytes: Uint8Array): Promise<Digest> => {
     const { id } = await images.startUpload(repository, { bytesExpected: bytes.length })
