@@ -3,7 +3,8 @@
  * right exit status, one plain line that says what and why, and a way on.
  * Method: the command as it is installed, started as a process; nothing is awaited but its end or its ready line.
  */
-import { readFile, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { AgentSettings } from '@shoal/agent'
@@ -111,6 +112,27 @@ describe('a service that cannot start ends with 1 and says why in one line', () 
     expect(status).toBe(1)
     expect(plain(lines)[0]).toMatch(/^shoal seeder: s3:\/\/images\/x .*ECONNREFUSED/)
     expect(lines.join('\n')).not.toContain('must-not-show')
+  })
+
+  it('a seeder whose origin went away: nothing new is made in its place', async () => {
+    const args = ['seeder', ...ANY_PORTS, '--origin', 'o9', '--data', 'd9']
+    await using first = start(args)
+    const ready = parseLine(await first.waitForLine(jsonEvent('ready'), TIMEOUT_MS))
+    const statusOf = async (path: string) => (await fetch(`http://${ready?.listen}${path}`)).status
+    expect(await statusOf('/v2/team/app/manifests/1')).toBe(404)
+    const origin = join(folder.path, 'o9')
+    await rename(origin, join(folder.path, 'away'))
+    // Whether it has the image cannot be told: no 404, and agents turn to each other.
+    expect(await statusOf('/v2/team/app/manifests/2')).toBe(503)
+    expect(await statusOf('/readyz')).toBe(503)
+    await first.stop()
+    const { status, lines } = await failure(args)
+    expect(status).toBe(1)
+    expect(plain(lines)[0]).toContain('there was one: is its volume mounted')
+    expect(existsSync(origin)).toBe(false)
+    await rename(join(folder.path, 'away'), origin)
+    await using again = start(args)
+    await again.waitForLine(jsonEvent('ready'), TIMEOUT_MS)
   })
 
   it('an origin of an unknown kind: what is known', async () => {

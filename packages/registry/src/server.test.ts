@@ -1,7 +1,26 @@
-/** Goal: what bounds requests that bring a body leaves those alone that bring none. Method: a server with one place for bodies. */
+/**
+ * Goal: what bounds requests that bring a body leaves those alone that bring none, and a service says how it is. Method: a server
+ * with one place for bodies, and one that is told what to say.
+ */
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
-import { createHttpServer } from './server.ts'
+import { createHttpServer, type Readiness } from './server.ts'
+
+test('a service says what it is, whether it is ready, and what is wrong', async () => {
+  let readiness: Readiness = { problems: [], warnings: [] }
+  const server = createHttpServer(pino({ level: 'silent' }), 'seeder', {}, () => readiness)
+  const ask = async () => {
+    const answer = await server.inject('/readyz')
+    return [answer.statusCode, answer.json()]
+  }
+  const said = { service: 'seeder', version: expect.any(String) }
+  expect(await ask()).toEqual([200, { status: 'ready', ...said }])
+  readiness = { problems: [], warnings: ['the disk is full'] }
+  expect(await ask()).toEqual([200, { status: 'ready', ...said, warnings: ['the disk is full'] }])
+  readiness = { problems: ['the origin is gone'], warnings: [] }
+  expect(await ask()).toEqual([503, { status: 'not-ready', ...said, problems: ['the origin is gone'] }])
+  await server.close()
+})
 
 test('requests without a body take no places for bodies, however long their answers take', async () => {
   const server = createHttpServer(pino({ level: 'silent' }), undefined, {

@@ -25,6 +25,14 @@ import { version } from './version.ts'
 
 const MIB = 1024 * 1024
 
+/** What `/readyz` says beyond that the service listens. */
+export interface Readiness {
+  /** Why the service cannot do its work now; it is not ready where there are any. */
+  readonly problems: readonly string[]
+  /** What is wrong, though it does its work. */
+  readonly warnings: readonly string[]
+}
+
 export interface HttpServerLimits {
   /** From a connection's or a request's first byte to the end of its headers. */
   readonly headersTimeoutMs: number
@@ -71,11 +79,13 @@ const PATH_PARAMETER_LENGTH_MAX = 256
  * service. Closing it cuts the bodies that are under way: clients ask again.
  *
  * @param service what `/readyz` says that this is, with its version, so that nobody takes one for another
+ * @param readiness asked each time
  */
 export function createHttpServer(
   log: Logger,
   service?: ServiceName,
   given: Partial<HttpServerLimits> = {},
+  readiness: () => Readiness = () => ({ problems: [], warnings: [] }),
 ): FastifyInstance {
   const limits = { ...HTTP_SERVER_LIMITS, ...given }
   const server: FastifyInstance = fastify({
@@ -129,7 +139,16 @@ export function createHttpServer(
     )
   })
   server.get('/healthz', async () => ({ status: 'alive' }))
-  server.get('/readyz', async () => ({ status: 'ready', ...(service && { service, version }) }))
+  server.get('/readyz', async (_request, reply) => {
+    const { problems, warnings } = readiness()
+    const isReady = problems.length === 0
+    return reply.code(isReady ? 200 : 503).send({
+      status: isReady ? 'ready' : 'not-ready',
+      ...(service && { service, version }),
+      ...(isReady ? {} : { problems }),
+      ...(warnings.length === 0 ? {} : { warnings }),
+    })
+  })
   return server
 }
 

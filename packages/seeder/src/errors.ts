@@ -16,6 +16,17 @@ export class OriginCorruptError extends SeederError {
   }
 }
 
+/** There was an origin, and at this start there is none. */
+export class OriginLostError extends SeederError {
+  readonly code = 'SEEDER_ORIGIN_LOST'
+  constructor(origin: string, before: string, note: string) {
+    const where = origin === before ? origin : `${origin} (at the last start it was ${before})`
+    super(
+      `there is no origin at ${where}, and there was one: is its volume mounted, its bucket the right one? Nothing was made there; to begin a new origin on purpose, delete ${note}`,
+    )
+  }
+}
+
 export class OriginMissingError extends SeederError {
   readonly code = 'SEEDER_ORIGIN_MISSING'
   constructor(readonly digest: string) {

@@ -6,6 +6,7 @@ export function createMetrics(read: {
   readonly swarms: () => number
   readonly uploads: () => number
   readonly arrivals: () => number
+  readonly isOriginUp: () => boolean
 }) {
   const registry = new Registry()
   const registers = [registry]
@@ -24,6 +25,9 @@ export function createMetrics(read: {
   gauge('shoal_seeder_swarms', 'Swarms with a member.', read.swarms)
   gauge('shoal_seeder_uploads', 'Uploads under way.', read.uploads)
   gauge('shoal_seeder_arrivals', 'Blobs on their way from other registries.', read.arrivals)
+  gauge('shoal_seeder_origin_up', '1 while the origin is there and can be read.', () =>
+    read.isOriginUp() ? 1 : 0,
+  )
   return {
     registry,
     originRequests: new Counter({
@@ -56,6 +60,10 @@ export function createMetrics(read: {
       registers,
     }),
     garbageBytes: counter('shoal_seeder_garbage_removed_bytes_total', 'Bytes of blobs that nothing needed.'),
+    unknownSwarms: counter(
+      'shoal_seeder_unknown_swarms_total',
+      'Look-ups of info hashes that agents announce and that the origin does not have.',
+    ),
     copyFailures: counter(
       'shoal_seeder_copy_failures_total',
       'Times that the copy in `data` could not be used, and pieces came from the origin instead.',

@@ -62,6 +62,8 @@ import { createMetrics } from './metrics.ts'
 import { Arrivals } from './mirror/arrivals.ts'
 import { isUnusable, Mirror } from './mirror/mirror.ts'
 import { Upstreams } from './mirror/upstreams.ts'
+import { expectOrigin, markOrigin } from './origin-marker.ts'
+import { OriginWatch } from './origin-watch.ts'
 import { namesByListening } from './own-names.ts'
 import { PublishQueue } from './publishing/publish-queue.ts'
 import { Publisher } from './publishing/publisher.ts'
@@ -138,12 +140,13 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       swarms: () => tracker.swarmCount,
       uploads: () => images.uploadCount,
       arrivals: () => arrivals.count,
+      isOriginUp: () => watch.problem === undefined,
     })
     const proxies = proxiesOf(process.env)
     logProxies(proxies, log)
     const origin = parseOrigin(settings.origin)
-    const folders = [settings.data, ...(origin.kind === 'filesystem' ? [origin.folder] : [])]
-    for (const folder of new Set(folders.map((path) => resolve(path)))) {
+    const store = await openObjectStore(origin, proxies)
+    const own = async (folder: string) => {
       const lock = await lockFolder(folder, 'seeder')
       undo.push(() => lock.release())
       if (lock.problem !== undefined)
@@ -152,13 +155,25 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
           'nothing keeps another process out of a folder',
         )
     }
-    const objects = new MeteredObjectStore(await openObjectStore(origin, proxies), {
+    const folders = [settings.data, ...(origin.kind === 'filesystem' ? [origin.folder] : [])]
+    await own(settings.data)
+    // Before anything is made where it should be.
+    await expectOrigin(store, settings.data)
+    if (origin.kind === 'filesystem' && resolve(origin.folder) !== resolve(settings.data))
+      await own(origin.folder)
+    const watch = new OriginWatch({ objects: store, log: log.child({ component: 'origin' }) })
+    const objects = new MeteredObjectStore(store, {
+      onMissing: (key) => watch.confirmMissing(key),
+      onWritten: (error) => watch.wrote(error),
       onRequest: (operation) => metrics.originRequests.inc({ operation }),
       onReadBytes: (bytes) => metrics.originReadBytes.inc(bytes),
       onWrittenBytes: (bytes) => metrics.originWrittenBytes.inc(bytes),
     })
     await objects.start()
     undo.push(() => objects.stop())
+    const { id, isFresh } = await markOrigin(objects, settings.data, { log, nowMs })
+    watch.start(id)
+    undo.push(async () => watch.stop())
     const copies = new FilePieceStore({ folder: join(settings.data, 'pieces') })
     await copies.start()
     undo.push(() => copies.stop())
@@ -223,11 +238,24 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       prng,
       seeder: { peerId, ...engine.address, role: 'seeder' },
       signingKey: signer.publicKey,
-      isKnown: async (infoHash) =>
-        arriving.has(infoHash) || (await images.digestOfInfoHash(infoHash)) !== undefined,
+      isKnown: async (infoHash) => {
+        if (arriving.has(infoHash) || (await images.digestOfInfoHash(infoHash)) !== undefined) return true
+        metrics.unknownSwarms.inc()
+        if (isFresh) warnOfFreshOrigin()
+        return false
+      },
       seed: (infoHash) => seed(infoHash),
       dialPeer: (peer) => dialPeer(peer, peerId, mayDial),
     })
+    let isWarned = false
+    const warnOfFreshOrigin = () => {
+      if (isWarned) return
+      isWarned = true
+      log.warn(
+        { event: 'origin-fresh-beside-agents', origin: store.description },
+        'agents have images, and the origin was made at this start: is it the right one?',
+      )
+    }
     const report = (doing: Promise<void>) =>
       doing.catch((error) => log.error({ event: 'seeding-failed', err: error }, 'seeding failed'))
     const arriving: ArrivingBlobs = new ArrivingBlobs(
@@ -314,7 +342,11 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     garbage.start()
     undo.push(() => garbage.stop())
 
-    const server = createHttpServer(log.child({ component: 'http' }), 'seeder')
+    const readiness = () => ({
+      problems: [watch.problem].filter(isSaid),
+      warnings: [watch.writeProblem, seeding.copyProblem].filter(isSaid),
+    })
+    const server = createHttpServer(log.child({ component: 'http' }), 'seeder', {}, readiness)
     await server.register(registryPlugin, { backend: mirror, allowDelete: settings.allowDelete })
     tracker.register(server)
     serveResolutions(
@@ -354,6 +386,10 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     await stop()
     throw error
   }
+}
+
+function isSaid(text: string | undefined): text is string {
+  return text !== undefined
 }
 
 const Query = Type.Object({

@@ -14,7 +14,7 @@ import type { Digest, InfoHash } from '@shoal/core'
 import { type ObjectStore, readWhole } from '@shoal/storage'
 import { metainfoRecordBytes, type SignedTag, type TagRecord, tagRecordBytes } from '@shoal/wire'
 
-const KEY = 'keys/tag-signing'
+export const SIGNING_KEY = 'keys/tag-signing'
 const KEY_BYTES_MAX = 4096
 /** Signatures of metainfo that are kept, some hundred bytes each: a thousand agents ask for the same blobs. */
 const SIGNATURES_MAX = 8_192
@@ -36,7 +36,7 @@ export class Signer {
     if (known !== undefined) return new Signer(known)
     const fresh = generateKeyPairSync('ed25519').privateKey
     const bytes = Buffer.from(fresh.export({ type: 'pkcs8', format: 'pem' }))
-    const outcome = await objects.put(KEY, bytes, { ifAbsent: true })
+    const outcome = await objects.put(SIGNING_KEY, bytes, { ifAbsent: true })
     return new Signer(outcome.kind === 'stored' ? fresh : ((await readKey(objects)) ?? fresh))
   }
 
@@ -57,7 +57,7 @@ export class Signer {
 }
 
 async function readKey(objects: ObjectStore): Promise<KeyObject | undefined> {
-  const object = await objects.read(KEY)
+  const object = await objects.read(SIGNING_KEY)
   if (object === undefined) return undefined
-  return createPrivateKey(Buffer.from(await readWhole(KEY, object, KEY_BYTES_MAX)))
+  return createPrivateKey(Buffer.from(await readWhole(SIGNING_KEY, object, KEY_BYTES_MAX)))
 }

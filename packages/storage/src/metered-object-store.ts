@@ -19,6 +19,10 @@ export interface ObjectMeter {
   /** Bytes as they are delivered. */
   onReadBytes(bytes: number): void
   onWrittenBytes(bytes: number): void
+  /** Nothing is there: rejects where that is not to be believed. */
+  onMissing?(key: string): Promise<void>
+  /** A write was done, or failed. */
+  onWritten?(error?: unknown): void
 }
 
 export class MeteredObjectStore implements ObjectStore {
@@ -42,9 +46,11 @@ export class MeteredObjectStore implements ObjectStore {
     return this.#inner.stop()
   }
 
-  stat(key: string, signal?: AbortSignal): Promise<ObjectStat | undefined> {
+  async stat(key: string, signal?: AbortSignal): Promise<ObjectStat | undefined> {
     this.#meter.onRequest('stat')
-    return this.#inner.stat(key, signal)
+    const found = await this.#inner.stat(key, signal)
+    if (found === undefined) await this.#meter.onMissing?.(key)
+    return found
   }
 
   async read(
@@ -53,24 +59,25 @@ export class MeteredObjectStore implements ObjectStore {
   ): Promise<ObjectRead | undefined> {
     this.#meter.onRequest('read')
     const object = await this.#inner.read(key, options)
+    if (object === undefined) await this.#meter.onMissing?.(key)
     return object && { ...object, body: this.#counted(object.body) }
   }
 
   async put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome> {
     this.#meter.onRequest('put')
-    const outcome = await this.#inner.put(key, bytes, precondition)
+    const outcome = await this.#writing(this.#inner.put(key, bytes, precondition))
     if (outcome.kind === 'stored') this.#meter.onWrittenBytes(bytes.length)
     return outcome
   }
 
   async createWriter(key: string, options?: { readonly lengthBytes?: number }): Promise<ObjectWriter> {
     this.#meter.onRequest('write')
-    return this.#metered(await this.#inner.createWriter(key, options))
+    return this.#metered(await this.#writing(this.#inner.createWriter(key, options), false))
   }
 
   async resumeWriter(key: string, checkpoint: WriterCheckpoint): Promise<ObjectWriter | undefined> {
     this.#meter.onRequest('write')
-    const writer = await this.#inner.resumeWriter(key, checkpoint)
+    const writer = await this.#writing(this.#inner.resumeWriter(key, checkpoint), false)
     return writer && this.#metered(writer)
   }
 
@@ -89,9 +96,11 @@ export class MeteredObjectStore implements ObjectStore {
     return this.#inner.deleteIf(key, etag)
   }
 
-  list(prefix: string, options: ListOptions): Promise<ListPage> {
+  async list(prefix: string, options: ListOptions): Promise<ListPage> {
     this.#meter.onRequest('list')
-    return this.#inner.list(prefix, options)
+    const page = await this.#inner.list(prefix, options)
+    if (page.keys.length === 0) await this.#meter.onMissing?.(prefix)
+    return page
   }
 
   localFile(key: string): string | undefined {
@@ -105,13 +114,25 @@ export class MeteredObjectStore implements ObjectStore {
   #metered(writer: ObjectWriter): ObjectWriter {
     return {
       write: async (chunk) => {
-        await writer.write(chunk)
+        await this.#writing(writer.write(chunk), false)
         this.#meter.onWrittenBytes(chunk.length)
       },
-      complete: () => writer.complete(),
-      checkpoint: () => writer.checkpoint(),
+      complete: () => this.#writing(writer.complete()),
+      checkpoint: () => this.#writing(writer.checkpoint()),
       release: () => writer.release(),
       abort: () => writer.abort(),
+    }
+  }
+
+  /** @param isTelling whether its success says that something was written, and not only buffered */
+  async #writing<T>(doing: Promise<T>, isTelling = true): Promise<T> {
+    try {
+      const done = await doing
+      if (isTelling) this.#meter.onWritten?.()
+      return done
+    } catch (error) {
+      this.#meter.onWritten?.(error)
+      throw error
     }
   }
 

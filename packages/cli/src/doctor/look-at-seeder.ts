@@ -18,6 +18,8 @@ export type SeederSight =
       /** As it calls itself: `seeder`. */
       readonly service: string | undefined
       readonly isReady: boolean
+      /** What it says is wrong with it: why it is not ready, or what is wrong though it is. */
+      readonly complaints?: readonly string[]
       readonly version: string | undefined
       /** Of a question on a connection that was open. */
       readonly roundTripMs: number
@@ -61,6 +63,7 @@ async function askSeeder(url: string, addresses: readonly FoundAddress[]): Promi
       address,
       status: second.status,
       isReady: second.status === 200 && said?.status === 'ready',
+      complaints: [...textsOf(said?.problems), ...textsOf(said?.warnings)],
       service: textOf(said?.service),
       version: textOf(said?.version),
       roundTripMs: Math.round(second.tookMs * 10) / 10,
@@ -76,6 +79,11 @@ async function askSeeder(url: string, addresses: readonly FoundAddress[]): Promi
 function clockOf({ date, sentAtMs, receivedAtMs }: Asked): ClockSample | undefined {
   const theirsMs = Date.parse(date ?? '')
   return Number.isNaN(theirsMs) ? undefined : { theirsMs, sentAtMs, receivedAtMs }
+}
+
+function textsOf(value: unknown): string[] {
+  if (!Array.isArray(value)) return []
+  return value.slice(0, 8).flatMap((one) => (typeof one === 'string' ? [one.slice(0, 512)] : []))
 }
 
 function textOf(value: unknown): string | undefined {

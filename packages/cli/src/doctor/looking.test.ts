@@ -118,6 +118,15 @@ describe('the seeder', () => {
     })
   })
 
+  test('says what is wrong with it, in bounds', async () => {
+    const problems = ['the origin is gone', 7, 'x'.repeat(2_000)]
+    stub.answer = answerJson(503, { status: 'not-ready', service: 'seeder', problems, warnings: ['full'] })
+    expect(await lookAtSeeder(stub.url, never)).toMatchObject({
+      isReady: false,
+      complaints: ['the origin is gone', 'x'.repeat(512), 'full'],
+    })
+  })
+
   test('is asked at the addresses that were found for its name', async () => {
     stub.answer = answerJson(200, { status: 'ready' })
     const url = `http://seeder.test:${portOf(stub.url)}`

@@ -156,6 +156,18 @@ describe('seeder', () => {
     ],
     ['an agent', { ...answered, service: 'agent' }, 'failure', /an agent answers/],
     ['not ready', { ...answered, isReady: false, status: 503 }, 'failure', /HTTP 503/],
+    [
+      'not ready, and it says why',
+      { ...answered, isReady: false, status: 503, complaints: ['the origin is gone'] },
+      'failure',
+      /not ready: the origin is gone/,
+    ],
+    [
+      'ready, and something is wrong',
+      { ...answered, complaints: ['the disk is full'] },
+      'warning',
+      /the disk is full/,
+    ],
     ['another server', { ...answered, isReady: false, service: undefined }, 'failure', /no seeder/],
     [
       'a name that is none',

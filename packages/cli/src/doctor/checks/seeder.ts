@@ -26,14 +26,26 @@ export function judgeSeeder(sight: SeederSight, ourVersion: string): Finding {
 }
 
 function answered(sight: Extract<SeederSight, { kind: 'answered' }>, ourVersion: string): Finding {
-  const { url, address, status, service, isReady, version, roundTripMs } = sight
+  const { url, address, status, service, isReady, version, roundTripMs, complaints = [] } = sight
   const measured = { url, address, status, roundTripMs, ...(version !== undefined && { version }) }
   if (isReady && service === 'agent')
     return failure(`an agent answers at ${url}`, `${URL_ADVICE}: it must name the seeder.`, measured)
+  if (!isReady && service === 'seeder' && complaints.length > 0)
+    return failure(
+      `the seeder at ${url} is not ready: ${complaints.join('; ')}`,
+      'Mend that at the seeder; its log says more.',
+      measured,
+    )
   if (!isReady)
     return failure(
       `what answers at ${url} is no seeder that is ready (HTTP ${status})`,
       `${URL_ADVICE}, the seeder’s log, and whatever stands before it.`,
+      measured,
+    )
+  if (complaints.length > 0)
+    return warning(
+      `${url} is ready, and says: ${complaints.join('; ')}`,
+      'Mend that at the seeder; its log says more.',
       measured,
     )
   if (version === undefined)
