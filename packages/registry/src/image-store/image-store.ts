@@ -22,10 +22,11 @@ import type {
   UploadStatus,
 } from '../backend.ts'
 import { readManifest } from '../manifest-text.ts'
+import { BlobChecks, type ScrubOptions, type ScrubReport } from './blob-checks.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 import { BlobLibrary, type BlobMetainfo } from './blob-library.ts'
 import { GarbageCollector, type GarbageOptions, type GarbageOutcome } from './garbage-collection.ts'
-import type { TagRecord } from './layout.ts'
+import type { BlobRecord, TagRecord } from './layout.ts'
 import { ManifestChanges } from './manifest-changes.ts'
 import { checkManifest } from './manifest-check.ts'
 import { Manifests } from './manifests.ts'
@@ -53,6 +54,10 @@ export interface ImageStoreParts {
   ) => Promise<UploadWatcher | undefined>
   /** Called for every manifest that is pushed. Must not throw. */
   readonly onManifestStored?: (repository: string, reference: Reference, digest: Digest) => void
+  /** Called for every blob whose content is found not to be what was pushed. Must not throw. */
+  readonly onBlobDamaged?: () => void
+  /** Called for every blob whose damaged content was replaced: what was read of it before is not it. Must not throw. */
+  readonly onBlobReplaced?: (digest: Digest) => void
   /** Called once for every blob that an upload ends with, also when the store had it before. Must not throw. */
   readonly onBlobStored?: (stat: BlobStat, blob: BlobMetainfo) => void
 }
@@ -80,6 +85,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   readonly push: RegistryPush = this
   readonly remove: RegistryRemove = this
   readonly #blobs: BlobLibrary
+  readonly #checks: BlobChecks
   readonly #repositories: Repositories
   readonly #manifests: Manifests
   readonly #tags: Tags
@@ -97,6 +103,11 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     this.#limits = { ...IMAGE_STORE_LIMITS, ...limits }
     const leaseMs = this.#limits.graceMs / 2
     this.#blobs = new BlobLibrary(parts, { leaseMs })
+    this.#checks = new BlobChecks({
+      ...parts,
+      blobs: this.#blobs,
+      onDamaged: () => parts.onBlobDamaged?.(),
+    })
     this.#repositories = new Repositories(parts, { leaseMs })
     const manifests = new Manifests(parts, { leaseMs })
     this.#manifests = manifests
@@ -153,7 +164,23 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     return this.#garbage.run(options)
   }
 
+  /** Reads the content of every blob and compares it with its digest; what is damaged can be pushed again. */
+  scrub(options: ScrubOptions = {}): Promise<ScrubReport> {
+    return this.#checks.scrub(options)
+  }
+
   // What the seeder needs beyond the registry's routes.
+
+  /** Whether the content of a blob is there, as far as its length tells, whatever the repository. */
+  async hasContent(digest: Digest): Promise<boolean> {
+    const record = await this.#blobs.record(digest)
+    return record !== undefined && (await this.#checks.isThere(digest, record))
+  }
+
+  /** Somebody read a blob's content and it was not what its metainfo says, or nothing. */
+  suspect(digest: Digest): void {
+    this.#checks.suspect(digest)
+  }
 
   /** @returns undefined when there is no such blob */
   metainfo(digest: Digest): Promise<BlobMetainfo | undefined> {
@@ -204,12 +231,21 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     digest: Digest,
     purpose: 'look' | 'pull',
   ): Promise<BlobStat | undefined> {
+    if (purpose === 'pull') {
+      const record =
+        (await this.#repositories.hasBlob(repository, digest)) && (await this.#blobs.record(digest))
+      return record ? { digest, length: record.length } : undefined
+    }
     // Who only looks is about to push an image that needs the blob, and will not send it if it is here.
     const record =
-      purpose === 'look'
-        ? (await this.#repositories.leaseBlob(repository, digest)) && (await this.#blobs.lease(digest))
-        : (await this.#repositories.hasBlob(repository, digest)) && (await this.#blobs.record(digest))
+      (await this.#repositories.leaseBlob(repository, digest)) && (await this.#leaseContent(digest))
     return record ? { digest, length: record.length } : undefined
+  }
+
+  /** A record is not the content. */
+  async #leaseContent(digest: Digest): Promise<BlobRecord | undefined> {
+    const record = await this.#blobs.lease(digest)
+    return record && (await this.#checks.isThere(digest, record)) ? record : undefined
   }
 
   referrers(
@@ -317,7 +353,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     from: string | undefined,
   ): Promise<BlobStat | undefined> {
     if (from !== undefined && !(await this.#repositories.hasBlob(from, digest))) return undefined
-    const record = await this.#blobs.lease(digest)
+    const record = await this.#leaseContent(digest)
     if (record === undefined) return undefined
     await this.#repositories.linkBlob(repository, digest)
     return { digest, length: record.length }
@@ -417,7 +453,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     // Known to be wrong before anything of it can be seen.
     if (hashed !== undefined && hashed.digest !== digest) throw digestInvalid(digest, hashed.digest)
     const stat =
-      hashed !== undefined && (await this.#blobs.lease(digest)) !== undefined
+      hashed !== undefined && (await this.#leaseContent(digest)) !== undefined
         ? await this.#keepExisting(session, hashed)
         : await this.#storeNew(session, hashed, digest)
     await this.#repositories.linkBlob(repository, digest)
@@ -445,9 +481,11 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       await this.parts.objects.delete(contentKey)
       throw error
     }
+    // Content that is cut or gone must not win over this.
+    if (hashed === undefined) await this.#leaseContent(digest)
     // Before anything points to the content: what is left of an upload may be removed with its content.
     await this.#uploads.end(session)
-    await this.#blobs.publish(blob, contentKey)
+    if (await this.#blobs.publish(blob, contentKey)) this.parts.onBlobReplaced?.(digest)
     return { digest, length: blob.length }
   }
 

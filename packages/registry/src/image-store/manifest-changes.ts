@@ -16,10 +16,10 @@
  */
 import type { Digest } from '@shoal/core'
 import { referrerOf } from '@shoal/oci'
+import { StorageFullError } from '@shoal/storage'
 import type { Manifest } from '../backend.ts'
 import { readManifest } from '../manifest-text.ts'
 import type { Manifests, StoredManifestRecord } from './manifests.ts'
-import { isNoRoom } from './no-room.ts'
 import type { Referrers } from './referrers.ts'
 import type { Tags } from './tags.ts'
 
@@ -84,6 +84,12 @@ export class ManifestChanges {
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       const stored = await manifests.read(name, digest)
       if (stored === undefined || stored.removedAtMs !== undefined) return attempt > 1
+      if (stored.isDamaged) {
+        // Nobody can take it back: whoever pushes it writes another.
+        await tags.removeAllOf(name, digest)
+        if (await manifests.bury(name, digest, stored.etag)) return true
+        continue
+      }
       const etag = await this.#condemn(name, stored)
       if (etag === undefined) continue
       await tags.removeAllOf(name, digest)
@@ -114,7 +120,7 @@ export class ManifestChanges {
     const condemned: StoredManifestRecord[] = []
     for (const digest of digests) {
       const stored = await manifests.read(name, digest)
-      if (stored === undefined || stored.removedAtMs !== undefined) continue
+      if (stored === undefined || stored.removedAtMs !== undefined || stored.isDamaged) continue
       if (stored.leasedAtMs >= leasedBeforeMs) continue
       const etag = await this.#condemn(name, stored)
       if (etag !== undefined) condemned.push({ ...stored, etag })
@@ -145,8 +151,9 @@ export class ManifestChanges {
   async attachAgain(name: string, digest: Digest): Promise<void> {
     const { manifests, referrers } = this.parts
     const stored = await manifests.read(name, digest)
-    const subject = stored && subjectOf(stored.manifest)
-    if (stored === undefined || stored.removedAtMs !== undefined || subject === undefined) return
+    if (stored === undefined || stored.removedAtMs !== undefined || stored.isDamaged) return
+    const subject = subjectOf(stored.manifest)
+    if (subject === undefined) return
     const etag = await this.#attach(name, stored.manifest)
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       const now = await manifests.read(name, digest)
@@ -164,7 +171,7 @@ export class ManifestChanges {
   async revive(name: string, digest: Digest): Promise<Manifest | undefined> {
     const { manifests } = this.parts
     const stored = await manifests.read(name, digest)
-    if (stored === undefined) return undefined
+    if (stored === undefined || stored.isDamaged) return undefined
     if (stored.condemnedBy === undefined && stored.removedAtMs === undefined) return stored.manifest
     await manifests.ensure(name, stored.manifest)
     await this.#attach(name, stored.manifest)
@@ -176,7 +183,7 @@ export class ManifestChanges {
     try {
       return await this.parts.manifests.condemn(name, stored, this.parts.newId())
     } catch (error) {
-      if (!isNoRoom(error)) throw error
+      if (!(error instanceof StorageFullError)) throw error
       return stored.etag
     }
   }

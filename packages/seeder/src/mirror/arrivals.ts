@@ -174,8 +174,8 @@ export class Arrivals {
    */
   async #shareStored(from: UpstreamRepository, arrival: Arrival): Promise<boolean> {
     const { images } = this.#parts
-    const stored = await images.metainfo(arrival.digest)
-    if (stored === undefined || stored.metainfo.length === 0) return false
+    const stored = (await images.hasContent(arrival.digest)) && (await images.metainfo(arrival.digest))
+    if (!stored || stored.metainfo.length === 0) return false
     const { length } = stored.metainfo
     const start = randomInt(Math.max(1, length - SAMPLE_BYTES + 1))
     const range = { start, end: Math.min(length, start + SAMPLE_BYTES) }
