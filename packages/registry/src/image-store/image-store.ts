@@ -16,6 +16,7 @@ import type {
   RegistryBackend,
   RegistryPush,
   RegistryRemove,
+  RepositoriesPage,
   StoredManifest,
   TagsPage,
   UploadChunk,
@@ -208,6 +209,10 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       if (found.tags.length > 0) return found
     }
     return (await this.#repositories.exists(repository)) ? { tags: [], more: false } : undefined
+  }
+
+  repositories(page: { readonly countMax: number; readonly after?: string }): Promise<RepositoriesPage> {
+    return this.#repositories.page(page)
   }
 
   hasRepository(repository: string): Promise<boolean> {
