@@ -4,6 +4,7 @@
  * A pushed blob is hashed while it arrives and written once, to the place where it stays. It becomes readable by one
  * conditional create, after its metainfo is there. The object store is the database; everything held here can be lost.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Digest, digestAlgorithm } from '@shoal/core'
 import { childManifests, listedBlobs, OciError, type ParsedManifest } from '@shoal/oci'
 import type { ByteRange, ObjectRead, ObjectStore } from '@shoal/storage'
@@ -45,6 +46,8 @@ export interface ImageStoreParts {
   readonly nowMs: () => number
   /** Unguessable, of `A–Z a–z 0–9 _ -`: names an upload and the object that it writes. */
   readonly newId: () => string
+  /** Waits; for tests, which have no time. */
+  readonly pause?: (ms: number) => Promise<void>
   /** Reads a blob's bytes in place of the object store: the seeder's own pieces. */
   readonly readBlob?: (stat: BlobStat, range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
   /** Whether somebody watches a blob on its way in, whose digest and length are known from the start. Must not throw. */
@@ -119,7 +122,14 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       manifest: (name, digest) => manifests.get(name, digest),
       nowMs: parts.nowMs,
     })
-    this.#changes = new ManifestChanges({ ...parts, manifests, tags: this.#tags, referrers: this.#referrers })
+    const pause = parts.pause ?? ((ms) => sleep(ms))
+    this.#changes = new ManifestChanges({
+      pause,
+      ...parts,
+      manifests,
+      tags: this.#tags,
+      referrers: this.#referrers,
+    })
     this.#uploads = new UploadSessions(parts, this.#limits)
     this.#garbage = new GarbageCollector(
       {

@@ -16,7 +16,7 @@
  */
 import type { Digest } from '@shoal/core'
 import { referrerOf } from '@shoal/oci'
-import { StorageFullError } from '@shoal/storage'
+import { KeyLocks, StorageFullError } from '@shoal/storage'
 import type { Manifest } from '../backend.ts'
 import { readManifest } from '../manifest-text.ts'
 import type { Manifests, StoredManifestRecord } from './manifests.ts'
@@ -30,16 +30,26 @@ export interface ManifestChangesParts {
   readonly nowMs: () => number
   /** Names a removal. */
   readonly newId: () => string
+  readonly pause: (ms: number) => Promise<void>
 }
 
 /** Whoever loses a race against pushes begins again; so many in a row are something else. */
 const ATTEMPTS_MAX = 8
+/** A push needs three requests to the store to get through. */
+const REMOVAL_PAUSE_MS = 50
 
 export class ManifestChanges {
+  /** Of one process: there nobody needs to begin again. */
+  readonly #locks = new KeyLocks()
+
   constructor(private readonly parts: ManifestChangesParts) {}
 
   /** @returns when the manifest is there, under each of the tags */
-  async put(name: string, manifest: Manifest, tags: readonly string[]): Promise<void> {
+  put(name: string, manifest: Manifest, tags: readonly string[]): Promise<void> {
+    return this.#locks.run(`${name}@${manifest.digest}`, () => this.#put(name, manifest, tags))
+  }
+
+  async #put(name: string, manifest: Manifest, tags: readonly string[]): Promise<void> {
     const { manifests } = this.parts
     let etag = await manifests.ensure(name, manifest)
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
@@ -79,9 +89,15 @@ export class ManifestChanges {
   }
 
   /** @returns false when there was none */
-  async remove(name: string, digest: Digest): Promise<boolean> {
+  remove(name: string, digest: Digest): Promise<boolean> {
+    return this.#locks.run(`${name}@${digest}`, () => this.#remove(name, digest))
+  }
+
+  async #remove(name: string, digest: Digest): Promise<boolean> {
     const { manifests, tags, referrers, nowMs } = this.parts
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+      // A push at another seeder gets through meanwhile; two that begin again at once could do so for ever.
+      if (attempt > 1) await this.parts.pause(REMOVAL_PAUSE_MS * attempt)
       const stored = await manifests.read(name, digest)
       if (stored === undefined || stored.removedAtMs !== undefined) return attempt > 1
       if (stored.isDamaged) {
@@ -98,7 +114,7 @@ export class ManifestChanges {
       if (!(await manifests.remove(name, { ...stored, etag }, nowMs()))) continue
       // It could not be condemned: a push that saw nothing of this may have given it a tag.
       if (etag === stored.etag && (await tags.digests(name)).has(digest))
-        await this.put(name, stored.manifest, [])
+        await this.#put(name, stored.manifest, [])
       return true
     }
     throw new Error(
