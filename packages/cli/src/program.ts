@@ -11,6 +11,7 @@ import { healthCommand } from './commands/health.ts'
 import { kubernetesCommand } from './commands/kubernetes.ts'
 import { publishCommand } from './commands/publish.ts'
 import { pushCommand } from './commands/push.ts'
+import { scrubCommand } from './commands/scrub.ts'
 import { serviceCommand } from './commands/service.ts'
 import { agentReference, seederReference } from './services.ts'
 import { settingsOf } from './settings/setting.ts'
@@ -33,6 +34,7 @@ export function shoalProgram(): Command {
   program.addCommand(pushCommand())
   program.addCommand(publishCommand())
   program.addCommand(gcCommand())
+  program.addCommand(scrubCommand())
   program.addCommand(installClientCommand())
   program.addCommand(uninstallClientCommand())
   program.addCommand(healthCommand())

@@ -37,6 +37,12 @@ export interface TagsPage {
   readonly more: boolean
 }
 
+export interface RepositoriesPage {
+  readonly repositories: readonly string[]
+  /** What to pass as `after` for the next page; absent on the last. */
+  readonly next?: string
+}
+
 export interface ReferrersPage {
   readonly referrers: readonly Referrer[]
   /** What to pass as `after` for the next page; absent on the last. */
@@ -88,6 +94,8 @@ export interface RegistryBackend {
     query: { readonly artifactType?: string; readonly after?: string },
     signal: AbortSignal,
   ): Promise<ReferrersPage>
+  /** The names of the repositories, each once, in an order that stays. Absent on a registry that does not know them all. */
+  repositories?(page: { readonly countMax: number; readonly after?: string }): Promise<RepositoriesPage>
   /** Absent on a registry that cannot be pushed to. */
   readonly push?: RegistryPush
   /** Absent on a registry where nothing can be deleted, tags included. */

@@ -61,6 +61,18 @@ export function digestOf(text: string | null): Digest {
   return digest
 }
 
+/**
+ * How many entries a client wants of a list. Any whole number is one; how many are given is bounded elsewhere.
+ * @throws OciError PAGINATION_NUMBER_INVALID
+ */
+export function pageSizeOf(text: string | null): number | undefined {
+  if (text === null) return undefined
+  if (/^[0-9]{1,20}$/.test(text)) return Number(text)
+  throw new OciError('PAGINATION_NUMBER_INVALID', 'n is not a whole number', {
+    detail: { n: text.slice(0, 32) },
+  })
+}
+
 /** @returns undefined when the text is neither a tag nor meant as a digest, so that nothing can be stored under it */
 export function referenceOf(text: string): Reference | undefined {
   if (text.includes(':')) return { kind: 'digest', digest: digestOf(text) }

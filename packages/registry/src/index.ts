@@ -1,6 +1,7 @@
 export { discardAnswer, heard } from './answer-body.ts'
 export * from './backend.ts'
 export { Gate } from './gate.ts'
+export type { ScrubOptions, ScrubReport } from './image-store/blob-checks.ts'
 export { BlobHasher, type BlobHasherInit, type HashedBlob } from './image-store/blob-hasher.ts'
 export type { BlobMetainfo } from './image-store/blob-library.ts'
 export type { GarbageOptions, GarbageOutcome, GarbageReport } from './image-store/garbage-collection.ts'

@@ -17,6 +17,10 @@ describe('endpoints', () => {
     expect(parseRegistryPath('/')).toEqual({ kind: 'base' })
   })
 
+  test('the catalog, which no repository can be named', () => {
+    expect(parseRegistryPath('/_catalog')).toEqual({ kind: 'catalog' })
+  })
+
   test('any name in front of any endpoint', () => {
     fc.assert(
       fc.property(name, (repository) => {
@@ -68,7 +72,7 @@ describe('names that are none', () => {
   })
 
   test('what is no endpoint at all', () => {
-    for (const path of ['/_catalog', '/a', '/a/', '/a/manifests', '/a/blobs/x/y', '/a/referrers']) {
+    for (const path of ['/_catalog/x', '/a', '/a/', '/a/manifests', '/a/blobs/x/y', '/a/referrers']) {
       expect(parseRegistryPath(path)).toEqual({ kind: 'unknown' })
     }
   })

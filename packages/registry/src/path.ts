@@ -12,6 +12,7 @@ import { withoutLogin } from './loggable-url.ts'
 
 export type RegistryPath =
   | { readonly kind: 'base' }
+  | { readonly kind: 'catalog' }
   | { readonly kind: 'tags'; readonly repository: string }
   | { readonly kind: 'manifest'; readonly repository: string; readonly reference: string }
   | { readonly kind: 'referrers'; readonly repository: string; readonly digest: string }
@@ -26,6 +27,7 @@ export type RegistryPath =
  */
 export function parseRegistryPath(path: string): RegistryPath {
   if (path === '' || path === '/') return { kind: 'base' }
+  if (path === '/_catalog') return { kind: 'catalog' }
   const segments = path.slice(1).split('/').map(decodeSegment)
   const [beforeLast, last] = [segments.at(-2), segments.at(-1)!]
   if (beforeLast === 'manifests') {

@@ -9,6 +9,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { RegistryBackend } from './backend.ts'
 import { deleteBlob, getBlob, headBlob } from './blob-routes.ts'
 import { BodyPlaces, type BodyPlacesInit } from './body-places.ts'
+import { listRepositories } from './catalog-routes.ts'
 import { type Exchange, type Places, pushOf, type RegistryLimits } from './exchange.ts'
 import { deleteManifest, getManifest, headManifest, putManifest } from './manifest-routes.ts'
 import { inNamespace, rewriteMirrorUrl, withoutOwnHost } from './namespace.ts'
@@ -139,6 +140,9 @@ async function route(exchange: Exchange, path: RegistryPath): Promise<void> {
     case 'base':
       if (method === 'GET' || method === 'HEAD') return answerBase(exchange)
       throw unsupported(exchange, 'GET, HEAD')
+    case 'catalog':
+      if (method === 'GET') return listRepositories(exchange)
+      throw unsupported(exchange, 'GET')
     case 'tags':
       if (method === 'GET') return listTags(exchange, path.repository)
       throw unsupported(exchange, 'GET')

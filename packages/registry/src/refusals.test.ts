@@ -38,7 +38,7 @@ test.each([
   }
 })
 
-test.each(['/v2/_catalog', '/v2/x', '/v2/a/manifests', '/v2/a/referrers'])(
+test.each(['/v2/_catalog/x', '/v2/x', '/v2/a/manifests', '/v2/a/referrers'])(
   '%s is 404 with an OCI body',
   async (path) => {
     const { status, body } = await rawGet(registry.port, path)

@@ -68,6 +68,10 @@ export function createMetrics(read: {
       'shoal_seeder_copy_failures_total',
       'Times that the copy in `data` could not be used, and pieces came from the origin instead.',
     ),
+    damagedBlobs: counter(
+      'shoal_seeder_damaged_blobs_total',
+      'Blobs whose content in the origin was found to be missing, cut or changed.',
+    ),
     uncaughtErrors: counter(
       'shoal_seeder_uncaught_errors_total',
       'Errors that nobody handled: bugs, each in the log.',

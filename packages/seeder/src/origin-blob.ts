@@ -42,6 +42,8 @@ export interface OriginBlobParts {
    * @returns whether it is worth another try at once: room was made
    */
   readonly onCopyFailed: (error: unknown) => Promise<boolean>
+  /** The origin gave other bytes than were pushed, or none. */
+  readonly onDamaged?: () => void
 }
 
 /** The piece itself where it could not be kept; undefined where the copy has it. */
@@ -238,6 +240,7 @@ export class OriginBlob implements SwarmPieces {
   }
 
   #giveUp(indexes: readonly number[], error: unknown): void {
+    if (error instanceof OriginCorruptError || error instanceof OriginMissingError) this.#parts.onDamaged?.()
     for (const index of indexes) {
       this.#underWay.get(index)?.reject(error)
       this.#underWay.delete(index)

@@ -197,6 +197,8 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
           metrics.pushedBlobs.inc()
           tracker.appeared(infoHash)
         },
+        onBlobDamaged: () => metrics.damagedBlobs.inc(),
+        onBlobReplaced: (digest) => void report(seeding.forget(digest)),
         watchUpload: (repository, digest, length) => pushWarming.watch(repository, digest, length),
         onManifestStored: (repository, reference, digest) =>
           pushWarming.pushed(repository, reference, digest),

@@ -13,7 +13,10 @@ import { PassingPieces } from './passing-pieces.ts'
 
 export interface SeedingParts {
   readonly objects: ObjectStore
-  readonly images: Pick<ImageStore, 'metainfo' | 'contentLocation' | 'openContent' | 'digestOfInfoHash'>
+  readonly images: Pick<
+    ImageStore,
+    'metainfo' | 'contentLocation' | 'openContent' | 'digestOfInfoHash' | 'suspect'
+  >
   readonly copies: PieceStore
   readonly engine: SwarmEngine
   readonly log: Logger
@@ -102,6 +105,13 @@ export class Seeding {
     }
   }
 
+  /** The content in the origin was replaced: a copy of what was there before is none. */
+  async forget(digest: Digest): Promise<void> {
+    this.#open.delete(digest)
+    this.#blobs.delete(digest)
+    await this.#parts.copies.remove(digest)
+  }
+
   async #join(infoHash: InfoHash): Promise<Swarm | undefined> {
     const { images, engine, log, onSent } = this.#parts
     const digest = await images.digestOfInfoHash(infoHash)
@@ -153,6 +163,7 @@ export class Seeding {
       passing: this.#passing,
       nowMs,
       onCopyFailed: (error) => this.#copyFailed(metainfo, error),
+      onDamaged: () => images.suspect(digest),
     })
     const entry: Entry = { blob, infoHash: known.infoHash, lastUsedAtMs: nowMs(), readers: 0 }
     this.#open.set(digest, entry)

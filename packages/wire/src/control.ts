@@ -10,6 +10,7 @@ import { jsonDecoder } from './json-decoder.ts'
 import { DigestText } from './schema.ts'
 
 export const GARBAGE_PATH = '/api/v1/gc'
+export const SCRUB_PATH = '/api/v1/scrub'
 export const PUBLISH_PATH = '/api/v1/publish'
 export const PUBLISH_LINES_MEDIA_TYPE = 'application/x-ndjson'
 
@@ -41,7 +42,7 @@ export const GarbageReport = Type.Object({
   manifests: Count,
   /** Manifests that no tag reached; a seeder of before says nothing of them. */
   removedManifests: Type.Optional(Count),
-  /** The first of these. */
+  /** The first of them. */
   untagged: Type.Optional(
     Type.Array(Type.Object({ repository: Type.String({ maxLength: 255 }), digest: DigestText }), {
       maxItems: UNTAGGED_NAMED_MAX,
@@ -57,6 +58,22 @@ export const GarbageReport = Type.Object({
   abandonedUploads: Count,
 })
 export type GarbageReport = Static<typeof GarbageReport>
+
+/** What a scrub found so far, or, with `type: 'end'`, at its end. */
+const ScrubCounts = { blobs: Count, bytes: Count }
+export const ScrubLine = Type.Union([
+  Type.Object({ type: Type.Literal('progress'), ...ScrubCounts }),
+  Type.Object({
+    type: Type.Literal('damaged'),
+    digest: DigestText,
+    damage: Type.Union([Type.Literal('missing'), Type.Literal('cut'), Type.Literal('changed')]),
+    /** The first repositories that have it. */
+    repositories: Type.Array(Type.String({ maxLength: 255 }), { maxItems: 16 }),
+  }),
+  Type.Object({ type: Type.Literal('failed'), code: CodeText, message: MessageText }),
+  Type.Object({ type: Type.Literal('end'), ...ScrubCounts, damagedBlobs: Count, mendedBlobs: Count }),
+])
+export type ScrubLine = Static<typeof ScrubLine>
 
 export const PublishRequest = Type.Object(
   {
@@ -124,6 +141,8 @@ export type ControlRefusal = Static<typeof ControlRefusal>
 /** One line, without an end of its own: JSON writes none inside. */
 export const encodePublishLine = (line: PublishLine): string => JSON.stringify(line)
 
+export const encodeScrubLine = (line: ScrubLine): string => JSON.stringify(line)
+
 /** @throws ControlMessageInvalidError */
 export const decodePublishLine: (text: string) => PublishLine = jsonDecoder('a line', PublishLine)
 /** @throws ControlMessageInvalidError */
@@ -133,6 +152,8 @@ export const decodePublishAccepted: (text: string) => PublishAccepted = jsonDeco
   'an answer',
   PublishAccepted,
 )
+/** @throws ControlMessageInvalidError */
+export const decodeScrubLine: (text: string) => ScrubLine = jsonDecoder('a line', ScrubLine)
 /** @throws ControlMessageInvalidError */
 export const decodeGarbageReport: (text: string) => GarbageReport = jsonDecoder('a report', GarbageReport)
 /** @throws ControlMessageInvalidError */

@@ -296,10 +296,25 @@ export function contentDiscovery(face: Face): void {
   })
 
   describe('what exists', () => {
-    it('is not told by a catalogue', async () => {
-      const answer = await call(face.url, 'GET', '/v2/_catalog')
-      expect(answer.status).toBe(404)
-      expect(answer.json().errors).toHaveLength(1)
+    it('is told by the catalogue of a seeder, page by page, and not by that of an agent', async () => {
+      const answer = await call(face.url, 'GET', '/v2/_catalog?n=1')
+      if (face.url !== face.pushUrl || !face.canDelete) {
+        expect(answer.status).toBe(404)
+        expect(answer.json().errors).toHaveLength(1)
+        return
+      }
+      const names = [freshRepository(), `${freshRepository()}/below/it`]
+      for (const name of names) await pushBlob(face.pushUrl, name, freshContent(10))
+      const found: string[] = []
+      for (let path: string | undefined = '/v2/_catalog?n=2'; path !== undefined; ) {
+        const page = await call(face.url, 'GET', path)
+        expect(page.status).toBe(200)
+        expect(page.json().repositories.length).toBeLessThanOrEqual(2)
+        found.push(...page.json().repositories)
+        path = nextOf(page, face)
+      }
+      expect(new Set(found).size).toBe(found.length)
+      expect(found).toEqual(expect.arrayContaining(names))
     })
 
     it('is told of content by HEAD alone', async () => {

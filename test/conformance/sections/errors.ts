@@ -37,8 +37,6 @@ export function errors(face: Face): void {
       ['a subject that is none', () => `${repository}/referrers/x`, 400, 'DIGEST_INVALID'],
       ['a page of x', () => `${repository}/tags/list?n=x`, 400, 'PAGINATION_NUMBER_INVALID'],
       ['an endpoint that is none', () => `${repository}/nothing/here`, 404, 'UNSUPPORTED'],
-      ['the old catalogue', () => '_catalog', 404, 'UNSUPPORTED'],
-      ['the old catalogue in pages', () => '_catalog?n=10', 404, 'UNSUPPORTED'],
     ]
     it.each(refusals)('%s', async (_what, path, status, code) => {
       expectRefusal(await call(face.url, 'GET', `/v2/${path()}`), status, code)

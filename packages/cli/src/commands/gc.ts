@@ -1,14 +1,20 @@
 /** `shoal gc`: has a seeder remove from its origin what no image needs any more. */
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import type { SeederFlags } from '../control-client/control-target.ts'
+import { parseDuration } from '../fanout-sim/quantities.ts'
 import { CliError } from '../settings/errors.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 import { addSeederOptions } from './seeder-options.ts'
 
 interface Flags extends SeederFlags {
   readonly dryRun?: boolean
+  readonly untagged?: boolean
+  readonly olderThan: number
   readonly json?: boolean
 }
+
+/** Long enough for a deployment that pulls by digest to be noticed, and for its tag to be put back. */
+const UNTAGGED_FOR_MS = 7 * 24 * 60 * 60 * 1000
 
 export function gcCommand(): Command {
   const command = new Command('gc').description(
@@ -16,11 +22,24 @@ export function gcCommand(): Command {
   )
   return addSeederOptions(command)
     .option('--dry-run', 'remove nothing, tell what would be removed')
+    .option('--untagged', 'also remove manifests that no tag reaches, and what is attached to them')
+    .option(
+      '--older-than <DURATION>',
+      'with --untagged: only those that nobody has pushed for so long (36h, 7d)',
+      duration,
+      UNTAGGED_FOR_MS,
+    )
     .option('--json', 'print the report as JSON, as the last line of standard output')
     .action(run)
 }
 
-async function run({ dryRun = false, json = false, ...flags }: Flags): Promise<void> {
+async function run({
+  dryRun = false,
+  untagged = false,
+  olderThan,
+  json = false,
+  ...flags
+}: Flags): Promise<void> {
   const interruption = interruptions((signalName) => new Error(`interrupted by ${signalName}`))
   const { collectGarbage, GARBAGE_SILENT_MS_MAX } = await import('../control-client/control-client.ts')
   const { garbageText } = await import('../garbage/report.ts')
@@ -28,7 +47,8 @@ async function run({ dryRun = false, json = false, ...flags }: Flags): Promise<v
   try {
     const { signal } = interruption
     const target = await controlTargetOf(flags, { signal, silentMsMax: GARBAGE_SILENT_MS_MAX })
-    const report = await collectGarbage(target, dryRun).finally(() => target.dispatcher.destroy())
+    const wanted = { isDryRun: dryRun, ...(untagged ? { untaggedForMs: olderThan } : {}) }
+    const report = await collectGarbage(target, wanted).finally(() => target.dispatcher.destroy())
     console.log(json ? JSON.stringify(report) : garbageText(report))
   } catch (error) {
     const interruptedBy = interruption.name()
@@ -37,4 +57,10 @@ async function run({ dryRun = false, json = false, ...flags }: Flags): Promise<v
     const failed = error instanceof CliError ? 2 : 1
     process.exitCode = interruptedBy === undefined ? failed : statusOf(interruptedBy)
   }
+}
+
+function duration(text: string): number {
+  const ms = parseDuration(text)
+  if (ms === undefined) throw new InvalidArgumentError('a number with ms, s, m, h or d is expected, as in 7d')
+  return Math.round(ms)
 }

@@ -74,7 +74,7 @@ afterAll(() => dispatcher.destroy())
 describe('a garbage collection', () => {
   test.each([true, false])('is asked for with dryRun=%s', async (isDryRun) => {
     stub.answer = answerJson(200, { ...report, isDryRun })
-    expect(await collectGarbage(target(), isDryRun)).toEqual({ ...report, isDryRun })
+    expect(await collectGarbage(target(), { isDryRun })).toEqual({ ...report, isDryRun })
     expect(stub.questions).toMatchObject([
       { line: `POST /api/v1/gc?dryRun=${isDryRun}`, headers: { authorization: `Bearer ${TOKEN}` }, body: '' },
     ])
@@ -82,7 +82,7 @@ describe('a garbage collection', () => {
 
   test('is asked for below the path where the seeder is', async () => {
     stub.answer = answerJson(200, report)
-    await collectGarbage(target({ seederUrl: `${stub.url}/shoal` }), false)
+    await collectGarbage(target({ seederUrl: `${stub.url}/shoal` }), { isDryRun: false })
     expect(stub.questions[0]?.line).toBe('POST /shoal/api/v1/gc?dryRun=false')
   })
 
@@ -105,7 +105,7 @@ describe('a garbage collection', () => {
     ],
   ])('that is refused with %i says what to do', async (status, body, expected) => {
     stub.answer = answerJson(status, body)
-    const error = await failureOf(collectGarbage(target(), false))
+    const error = await failureOf(collectGarbage(target(), { isDryRun: false }))
     expect(error).toBeInstanceOf(SeederRefusedError)
     expect(error.message).toContain(expected)
     expect(error.message).not.toContain(TOKEN)
@@ -119,14 +119,16 @@ describe('a garbage collection', () => {
     ['too long a body', (_q, response) => response.writeHead(200).end(Buffer.alloc(1024 ** 2 + 1))],
   ])('that is answered by %s is none', async (_what, answer) => {
     stub.answer = answer
-    const error = await failureOf(collectGarbage(target(), false))
+    const error = await failureOf(collectGarbage(target(), { isDryRun: false }))
     expect(error).toBeInstanceOf(SeederAnswerError)
     expect(error.message).toContain('is it a seeder, of the same version')
     expect(error.message).not.toContain(TOKEN)
   })
 
   test('that nobody answers says whom it asked', async () => {
-    const error = await failureOf(collectGarbage(target({ seederUrl: 'http://127.0.0.1:1' }), false))
+    const error = await failureOf(
+      collectGarbage(target({ seederUrl: 'http://127.0.0.1:1' }), { isDryRun: false }),
+    )
     expect(error).toBeInstanceOf(SeederUnreachableError)
     expect(error.message).toBe(
       'the seeder at http://127.0.0.1:1 cannot be reached: connect ECONNREFUSED 127.0.0.1:1; check --seeder or SHOAL_SEEDER',
@@ -135,7 +137,7 @@ describe('a garbage collection', () => {
 
   test('ends when the seeder is silent', async () => {
     stub.answer = () => {}
-    const error = await failureOf(collectGarbage(target({ silentMsMax: 50 }), false))
+    const error = await failureOf(collectGarbage(target({ silentMsMax: 50 }), { isDryRun: false }))
     expect(error).toBeInstanceOf(SeederSilentError)
     expect(error.message).toContain('said nothing for 0.05 s')
   })

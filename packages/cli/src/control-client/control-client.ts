@@ -7,6 +7,7 @@ import {
   decodeGarbageReport,
   decodePublishAccepted,
   decodePublishLine,
+  decodeScrubLine,
   GARBAGE_PATH,
   type GarbageReport,
   PUBLISH_LINE_BYTES_MAX,
@@ -14,6 +15,8 @@ import {
   PUBLISH_PATH,
   type PublishLine,
   type PublishRequest,
+  SCRUB_PATH,
+  type ScrubLine,
 } from '@shoal/wire'
 import { Agent, type Dispatcher, request } from 'undici'
 import { type Answer, header, readShortBody } from '../registry-client/connection.ts'
@@ -51,11 +54,20 @@ export function openControlConnections(): Dispatcher {
 }
 
 /** @throws ControlClientError, or the signal's reason */
-export function collectGarbage(target: ControlTarget, isDryRun: boolean): Promise<GarbageReport> {
-  const url = urlOf(target, `${GARBAGE_PATH}?dryRun=${isDryRun}`)
+export function collectGarbage(
+  target: ControlTarget,
+  { isDryRun, untaggedForMs }: { readonly isDryRun: boolean; readonly untaggedForMs?: number },
+): Promise<GarbageReport> {
+  const untagged = untaggedForMs === undefined ? '' : `&untaggedForMs=${untaggedForMs}`
+  const url = urlOf(target, `${GARBAGE_PATH}?dryRun=${isDryRun}${untagged}`)
   return ask(target, url, async (silence) => {
     const answer = await post(target, url, 200, silence)
     const report = decode(url, decodeGarbageReport, await textOf(url, answer))
+    if (untaggedForMs !== undefined && report.untagged === undefined)
+      throw new SeederAnswerError(
+        url,
+        'this seeder does not know of untagged manifests; it is of an older version',
+      )
     if (report.isDryRun === isDryRun) return report
     const [reported, asked] = isDryRun
       ? ['a run that removes', 'a dry one']
@@ -94,21 +106,39 @@ export function followPublish(
   const url = urlOf(target, PUBLISH_PATH)
   return ask(target, url, async (silence) => {
     const answer = await post(target, url, 200, silence, { ...wanted, wait: true })
-    const mediaType = header(answer, 'content-type')?.split(';', 1)[0]?.trim().toLowerCase()
-    if (mediaType !== PUBLISH_LINES_MEDIA_TYPE) {
-      await answer.body.dump()
-      throw new SeederAnswerError(url, `its type is ${printable(mediaType ?? 'not said')}`)
-    }
-    return await untilEnd(url, answer, silence, onLine)
+    return await untilEnd(url, answer, silence, decodePublishLine, onLine)
   })
 }
 
-async function untilEnd(
+export type ScrubEnd = Extract<ScrubLine, { type: 'end' }>
+
+/**
+ * @param onLine told what is found, as it is found, but for the end
+ * @throws ControlClientError, or the signal's reason
+ */
+export function followScrub(
+  target: ControlTarget,
+  onLine: (line: Exclude<ScrubLine, ScrubEnd>) => void,
+): Promise<ScrubEnd> {
+  const url = urlOf(target, SCRUB_PATH)
+  return ask(target, url, async (silence) => {
+    const answer = await post(target, url, 200, silence)
+    return await untilEnd(url, answer, silence, decodeScrubLine, onLine)
+  })
+}
+
+async function untilEnd<Line extends { readonly type: string }>(
   url: string,
   answer: Answer,
   silence: Silence,
-  onLine: (line: Exclude<PublishLine, PublishEnd>) => void,
-): Promise<PublishEnd> {
+  decodeLine: (text: string) => Line,
+  onLine: (line: Exclude<Line, { type: 'end' }>) => void,
+): Promise<Extract<Line, { type: 'end' }>> {
+  const mediaType = header(answer, 'content-type')?.split(';', 1)[0]?.trim().toLowerCase()
+  if (mediaType !== PUBLISH_LINES_MEDIA_TYPE) {
+    await answer.body.dump()
+    throw new SeederAnswerError(url, `its type is ${printable(mediaType ?? 'not said')}`)
+  }
   const splitter = new LineSplitter({ lineBytesMax: PUBLISH_LINE_BYTES_MAX })
   try {
     for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
@@ -116,9 +146,9 @@ async function untilEnd(
         silence.isBroken()
         // A seeder that has nothing to say shows with an empty line that it is there.
         if (text.trim() === '') continue
-        const line = decode(url, decodePublishLine, text)
-        if (line.type === 'end') return line
-        onLine(line)
+        const line = decode(url, decodeLine, text)
+        if (line.type === 'end') return line as Extract<Line, { type: 'end' }>
+        onLine(line as Exclude<Line, { type: 'end' }>)
       }
     }
   } catch (error) {

@@ -2,7 +2,13 @@
 import { parseBytes } from '../settings/bytes-text.ts'
 
 const BITS: Readonly<Record<string, number>> = { bps: 1, kbps: 1e3, mbps: 1e6, gbps: 1e9, tbps: 1e12 }
-const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3 }
+const MILLISECONDS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1e3,
+  m: 60e3,
+  h: 3600e3,
+  d: 86_400e3,
+}
 
 /** @returns bytes per second, or undefined when `text` is no rate: `20Mbps` (bits, decimal) or `300MB/s` (bytes) */
 export function parseRate(text: string): number | undefined {
@@ -14,7 +20,7 @@ export function parseRate(text: string): number | undefined {
 
 /** @returns milliseconds, or undefined when `text` is no duration */
 export function parseDuration(text: string): number | undefined {
-  const match = /^(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h)$/.exec(text)
+  const match = /^(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)$/.exec(text)
   return match === null ? undefined : Number(match[1]) * MILLISECONDS[match[2]!]!
 }
 

@@ -11,14 +11,20 @@ export function garbageText(report: GarbageReport): string {
     // Without colours: the table is also read in logs and files.
     style: { head: [], border: [] },
   })
-  const { manifests, neededBlobs, leasedBlobs } = report
+  const { manifests, removedManifests = 0, untagged = [], neededBlobs, leasedBlobs } = report
   table.push(
-    ['manifests', '', manifests],
+    ['manifests', removedManifests, manifests],
     ['blobs', removedBlobs, neededBlobs + leasedBlobs],
     ['of these too young to go', '', leasedBlobs],
     ['contents that no blob has', removedContents, ''],
     ['links from repositories', removedLinks, ''],
     ['abandoned uploads', abandonedUploads, ''],
   )
-  return `${table}\n${isDryRun ? `A run would free ${megabytes(removedBytes)}; nothing was removed.` : `Freed ${megabytes(removedBytes)}.`}`
+  const named = untagged.map(({ repository, digest }) => `${repository}@${digest}`)
+  const others = removedManifests - named.length
+  const list = [...named, ...(others > 0 ? [`and ${others} more`] : [])].map((line) => `${line}\n`).join('')
+  const end = isDryRun
+    ? `A run would free ${megabytes(removedBytes)}; nothing was removed.`
+    : `Freed ${megabytes(removedBytes)}.`
+  return `${list}${table}\n${end}`
 }

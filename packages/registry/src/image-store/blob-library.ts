@@ -15,7 +15,13 @@ import {
   type Metainfo,
   tryParseDigest,
 } from '@shoal/core'
-import { infoHashOf, type ObjectStore, readWhole } from '@shoal/storage'
+import {
+  infoHashOf,
+  type ObjectStore,
+  readWhole,
+  StorageFullError,
+  StorageObjectTooLargeError,
+} from '@shoal/storage'
 import type { HashedBlob } from './blob-hasher.ts'
 import {
   type BlobRecord,
@@ -25,7 +31,6 @@ import {
   keys,
   RECORD_BYTES_MAX,
 } from './layout.ts'
-import { isNoRoom } from './no-room.ts'
 import { RecentValues } from './recent-values.ts'
 
 export interface BlobMetainfo {
@@ -75,14 +80,14 @@ export class BlobLibrary {
     })
   }
 
-  /** @returns undefined when there is no such blob */
+  /** @returns undefined when there is no such blob, or its content is known to be damaged */
   async record(digest: Digest): Promise<BlobRecord | undefined> {
     return (await this.#records.get(digest, () => this.#readLive(digest)))?.record
   }
 
   /**
    * Promises whoever asks that the blob stays for a while: they are about to rely on it.
-   * @returns undefined when there is no such blob
+   * @returns undefined when there is no such blob, or its content is known to be damaged
    */
   async lease(digest: Digest): Promise<BlobRecord | undefined> {
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
@@ -116,9 +121,10 @@ export class BlobLibrary {
 
   /**
    * Makes content that is already in its place a blob. When another upload of the same blob was first, this one's content
-   * is deleted and the other's is used: both succeed.
+   * is deleted and the other's is used: both succeed. Content that is known to be damaged gives way.
+   * @returns whether it did
    */
-  async publish(blob: HashedBlob, contentKey: string): Promise<BlobRecord> {
+  async publish(blob: HashedBlob, contentKey: string): Promise<boolean> {
     const { digest, length, metainfo } = blob
     const infoHash = infoHashOf(metainfo)
     const record: BlobRecord = { length, contentKey, infoHash, leasedAtMs: this.#nowMs() }
@@ -136,12 +142,33 @@ export class BlobLibrary {
       await this.#objects.delete(contentKey)
       throw error
     }
-    const winner = await this.#create(digest, record)
+    const { record: winner, replaced } = await this.#create(digest, record)
     // What was there may be what is left of a removed blob, and going away at this moment.
     if (!isNew) await putMetainfo()
     this.#metainfos.set(digest, { metainfo, infoHash })
     if (winner.contentKey !== contentKey) await this.#objects.delete(contentKey)
-    return winner
+    // Last: until the record says another thing, it is the content of the blob.
+    if (replaced !== undefined) await this.#objects.delete(replaced.contentKey)
+    return replaced?.damagedAtMs !== undefined
+  }
+
+  /** Writes the metainfo anew where it is not what the content says. */
+  async mendMetainfo(digest: Digest, metainfo: Metainfo): Promise<boolean> {
+    const infoHash = infoHashOf(metainfo)
+    const info = Buffer.from(encodeInfo(metainfo))
+    const read = (key: string, bytesMax: number) =>
+      this.#readSmall(key, bytesMax).catch((error) => {
+        if (error instanceof StorageObjectTooLargeError) return undefined
+        throw error
+      })
+    const torrent = await read(keys.torrent(digest), METAINFO_BYTES_MAX)
+    const pointer = await read(keys.swarm(infoHash), RECORD_BYTES_MAX)
+    if (torrent && pointer && info.equals(torrent) && Buffer.from(digest).equals(pointer)) return false
+    await this.#objects.put(keys.torrent(digest), info)
+    await this.#objects.put(keys.swarm(infoHash), Buffer.from(digest))
+    this.#metainfos.set(digest, { metainfo, infoHash })
+    this.#digests.delete(infoHash)
+    return true
   }
 
   // What garbage collection needs.
@@ -158,8 +185,7 @@ export class BlobLibrary {
   /** @returns false when somebody else changed the record since it had this tag */
   async replace(digest: Digest, etag: string, record: BlobRecord): Promise<boolean> {
     const outcome = await this.#objects.put(keys.blob(digest), encodeBlobRecord(record), { ifMatch: etag })
-    if (outcome.kind === 'stored' && record.removedAtMs === undefined)
-      this.#records.set(digest, { record, etag: outcome.etag })
+    if (outcome.kind === 'stored' && isLive(record)) this.#records.set(digest, { record, etag: outcome.etag })
     else this.#records.delete(digest)
     return outcome.kind === 'stored'
   }
@@ -174,7 +200,7 @@ export class BlobLibrary {
     try {
       isRemoved = await this.replace(digest, etag, { ...record, removedAtMs })
     } catch (error) {
-      if (!isNoRoom(error)) throw error
+      if (!(error instanceof StorageFullError)) throw error
       isRemoved = await this.#objects.deleteIf(keys.blob(digest), etag)
     }
     if (isRemoved) this.forget(digest, record.infoHash)
@@ -189,30 +215,33 @@ export class BlobLibrary {
 
   async #readLive(digest: Digest): Promise<StoredBlob | undefined> {
     const stored = await this.readRecord(digest)
-    return stored?.record.removedAtMs === undefined ? stored : undefined
+    return stored && isLive(stored.record) ? stored : undefined
   }
 
-  async #create(digest: Digest, record: BlobRecord): Promise<BlobRecord> {
+  async #create(
+    digest: Digest,
+    record: BlobRecord,
+  ): Promise<{ readonly record: BlobRecord; readonly replaced?: BlobRecord }> {
     const outcome = await this.#objects
       .put(keys.blob(digest), encodeBlobRecord(record), { ifAbsent: true })
       // The write may have happened although its answer was lost, or may happen yet: the content stays in any case.
       .catch((error: unknown) => ({ kind: 'unclear' as const, error }))
     if (outcome.kind === 'stored') {
       this.#records.set(digest, { record, etag: outcome.etag })
-      return record
+      return { record }
     }
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       this.#records.delete(digest)
       const leased = await this.lease(digest)
-      if (leased !== undefined) return leased
+      if (leased !== undefined) return { record: leased }
       const removed = await this.readRecord(digest)
       if (outcome.kind === 'unclear' && removed === undefined) throw outcome.error
       const isStored =
         removed === undefined
           ? (await this.#objects.put(keys.blob(digest), encodeBlobRecord(record), { ifAbsent: true }))
               .kind === 'stored'
-          : removed.record.removedAtMs !== undefined && (await this.replace(digest, removed.etag, record))
-      if (isStored) return record
+          : !isLive(removed.record) && (await this.replace(digest, removed.etag, record))
+      if (isStored) return { record, ...(removed === undefined ? {} : { replaced: removed.record }) }
     }
     throw new Error(`the record of ${digest} changed ${ATTEMPTS_MAX} times while it was written`)
   }
@@ -221,4 +250,8 @@ export class BlobLibrary {
     const object = await this.#objects.read(key)
     return object && (await readWhole(key, object, bytesMax))
   }
+}
+
+function isLive({ removedAtMs, damagedAtMs }: BlobRecord): boolean {
+  return removedAtMs === undefined && damagedAtMs === undefined
 }

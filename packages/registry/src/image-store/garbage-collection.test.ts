@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createPrng } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
-import { FilesystemObjectStore } from '@shoal/storage'
+import { FilesystemObjectStore, StorageFullError } from '@shoal/storage'
 import fc from 'fast-check'
 import { pino } from 'pino'
 import { beforeEach, describe, expect, test } from 'vitest'
@@ -16,6 +16,7 @@ import { runGarbageModel } from '../testing/garbage-model.ts'
 import { MapObjectStore } from '../testing/map-object-store.ts'
 import { patternBytes, sha256 } from '../testing/registry-server.ts'
 import { judgeBlob } from './blob-verdict.ts'
+import type { GarbageReport } from './garbage-collection.ts'
 import { ImageStore } from './image-store.ts'
 
 const graceMs = 1_000
@@ -55,6 +56,19 @@ async function pushManifest(...digests: string[]) {
     JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers }),
   )
   return images.putManifest('app', { kind: 'tag', tag: 'v1' }, MEDIA_TYPES.ociManifest, bytes)
+}
+const imageOf = (blob: string) => {
+  const descriptor = { mediaType: 'application/x', digest: blob, size: lengths.get(blob) }
+  return { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config: descriptor, layers: [descriptor] }
+}
+const descriptorOfManifest = ({ digest, length }: { digest: string; length: number }) => {
+  return { mediaType: MEDIA_TYPES.ociManifest, digest, size: length }
+}
+async function putDocument(document: { mediaType: string; [field: string]: unknown }, tag?: string) {
+  const bytes = Buffer.from(JSON.stringify(document))
+  const reference =
+    tag === undefined ? ({ kind: 'digest', digest: sha256(bytes) } as const) : ({ kind: 'tag', tag } as const)
+  return images.putManifest('app', reference, document.mediaType, bytes)
 }
 async function collect(isDryRun = false) {
   const outcome = await images.collectGarbage({ isDryRun })
@@ -183,23 +197,152 @@ describe('garbage', () => {
     expect(await collect()).toMatchObject({ abandonedUploads: 1 })
   })
 
-  test('is not looked for by two at once, and a run that died does not stop the next for ever', async () => {
-    await objects.put('gc/lease', Buffer.from(JSON.stringify({ version: 1, untilMs: nowMs + 5 })))
-    expect(await images.collectGarbage({ isDryRun: false })).toEqual({ kind: 'busy' })
-    nowMs += 5
-    expect((await images.collectGarbage({ isDryRun: false })).kind).toBe('done')
+  test('is not looked for by two at once; a run that died holds up the next for a minute', async () => {
+    const stopped = new Error('killed')
+    const list = objects.list.bind(objects)
+    objects.list = async () => {
+      throw stopped
+    }
+    objects.fault = (doing) => {
+      if (doing === 'delete') throw stopped
+    }
+    await expect(images.collectGarbage({ isDryRun: false })).rejects.toThrow('killed')
+    objects.list = list
+    objects.fault = () => {}
+    const other = create()
+    expect(await other.collectGarbage({ isDryRun: false })).toEqual({ kind: 'busy' })
+    // Only counting needs no lease.
+    expect((await other.collectGarbage({ isDryRun: true })).kind).toBe('done')
+    nowMs += 60_000
+    expect((await other.collectGarbage({ isDryRun: false })).kind).toBe('done')
     expect(objects.keys('gc/')).toEqual([])
   })
 
-  test('nothing is removed while a manifest cannot be read', async () => {
-    const digest = await pushBlob(patternBytes(100, 6))
-    const { digest: manifest } = await pushManifest(digest)
-    await objects.put(`repos/app/_manifests/sha256/${manifest.slice(7)}`, Buffer.from('rubbish'))
-    nowMs += graceMs * 2
-    await expect(collect()).rejects.toThrow(/repos\/app\/_manifests/)
-    expect(objects.keys('content/')).toHaveLength(1)
-    expect(objects.keys('gc/')).toEqual([])
+  test('one that a seeder of before left for six hours holds up nobody', async () => {
+    const untilMs = nowMs + 6 * 60 * 60 * 1000
+    await objects.put('gc/lease', Buffer.from(JSON.stringify({ version: 1, untilMs })))
+    expect((await images.collectGarbage({ isDryRun: false })).kind).toBe('done')
   })
+
+  test('a run that goes on for long keeps its lease, and ends when another has taken it', async () => {
+    const list = objects.list.bind(objects)
+    let calls = 0
+    let found: unknown
+    await pushBlob(patternBytes(10, 9))
+    objects.list = async (prefix, options) => {
+      calls++
+      nowMs += 20_000
+      if (calls === 4) found = await create().collectGarbage({ isDryRun: false })
+      return list(prefix, options)
+    }
+    expect((await images.collectGarbage({ isDryRun: false })).kind).toBe('done')
+    expect(found).toEqual({ kind: 'busy' })
+    calls = 0
+    objects.list = async (prefix, options) => {
+      if (++calls === 2) {
+        nowMs += 70_000
+        await objects.put(
+          'gc/lease',
+          Buffer.from(JSON.stringify({ version: 1, holder: 'x', untilMs: nowMs })),
+        )
+      }
+      return list(prefix, options)
+    }
+    expect(await images.collectGarbage({ isDryRun: false })).toEqual({ kind: 'busy' })
+  })
+
+  test('makes room in a store that is full, and so does a deletion', async () => {
+    const kept = await pushBlob(patternBytes(300, 21))
+    await pushManifest(kept)
+    for (const seed of [22, 23]) await pushBlob(patternBytes(200, seed))
+    const image = await pushManifest(await pushBlob(patternBytes(100, 24)))
+    await images.putTag('app', 'v2', image.digest)
+    nowMs += graceMs * 2
+    let freeBytes = 0
+    objects.fault = (doing) => {
+      if (doing === 'put' && freeBytes === 0) throw new StorageFullError('a Map', 'write')
+    }
+    expect(await images.removeManifest('app', { kind: 'digest', digest: image.digest })).toBe(true)
+    expect(await images.tags('app', { tagsMax: 10 })).toEqual({ tags: [], more: false })
+    await expect(pushBlob(patternBytes(50, 25))).rejects.toThrow(StorageFullError)
+    const before = objects.keys('content/').length
+    const report = await collect()
+    expect(report).toMatchObject({ removedBlobs: 3, removedBytes: 500 })
+    expect(objects.keys('content/').length).toBe(before - 3)
+    freeBytes = 1
+    await pushBlob(patternBytes(200, 22))
+    expect(await images.metainfo(sha256(patternBytes(200, 22)))).toBeDefined()
+    expect(await collect()).toMatchObject({ removedBlobs: 0 })
+  })
+
+  test('manifests that no tag reaches go when it is asked for, with what is attached to them', async () => {
+    const blob = await pushBlob(patternBytes(100, 31))
+    const attach = (subject: { digest: string; length: number }, title: string) =>
+      putDocument({ ...imageOf(blob), annotations: { title }, subject: descriptorOfManifest(subject) })
+    const child = await putDocument({ ...imageOf(blob), annotations: { title: 'child' } })
+    const index = await putDocument(
+      { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [descriptorOfManifest(child)] },
+      'all',
+    )
+    const ofChild = await attach(child, 'of the child')
+    const old = await putDocument({ ...imageOf(blob), annotations: { title: 'old' } })
+    const ofOld = await attach(old, 'of the old one')
+    const ofThat = await attach(ofOld, 'of what is attached')
+    const tagged = await putDocument(
+      { ...imageOf(blob), annotations: { title: 'sig' }, subject: descriptorOfManifest(old) },
+      'sha256-abc.sig',
+    )
+    const digests = (manifests: readonly { digest: string }[]) => manifests.map(({ digest }) => digest).sort()
+    nowMs += graceMs * 3
+    const young = await putDocument({ ...imageOf(blob), annotations: { title: 'young' } })
+    const untagged = (isDryRun: boolean) => images.collectGarbage({ isDryRun, untaggedForMs: graceMs * 2 })
+    const dry = (await untagged(true)) as { report: GarbageReport }
+    expect(digests(dry.report.untagged)).toEqual(digests([old, ofOld, ofThat]))
+    expect(dry.report).toMatchObject({ removedManifests: 3, manifests: 5 })
+    expect(await untagged(false)).toEqual({ kind: 'done', report: { ...dry.report, isDryRun: false } })
+    for (const { digest } of [child, index, ofChild, young, tagged])
+      expect(await images.manifest('app', { kind: 'digest', digest })).toBeDefined()
+    for (const { digest } of [old, ofOld, ofThat])
+      expect(await images.manifest('app', { kind: 'digest', digest })).toBeUndefined()
+    expect(digests((await images.referrers('app', old.digest, {})).referrers)).toEqual([tagged.digest])
+    // Who has been looked for stays as long as one that was pushed.
+    nowMs += graceMs * 2
+    await images.manifest('app', { kind: 'digest', digest: young.digest }, 'look')
+    nowMs += graceMs
+    expect(await untagged(false)).toMatchObject({ report: { removedManifests: 0 } })
+  })
+
+  test.each([
+    ['rubbish', () => Buffer.from('rubbish')],
+    [
+      'readable, and names other blobs',
+      (stored: Buffer) => Buffer.from(stored.toString().replace(/sha256:../, 'sha256:00')),
+    ],
+  ])(
+    'nothing is removed while a manifest is %s; a push mends it, and so does a deletion',
+    async (_, spoil) => {
+      const digest = await pushBlob(patternBytes(100, 6))
+      const { digest: manifest } = await pushManifest(digest)
+      const key = `repos/app/_manifests/sha256/${manifest.slice(7)}`
+      const damage = () => objects.put(key, spoil(Buffer.from(objects.objects.get(key)!.bytes)))
+      await damage()
+      images = create()
+      nowMs += graceMs * 2
+      await expect(collect()).rejects.toThrow(/repos\/app\/_manifests/)
+      expect(objects.keys('content/')).toHaveLength(1)
+      expect(objects.keys('gc/')).toEqual([])
+      expect(await images.manifest('app', { kind: 'tag', tag: 'v1' })).toBeUndefined()
+      await pushManifest(digest)
+      expect(await collect()).toMatchObject({ manifests: 1 })
+      expect((await images.manifest('app', { kind: 'tag', tag: 'v1' }))?.digest).toBe(manifest)
+      await damage()
+      images = create()
+      expect(await images.removeManifest('app', { kind: 'digest', digest: manifest })).toBe(true)
+      expect(await images.tags('app', { tagsMax: 10 })).toEqual({ tags: [], more: false })
+      nowMs += graceMs * 2
+      expect(await collect()).toMatchObject({ manifests: 0, removedBlobs: 1 })
+    },
+  )
 })
 
 test('a verdict of every kind', () => {

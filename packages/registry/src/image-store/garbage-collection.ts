@@ -19,25 +19,19 @@
  *
  * A store that is full takes no mark: then a condition on the deletion itself stands for it, until the first bytes are free.
  */
-import { type Digest, tryParseDigest } from '@shoal/core'
+import { type Digest, ShoalError, tryParseDigest } from '@shoal/core'
 import { namedDescriptors } from '@shoal/oci'
-import { type ObjectStore, readWhole } from '@shoal/storage'
+import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { readManifest } from '../manifest-text.ts'
+import { linkOfKey } from './blob-checks.ts'
 import type { BlobLibrary, StoredBlob } from './blob-library.ts'
 import { type BlobVerdict, judgeBlob } from './blob-verdict.ts'
 import { eachPage } from './each-page.ts'
 import { GarbageLease } from './garbage-lease.ts'
-import {
-  decodeManifest,
-  decodeTagRecord,
-  keys,
-  MANIFEST_STORED_BYTES_MAX,
-  RECORD_BYTES_MAX,
-} from './layout.ts'
+import { decodeTagRecord, keys, MANIFEST_STORED_BYTES_MAX, RECORD_BYTES_MAX } from './layout.ts'
 import type { ManifestChanges } from './manifest-changes.ts'
-import type { Manifests } from './manifests.ts'
-import { isNoRoom } from './no-room.ts'
+import { decodeSound, type Manifests } from './manifests.ts'
 import { isRemovedTag, type Tags } from './tags.ts'
 import { type SurveyedManifest, untaggedOf } from './untagged.ts'
 import type { UploadSessions } from './upload-sessions.ts'
@@ -105,6 +99,16 @@ interface RemovedManifest {
   readonly digest: Digest
   readonly etag: string
   readonly removedAtMs: number
+}
+
+/** Nobody can tell what it needs: nothing is removed until it is right again or gone. */
+export class ManifestDamagedError extends ShoalError {
+  readonly code = 'MANIFEST_DAMAGED'
+  constructor(readonly key: string) {
+    super(
+      `the manifest ${key} is not what was pushed, and nobody can tell which blobs it needs; push its image again, or delete the manifest by its digest`,
+    )
+  }
 }
 
 class LeaseLostError extends Error {}
@@ -232,7 +236,7 @@ class GarbageRun {
 
   async #survey(name: string, digest: Digest): Promise<SurveyedManifest | undefined> {
     const stored = await this.#parts.manifests.read(name, digest)
-    if (stored === undefined || stored.removedAtMs !== undefined) return undefined
+    if (stored === undefined || stored.removedAtMs !== undefined || stored.isDamaged) return undefined
     const parsed = readManifest(stored.manifest.bytes, stored.manifest.mediaType)
     const children = parsed.kind === 'index' ? parsed.manifests.map((child) => child.digest) : []
     const subject = parsed.subject?.digest
@@ -283,7 +287,8 @@ class GarbageRun {
     const object = await this.#parts.objects.read(key)
     if (object === undefined) return
     const { etag } = object
-    const record = decodeManifest(key, await readWhole(key, object, MANIFEST_STORED_BYTES_MAX))
+    const record = decodeSound(key, digest, await readWhole(key, object, MANIFEST_STORED_BYTES_MAX))
+    if (record === undefined) throw new ManifestDamagedError(key)
     const { mediaType, bytes, removedAtMs } = record
     if (removedAtMs !== undefined) this.#removedManifests.set(key, { name, digest, etag, removedAtMs })
     else this.#markNamed(key, { name, digest }, bytes, mediaType)
@@ -326,7 +331,7 @@ class GarbageRun {
     try {
       await this.#parts.blobs.replace(digest, stored.etag, condemned)
     } catch (error) {
-      if (!isNoRoom(error)) throw error
+      if (!(error instanceof StorageFullError)) throw error
       this.#condemnedHere.set(digest, stored.etag)
     }
   }
@@ -368,7 +373,7 @@ class GarbageRun {
       await this.#parts.blobs.replace(digest, etag, kept)
     } catch (error) {
       // The next run comes by again, and finds it needed again.
-      if (!isNoRoom(error)) throw error
+      if (!(error instanceof StorageFullError)) throw error
     }
   }
 
@@ -417,7 +422,7 @@ class GarbageRun {
   async #removeLinks(): Promise<void> {
     const { objects } = this.#parts
     await this.#eachKey(keys.repositories, async (key) => {
-      const digest = digestOfLink(key)
+      const digest = linkOfKey(key)?.digest
       if (digest === undefined || this.#blobs.has(digest)) return
       const stat = await objects.stat(key)
       if (stat === undefined || stat.modifiedAtMs >= this.#leaseEndedBeforeMs) return
@@ -489,9 +494,4 @@ function manifestOfKey(key: string): { readonly name: string; readonly digest: D
   const match = /^repos\/(.+)\/_manifests\/(sha256|sha512)\/([0-9a-f]+)$/.exec(key)
   const digest = match === null ? undefined : tryParseDigest(`${match[2]}:${match[3]}`)
   return digest === undefined ? undefined : { name: match![1]!, digest }
-}
-
-function digestOfLink(key: string): Digest | undefined {
-  const match = /\/_blobs\/(sha256|sha512)\/([0-9a-f]+)$/.exec(key)
-  return match === null ? undefined : tryParseDigest(`${match[1]}:${match[2]}`)
 }

@@ -2,9 +2,8 @@
  * Keeps two runs of garbage collection from doing the same work. It is not what keeps blobs safe: two runs at once remove
  * nothing that one would not. So it is short, and a run that dies holds up the next for a minute.
  */
-import { type ObjectStore, readWhole } from '@shoal/storage'
+import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
 import { keys } from './layout.ts'
-import { isNoRoom } from './no-room.ts'
 
 export const LEASE_MS = 60_000
 const RENEWED_AFTER_MS = 15_000
@@ -42,7 +41,7 @@ export class GarbageLease {
       const outcome = await objects.put(keys.garbageLease, record, { ifMatch: held.etag })
       return outcome.kind === 'stored' ? new GarbageLease(parts, holder, outcome.etag) : undefined
     } catch (error) {
-      if (!isNoRoom(error)) throw error
+      if (!(error instanceof StorageFullError)) throw error
       return new GarbageLease(parts, holder, undefined)
     }
   }
@@ -63,7 +62,7 @@ export class GarbageLease {
         this.etag = held.etag
       }
     } catch (error) {
-      if (!isNoRoom(error)) throw error
+      if (!(error instanceof StorageFullError)) throw error
     }
     return true
   }

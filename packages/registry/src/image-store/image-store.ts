@@ -4,6 +4,7 @@
  * A pushed blob is hashed while it arrives and written once, to the place where it stays. It becomes readable by one
  * conditional create, after its metainfo is there. The object store is the database; everything held here can be lost.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Digest, digestAlgorithm } from '@shoal/core'
 import { childManifests, listedBlobs, OciError, type ParsedManifest } from '@shoal/oci'
 import type { ByteRange, ObjectRead, ObjectStore } from '@shoal/storage'
@@ -16,16 +17,18 @@ import type {
   RegistryBackend,
   RegistryPush,
   RegistryRemove,
+  RepositoriesPage,
   StoredManifest,
   TagsPage,
   UploadChunk,
   UploadStatus,
 } from '../backend.ts'
 import { readManifest } from '../manifest-text.ts'
+import { BlobChecks, type ScrubOptions, type ScrubReport } from './blob-checks.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 import { BlobLibrary, type BlobMetainfo } from './blob-library.ts'
 import { GarbageCollector, type GarbageOptions, type GarbageOutcome } from './garbage-collection.ts'
-import type { TagRecord } from './layout.ts'
+import type { BlobRecord, TagRecord } from './layout.ts'
 import { ManifestChanges } from './manifest-changes.ts'
 import { checkManifest } from './manifest-check.ts'
 import { Manifests } from './manifests.ts'
@@ -43,6 +46,8 @@ export interface ImageStoreParts {
   readonly nowMs: () => number
   /** Unguessable, of `A–Z a–z 0–9 _ -`: names an upload and the object that it writes. */
   readonly newId: () => string
+  /** Waits; for tests, which have no time. */
+  readonly pause?: (ms: number) => Promise<void>
   /** Reads a blob's bytes in place of the object store: the seeder's own pieces. */
   readonly readBlob?: (stat: BlobStat, range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
   /** Whether somebody watches a blob on its way in, whose digest and length are known from the start. Must not throw. */
@@ -53,6 +58,10 @@ export interface ImageStoreParts {
   ) => Promise<UploadWatcher | undefined>
   /** Called for every manifest that is pushed. Must not throw. */
   readonly onManifestStored?: (repository: string, reference: Reference, digest: Digest) => void
+  /** Called for every blob whose content is found not to be what was pushed. Must not throw. */
+  readonly onBlobDamaged?: () => void
+  /** Called for every blob whose damaged content was replaced: what was read of it before is not it. Must not throw. */
+  readonly onBlobReplaced?: (digest: Digest) => void
   /** Called once for every blob that an upload ends with, also when the store had it before. Must not throw. */
   readonly onBlobStored?: (stat: BlobStat, blob: BlobMetainfo) => void
 }
@@ -80,6 +89,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   readonly push: RegistryPush = this
   readonly remove: RegistryRemove = this
   readonly #blobs: BlobLibrary
+  readonly #checks: BlobChecks
   readonly #repositories: Repositories
   readonly #manifests: Manifests
   readonly #tags: Tags
@@ -97,6 +107,11 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     this.#limits = { ...IMAGE_STORE_LIMITS, ...limits }
     const leaseMs = this.#limits.graceMs / 2
     this.#blobs = new BlobLibrary(parts, { leaseMs })
+    this.#checks = new BlobChecks({
+      ...parts,
+      blobs: this.#blobs,
+      onDamaged: () => parts.onBlobDamaged?.(),
+    })
     this.#repositories = new Repositories(parts, { leaseMs })
     const manifests = new Manifests(parts, { leaseMs })
     this.#manifests = manifests
@@ -107,7 +122,14 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       manifest: (name, digest) => manifests.get(name, digest),
       nowMs: parts.nowMs,
     })
-    this.#changes = new ManifestChanges({ ...parts, manifests, tags: this.#tags, referrers: this.#referrers })
+    const pause = parts.pause ?? ((ms) => sleep(ms))
+    this.#changes = new ManifestChanges({
+      pause,
+      ...parts,
+      manifests,
+      tags: this.#tags,
+      referrers: this.#referrers,
+    })
     this.#uploads = new UploadSessions(parts, this.#limits)
     this.#garbage = new GarbageCollector(
       {
@@ -153,7 +175,23 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     return this.#garbage.run(options)
   }
 
+  /** Reads the content of every blob and compares it with its digest; what is damaged can be pushed again. */
+  scrub(options: ScrubOptions = {}): Promise<ScrubReport> {
+    return this.#checks.scrub(options)
+  }
+
   // What the seeder needs beyond the registry's routes.
+
+  /** Whether the content of a blob is there, as far as its length tells, whatever the repository. */
+  async hasContent(digest: Digest): Promise<boolean> {
+    const record = await this.#blobs.record(digest)
+    return record !== undefined && (await this.#checks.isThere(digest, record))
+  }
+
+  /** Somebody read a blob's content and it was not what its metainfo says, or nothing. */
+  suspect(digest: Digest): void {
+    this.#checks.suspect(digest)
+  }
 
   /** @returns undefined when there is no such blob */
   metainfo(digest: Digest): Promise<BlobMetainfo | undefined> {
@@ -183,6 +221,10 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     return (await this.#repositories.exists(repository)) ? { tags: [], more: false } : undefined
   }
 
+  repositories(page: { readonly countMax: number; readonly after?: string }): Promise<RepositoriesPage> {
+    return this.#repositories.page(page)
+  }
+
   hasRepository(repository: string): Promise<boolean> {
     return this.#repositories.exists(repository)
   }
@@ -204,12 +246,21 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     digest: Digest,
     purpose: 'look' | 'pull',
   ): Promise<BlobStat | undefined> {
+    if (purpose === 'pull') {
+      const record =
+        (await this.#repositories.hasBlob(repository, digest)) && (await this.#blobs.record(digest))
+      return record ? { digest, length: record.length } : undefined
+    }
     // Who only looks is about to push an image that needs the blob, and will not send it if it is here.
     const record =
-      purpose === 'look'
-        ? (await this.#repositories.leaseBlob(repository, digest)) && (await this.#blobs.lease(digest))
-        : (await this.#repositories.hasBlob(repository, digest)) && (await this.#blobs.record(digest))
+      (await this.#repositories.leaseBlob(repository, digest)) && (await this.#leaseContent(digest))
     return record ? { digest, length: record.length } : undefined
+  }
+
+  /** A record is not the content. */
+  async #leaseContent(digest: Digest): Promise<BlobRecord | undefined> {
+    const record = await this.#blobs.lease(digest)
+    return record && (await this.#checks.isThere(digest, record)) ? record : undefined
   }
 
   referrers(
@@ -317,7 +368,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     from: string | undefined,
   ): Promise<BlobStat | undefined> {
     if (from !== undefined && !(await this.#repositories.hasBlob(from, digest))) return undefined
-    const record = await this.#blobs.lease(digest)
+    const record = await this.#leaseContent(digest)
     if (record === undefined) return undefined
     await this.#repositories.linkBlob(repository, digest)
     return { digest, length: record.length }
@@ -422,7 +473,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     // Known to be wrong before anything of it can be seen.
     if (hashed !== undefined && hashed.digest !== digest) throw digestInvalid(digest, hashed.digest)
     const stat =
-      hashed !== undefined && (await this.#blobs.lease(digest)) !== undefined
+      hashed !== undefined && (await this.#leaseContent(digest)) !== undefined
         ? await this.#keepExisting(session, hashed)
         : await this.#storeNew(session, hashed, digest)
     await this.#repositories.linkBlob(repository, digest)
@@ -450,9 +501,11 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       await this.parts.objects.delete(contentKey)
       throw error
     }
+    // Content that is cut or gone must not win over this.
+    if (hashed === undefined) await this.#leaseContent(digest)
     // Before anything points to the content: what is left of an upload may be removed with its content.
     await this.#uploads.end(session)
-    await this.#blobs.publish(blob, contentKey)
+    if (await this.#blobs.publish(blob, contentKey)) this.parts.onBlobReplaced?.(digest)
     return { digest, length: blob.length }
   }
 

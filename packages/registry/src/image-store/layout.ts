@@ -2,7 +2,8 @@
  * Where everything of an image lies in the object store. Pure.
  *
  * ```
- * blobs/<alg>/<ab>/<hex>                 JSON {version, length, contentKey, infoHash, leasedAtMs, condemnedAtMs, removedAtMs}: the
+ * blobs/<alg>/<ab>/<hex>                 JSON {version, length, contentKey, infoHash, leasedAtMs, condemnedAtMs, damagedAtMs,
+ *                                        removedAtMs}: the
  *                                        blob exists, where its bytes are, and whether they may go (`garbage-collection.ts`)
  * content/<upload id>                    the bytes, written once to the place where they stay
  * gc/lease                               JSON: which run of garbage collection goes on
@@ -51,6 +52,8 @@ export interface BlobRecord {
   readonly leasedAtMs: number
   /** Nothing needed it when garbage was looked for; whoever needs it now takes this back. */
   readonly condemnedAtMs?: number
+  /** Its content was found to be missing, cut or changed: to clients it is not there, and whoever pushes it replaces it. */
+  readonly damagedAtMs?: number
   /** There is no such blob any more; the record stays until nobody can be in the middle of replacing it. */
   readonly removedAtMs?: number
 }
@@ -116,7 +119,10 @@ export function encodeBlobRecord(record: BlobRecord): Uint8Array {
 
 /** @throws StoredRecordInvalidError */
 export function decodeBlobRecord(key: string, bytes: Uint8Array): BlobRecord {
-  const { length, contentKey, infoHash, leasedAtMs, condemnedAtMs, removedAtMs } = decodeJson(key, bytes)
+  const { length, contentKey, infoHash, leasedAtMs, condemnedAtMs, damagedAtMs, removedAtMs } = decodeJson(
+    key,
+    bytes,
+  )
   const isRecord =
     Number.isSafeInteger(length) &&
     (length as number) >= 0 &&
@@ -124,7 +130,9 @@ export function decodeBlobRecord(key: string, bytes: Uint8Array): BlobRecord {
     /^content\/[A-Za-z0-9_-]+$/.test(contentKey) &&
     typeof infoHash === 'string' &&
     isInfoHash(infoHash) &&
-    [leasedAtMs, condemnedAtMs, removedAtMs].every((at) => at === undefined || typeof at === 'number')
+    [leasedAtMs, condemnedAtMs, damagedAtMs, removedAtMs].every(
+      (at) => at === undefined || typeof at === 'number',
+    )
   if (!isRecord) throw new StoredRecordInvalidError(key)
   return {
     length: length as number,
@@ -133,6 +141,7 @@ export function decodeBlobRecord(key: string, bytes: Uint8Array): BlobRecord {
     // Records of the first version had no lease: theirs has run out.
     leasedAtMs: (leasedAtMs as number | undefined) ?? 0,
     ...(condemnedAtMs === undefined ? {} : { condemnedAtMs: condemnedAtMs as number }),
+    ...(damagedAtMs === undefined ? {} : { damagedAtMs: damagedAtMs as number }),
     ...(removedAtMs === undefined ? {} : { removedAtMs: removedAtMs as number }),
   }
 }

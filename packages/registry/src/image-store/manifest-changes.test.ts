@@ -57,7 +57,7 @@ class World {
   replica(objects = this.store as ConstructorParameters<typeof ImageStore>[0]['objects']): ImageStore {
     const log = pino({ level: 'silent' })
     return new ImageStore(
-      { objects, log, nowMs: () => this.nowMs, newId: () => `id-${this.#ids++}` },
+      { objects, log, nowMs: () => this.nowMs, newId: () => `id-${this.#ids++}`, pause: async () => {} },
       { graceMs },
     )
   }
@@ -238,7 +238,7 @@ describe('a manifest is removed by its digest', () => {
           expect(tags).not.toHaveProperty('v1')
         },
       },
-      150,
+      100,
     )
   })
 
@@ -280,7 +280,7 @@ describe('a seeder dies, or a store fails and says nothing', () => {
           expect((await world.found()).tags).toEqual(tags)
         },
       },
-      300,
+      150,
     )
   })
 
@@ -299,7 +299,7 @@ describe('a seeder dies, or a store fails and says nothing', () => {
           expect((await world.found()).referrers).toEqual(isThere ? [signature.digest] : [])
         },
       },
-      300,
+      150,
     )
   })
 
@@ -339,7 +339,7 @@ describe('manifests that no tag reaches', () => {
           expect((await world.found()).tags).toEqual({ v2: image.digest })
         },
       },
-      300,
+      150,
     )
   })
 
@@ -371,7 +371,7 @@ describe('manifests that no tag reaches', () => {
           if (value) expect(await world.has(image)).toBe(true)
         },
       },
-      300,
+      150,
     )
   })
 })

@@ -16,10 +16,10 @@
  */
 import type { Digest } from '@shoal/core'
 import { referrerOf } from '@shoal/oci'
+import { KeyLocks, StorageFullError } from '@shoal/storage'
 import type { Manifest } from '../backend.ts'
 import { readManifest } from '../manifest-text.ts'
 import type { Manifests, StoredManifestRecord } from './manifests.ts'
-import { isNoRoom } from './no-room.ts'
 import type { Referrers } from './referrers.ts'
 import type { Tags } from './tags.ts'
 
@@ -30,16 +30,26 @@ export interface ManifestChangesParts {
   readonly nowMs: () => number
   /** Names a removal. */
   readonly newId: () => string
+  readonly pause: (ms: number) => Promise<void>
 }
 
 /** Whoever loses a race against pushes begins again; so many in a row are something else. */
 const ATTEMPTS_MAX = 8
+/** A push needs three requests to the store to get through. */
+const REMOVAL_PAUSE_MS = 50
 
 export class ManifestChanges {
+  /** Of one process: there nobody needs to begin again. */
+  readonly #locks = new KeyLocks()
+
   constructor(private readonly parts: ManifestChangesParts) {}
 
   /** @returns when the manifest is there, under each of the tags */
-  async put(name: string, manifest: Manifest, tags: readonly string[]): Promise<void> {
+  put(name: string, manifest: Manifest, tags: readonly string[]): Promise<void> {
+    return this.#locks.run(`${name}@${manifest.digest}`, () => this.#put(name, manifest, tags))
+  }
+
+  async #put(name: string, manifest: Manifest, tags: readonly string[]): Promise<void> {
     const { manifests } = this.parts
     let etag = await manifests.ensure(name, manifest)
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
@@ -79,11 +89,23 @@ export class ManifestChanges {
   }
 
   /** @returns false when there was none */
-  async remove(name: string, digest: Digest): Promise<boolean> {
+  remove(name: string, digest: Digest): Promise<boolean> {
+    return this.#locks.run(`${name}@${digest}`, () => this.#remove(name, digest))
+  }
+
+  async #remove(name: string, digest: Digest): Promise<boolean> {
     const { manifests, tags, referrers, nowMs } = this.parts
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+      // A push at another seeder gets through meanwhile; two that begin again at once could do so for ever.
+      if (attempt > 1) await this.parts.pause(REMOVAL_PAUSE_MS * attempt)
       const stored = await manifests.read(name, digest)
       if (stored === undefined || stored.removedAtMs !== undefined) return attempt > 1
+      if (stored.isDamaged) {
+        // Nobody can take it back: whoever pushes it writes another.
+        await tags.removeAllOf(name, digest)
+        if (await manifests.bury(name, digest, stored.etag)) return true
+        continue
+      }
       const etag = await this.#condemn(name, stored)
       if (etag === undefined) continue
       await tags.removeAllOf(name, digest)
@@ -92,7 +114,7 @@ export class ManifestChanges {
       if (!(await manifests.remove(name, { ...stored, etag }, nowMs()))) continue
       // It could not be condemned: a push that saw nothing of this may have given it a tag.
       if (etag === stored.etag && (await tags.digests(name)).has(digest))
-        await this.put(name, stored.manifest, [])
+        await this.#put(name, stored.manifest, [])
       return true
     }
     throw new Error(
@@ -114,7 +136,7 @@ export class ManifestChanges {
     const condemned: StoredManifestRecord[] = []
     for (const digest of digests) {
       const stored = await manifests.read(name, digest)
-      if (stored === undefined || stored.removedAtMs !== undefined) continue
+      if (stored === undefined || stored.removedAtMs !== undefined || stored.isDamaged) continue
       if (stored.leasedAtMs >= leasedBeforeMs) continue
       const etag = await this.#condemn(name, stored)
       if (etag !== undefined) condemned.push({ ...stored, etag })
@@ -145,8 +167,9 @@ export class ManifestChanges {
   async attachAgain(name: string, digest: Digest): Promise<void> {
     const { manifests, referrers } = this.parts
     const stored = await manifests.read(name, digest)
-    const subject = stored && subjectOf(stored.manifest)
-    if (stored === undefined || stored.removedAtMs !== undefined || subject === undefined) return
+    if (stored === undefined || stored.removedAtMs !== undefined || stored.isDamaged) return
+    const subject = subjectOf(stored.manifest)
+    if (subject === undefined) return
     const etag = await this.#attach(name, stored.manifest)
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       const now = await manifests.read(name, digest)
@@ -164,7 +187,7 @@ export class ManifestChanges {
   async revive(name: string, digest: Digest): Promise<Manifest | undefined> {
     const { manifests } = this.parts
     const stored = await manifests.read(name, digest)
-    if (stored === undefined) return undefined
+    if (stored === undefined || stored.isDamaged) return undefined
     if (stored.condemnedBy === undefined && stored.removedAtMs === undefined) return stored.manifest
     await manifests.ensure(name, stored.manifest)
     await this.#attach(name, stored.manifest)
@@ -176,7 +199,7 @@ export class ManifestChanges {
     try {
       return await this.parts.manifests.condemn(name, stored, this.parts.newId())
     } catch (error) {
-      if (!isNoRoom(error)) throw error
+      if (!(error instanceof StorageFullError)) throw error
       return stored.etag
     }
   }

@@ -2,18 +2,21 @@
  * The manifests of repositories in the object store. Their bytes never change and are kept in memory for a while; what a
  * removal says about one does, by conditional writes alone (`manifest-changes.ts`).
  */
-import { type Digest, tryParseDigest } from '@shoal/core'
-import { type ObjectStore, readWhole } from '@shoal/storage'
+import { type Digest, digestAlgorithm, tryParseDigest } from '@shoal/core'
+import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
+import type { Logger } from 'pino'
 import type { Manifest } from '../backend.ts'
+import { contentDigest } from './content-digest.ts'
 import { eachPage } from './each-page.ts'
 import {
   decodeManifest,
   encodeManifest,
   keys,
   MANIFEST_STORED_BYTES_MAX,
+  type ManifestRecord,
   type ManifestState,
+  StoredRecordInvalidError,
 } from './layout.ts'
-import { isNoRoom } from './no-room.ts'
 import { RecentValues } from './recent-values.ts'
 
 /** How long another replica's deletion may go unseen. */
@@ -27,20 +30,24 @@ export interface StoredManifestRecord extends ManifestState {
   readonly manifest: Manifest
   readonly etag: string
   readonly leasedAtMs: number
+  /** What is stored is not what the digest says: to clients it is not there, and whoever pushes it replaces it. */
+  readonly isDamaged?: true
 }
 
 export class Manifests {
   readonly #objects: ObjectStore
+  readonly #log: Logger
   readonly #nowMs: () => number
   readonly #leaseMs: number
   readonly #kept: RecentValues<StoredManifestRecord>
 
   /** @param init.leaseMs age from which a lease is renewed: half of what garbage collection waits */
   constructor(
-    { objects, nowMs }: { objects: ObjectStore; nowMs: () => number },
+    { objects, log, nowMs }: { objects: ObjectStore; log: Logger; nowMs: () => number },
     { leaseMs }: { leaseMs: number },
   ) {
     this.#objects = objects
+    this.#log = log
     this.#nowMs = nowMs
     this.#leaseMs = leaseMs
     this.#kept = new RecentValues({
@@ -63,7 +70,9 @@ export class Manifests {
       const stored = await this.#live(name, digest)
       if (stored === undefined || this.#isLeased(stored)) return stored?.manifest
       // A full store promises nothing; who pulls, and only looks first, has it all the same.
-      const acquitted = this.acquit(name, stored).catch((error) => isNoRoom(error) || Promise.reject(error))
+      const acquitted = this.acquit(name, stored).catch(
+        (error) => error instanceof StorageFullError || Promise.reject(error),
+      )
       if (await acquitted) return stored.manifest
     }
     throw new Error(`${key} changed ${ATTEMPTS_MAX} times while it was leased`)
@@ -75,7 +84,16 @@ export class Manifests {
     const object = await this.#objects.read(key)
     if (object === undefined) return undefined
     const stored = await readWhole(key, object, MANIFEST_STORED_BYTES_MAX)
-    const { mediaType, bytes, ...state } = decodeManifest(key, stored)
+    const record = decodeSound(key, digest, stored)
+    if (record === undefined) {
+      this.#log.error(
+        { event: 'manifest-damaged', repository: name, digest, key },
+        'a manifest is not what was pushed; nothing of it is served, push the image again or delete it',
+      )
+      const manifest = { digest, length: 0, mediaType: '', bytes: new Uint8Array() }
+      return { manifest, etag: object.etag, leasedAtMs: object.modifiedAtMs, isDamaged: true }
+    }
+    const { mediaType, bytes, ...state } = record
     const manifest = { digest, length: bytes.length, mediaType, bytes }
     // Records of the first version did not say it.
     return { leasedAtMs: object.modifiedAtMs, ...state, manifest, etag: object.etag }
@@ -96,9 +114,14 @@ export class Manifests {
       if (created.kind === 'stored') return created.etag
       const there = await this.read(name, manifest.digest)
       if (there === undefined) continue
-      if (there.removedAtMs === undefined && this.#isLeased(there)) return there.etag
+      const isSound = there.removedAtMs === undefined && there.isDamaged === undefined
+      if (isSound && this.#isLeased(there)) return there.etag
       // The media type it came with first stays: it is part of what was promised about the digest.
-      const taken = await this.#write(name, { ...there, leasedAtMs: this.#nowMs() }, {})
+      const taken = await this.#write(
+        name,
+        { ...there, ...(there.isDamaged ? { manifest } : {}), leasedAtMs: this.#nowMs() },
+        {},
+      )
       if (taken !== undefined) return taken
     }
     throw new Error(`${key} changed ${ATTEMPTS_MAX} times while it was written`)
@@ -119,7 +142,7 @@ export class Manifests {
     try {
       return (await this.#write(name, stored, { removedAtMs })) !== undefined
     } catch (error) {
-      if (!isNoRoom(error)) throw error
+      if (!(error instanceof StorageFullError)) throw error
       return this.bury(name, stored.manifest.digest, stored.etag)
     }
   }
@@ -146,7 +169,7 @@ export class Manifests {
   #live(name: string, digest: Digest): Promise<StoredManifestRecord | undefined> {
     return this.#kept.get(keys.manifest(name, digest), async () => {
       const stored = await this.read(name, digest)
-      return stored?.removedAtMs === undefined ? stored : undefined
+      return stored?.removedAtMs === undefined && stored?.isDamaged === undefined ? stored : undefined
     })
   }
 
@@ -169,5 +192,16 @@ export class Manifests {
       // Its tag is another now, or was before.
       this.#kept.delete(key)
     }
+  }
+}
+
+/** @returns undefined when what is stored is not the manifest of that digest */
+export function decodeSound(key: string, digest: Digest, stored: Uint8Array): ManifestRecord | undefined {
+  try {
+    const record = decodeManifest(key, stored)
+    return contentDigest(digestAlgorithm(digest), record.bytes) === digest ? record : undefined
+  } catch (error) {
+    if (!(error instanceof StoredRecordInvalidError)) throw error
+    return undefined
   }
 }

@@ -1,6 +1,8 @@
 /** Repositories in the object store: which there are, and which blobs each may read. */
 import type { Digest } from '@shoal/core'
 import type { ObjectStore } from '@shoal/storage'
+import type { RepositoriesPage } from '../backend.ts'
+import { LIST_KEYS_MAX } from './each-page.ts'
 import { encodeBlobLink, keys } from './layout.ts'
 import { RecentValues } from './recent-values.ts'
 
@@ -10,6 +12,9 @@ const LINKS_KEPT_MAX = 32_768
 
 /** Whoever loses a race for a link looks again; so many races in a row are something else. */
 const ATTEMPTS_MAX = 8
+
+/** Requests to the store for one page of names: the rest is the next page's. */
+const LOOKS_PER_PAGE_MAX = 64
 
 interface Link {
   readonly etag: string
@@ -35,6 +40,37 @@ export class Repositories {
 
   async exists(name: string): Promise<boolean> {
     return (await this.#objects.list(keys.repository(name), { keysMax: 1 })).keys.length > 0
+  }
+
+  /**
+   * The names, in the order of their keys. Names lie among the keys of what is in them, so that a look at the store gives one
+   * name at least, and as many as lie close to each other.
+   */
+  async page({ countMax, after }: { countMax: number; after?: string }): Promise<RepositoriesPage> {
+    const repositories: string[] = []
+    let last = after
+    for (let looks = 0; repositories.length < countMax; looks++) {
+      if (looks === LOOKS_PER_PAGE_MAX) return { repositories, ...(last === undefined ? {} : { next: last }) }
+      const listed = await this.#objects.list(keys.repositories, {
+        keysMax: LIST_KEYS_MAX,
+        ...(last === undefined ? {} : { after: behindRepository(last) }),
+      })
+      if (listed.keys.length === 0) return { repositories }
+      for (const key of listed.keys) {
+        const name = nameOfKey(key)
+        if (name === undefined || name === last) continue
+        if (repositories.length === countMax)
+          return { repositories, ...(last === undefined ? {} : { next: last }) }
+        repositories.push(name)
+        last = name
+      }
+      if (listed.next === undefined) return { repositories }
+    }
+    const isMore =
+      last !== undefined &&
+      (await this.#objects.list(keys.repositories, { after: behindRepository(last), keysMax: 1 })).keys
+        .length > 0
+    return { repositories, ...(isMore ? { next: last } : {}) }
   }
 
   async hasBlob(name: string, digest: Digest): Promise<boolean> {
@@ -82,4 +118,13 @@ export class Repositories {
       return stat && { etag: stat.etag, linkedAtMs: stat.modifiedAtMs }
     })
   }
+}
+
+/** After every key of the repository itself, and before those of `<name>/…` that follow them: `~` is in no key. */
+function behindRepository(name: string): string {
+  return `${keys.repository(name)}~`
+}
+
+function nameOfKey(key: string): string | undefined {
+  return /^repos\/(.+?)\/_/.exec(key)?.[1]
 }

@@ -6,7 +6,7 @@
  * push of the tag that comes between a look and a deletion would be lost. Garbage collection buries what is left.
  */
 import type { Digest } from '@shoal/core'
-import { type ObjectStore, readWhole } from '@shoal/storage'
+import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
 import type { TagsPage } from '../backend.ts'
 import { eachPage, LIST_KEYS_MAX } from './each-page.ts'
 import {
@@ -19,7 +19,6 @@ import {
   type RemovedTag,
   type TagRecord,
 } from './layout.ts'
-import { isNoRoom } from './no-room.ts'
 import { RecentValues } from './recent-values.ts'
 
 /** How long another replica's push of the same tag may go unseen. */
@@ -124,7 +123,7 @@ export class Tags {
     try {
       return (await this.#objects.put(key, removed, { ifMatch: etag })).kind === 'stored'
     } catch (error) {
-      if (!isNoRoom(error)) throw error
+      if (!(error instanceof StorageFullError)) throw error
       return this.#objects.deleteIf(key, etag)
     }
   }

@@ -3,7 +3,7 @@
  * and nothing that a client sends or leaves unread is a failure of the seeder.
  * Method: the routes on a real socket, with a publisher and a garbage collection that do what the test says.
  */
-import type { GarbageOutcome } from '@shoal/registry'
+import type { GarbageOutcome, ImageStore, ScrubReport } from '@shoal/registry'
 import { StorageUnavailableError } from '@shoal/storage'
 import {
   CONTROL_BODY_BYTES_MAX,
@@ -45,6 +45,14 @@ const report = {
   abandonedUploads: 8,
 }
 
+const scrubbed: ScrubReport = {
+  blobs: 2,
+  bytes: 3,
+  mendedBlobs: 0,
+  damagedBlobs: 1,
+  damaged: [{ digest, damage: 'cut', repositories: ['team/app'] }],
+}
+
 type Publish = (wish: PublishWish, onProgress: OnProgress, signal: AbortSignal) => Promise<Published>
 
 let secrets: SecretFolder
@@ -53,7 +61,8 @@ let published: PublishWish[]
 let enqueued: PublishWish[]
 let publish: Publish
 let enqueue: (wish: PublishWish) => Promise<void>
-let collect: (options: { isDryRun: boolean }) => Promise<GarbageOutcome>
+let collect: ImageStore['collectGarbage']
+let scrub: ImageStore['scrub']
 
 beforeEach(async () => {
   published = []
@@ -61,6 +70,7 @@ beforeEach(async () => {
   publish = async () => ({ name: 'team/app', digest, copiedBytes: 1, presentBytes: 2 })
   enqueue = async () => {}
   collect = async ({ isDryRun }) => ({ kind: 'done', report: { ...report, isDryRun } })
+  scrub = async () => scrubbed
   secrets = await secretsOf(`${TOKEN}\nthe-next-token\n`)
   server = await serve(secrets.path)
 })
@@ -73,7 +83,7 @@ afterEach(async () => {
 function serve(tokenFile: string): Promise<ControlServer> {
   return startControlServer((http) =>
     controlApi(http, {
-      images: { collectGarbage: (options) => collect(options) },
+      images: { collectGarbage: (options) => collect(options), scrub: (options) => scrub(options) },
       publisher: {
         publish: (wish, onProgress, signal) => {
           published.push(wish)

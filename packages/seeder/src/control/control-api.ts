@@ -9,11 +9,14 @@ import {
   ControlMessageInvalidError,
   decodePublishRequest,
   encodePublishLine,
+  encodeScrubLine,
   GARBAGE_PATH,
   PUBLISH_LINES_MEDIA_TYPE,
   PUBLISH_PATH,
   type PublishLine,
   type PublishRequest,
+  SCRUB_PATH,
+  type ScrubLine,
 } from '@shoal/wire'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
@@ -26,7 +29,7 @@ import { QUEUE_FULL_RETRY_SECONDS } from './events-api.ts'
 import { type SecretFile, SecretFileError } from './secret-file.ts'
 
 export interface ControlApiParts {
-  readonly images: Pick<ImageStore, 'collectGarbage'>
+  readonly images: Pick<ImageStore, 'collectGarbage' | 'scrub'>
   readonly publisher: Pick<Publisher, 'publish'>
   /** Takes what nobody waits for. */
   readonly enqueue: (wish: PublishWish) => Promise<void>
@@ -50,12 +53,31 @@ export async function controlApi(server: FastifyInstance, parts: ControlApiParts
       (_request, body, done) => done(null, body),
     )
     api.addHook('onRequest', (request, reply) => authorize(parts.token, request, reply))
-    api.post<{ Querystring: { dryRun?: string } }>(GARBAGE_PATH, async (request, reply) => {
-      const outcome = await parts.images.collectGarbage({ isDryRun: request.query.dryRun === 'true' })
+    api.post<{ Querystring: GarbageQuery }>(GARBAGE_PATH, async (request, reply) => {
+      const { dryRun, untaggedForMs } = request.query
+      if (untaggedForMs !== undefined && !/^[0-9]{1,15}$/.test(untaggedForMs))
+        return reply
+          .code(400)
+          .send({ code: 'REQUEST_INVALID', message: 'untaggedForMs is no number of milliseconds' })
+      const outcome = await parts.images.collectGarbage({
+        isDryRun: dryRun === 'true',
+        ...(untaggedForMs === undefined ? {} : { untaggedForMs: Number(untaggedForMs) }),
+      })
       if (outcome.kind === 'done') return reply.send(outcome.report)
       return reply
         .code(409)
         .send({ code: 'GC_BUSY', message: 'a collection of garbage goes on; try again when it has ended' })
+    })
+    let isScrubbing = false
+    api.post(SCRUB_PATH, async (_request, reply) => {
+      if (isScrubbing)
+        return reply
+          .code(409)
+          .send({ code: 'SCRUB_BUSY', message: 'a scrub goes on; try again when it has ended' })
+      isScrubbing = true
+      return scrubNow(parts, reply).finally(() => {
+        isScrubbing = false
+      })
     })
     api.post<{ Body: string }>(PUBLISH_PATH, async (request, reply) => {
       let wanted: PublishRequest
@@ -92,6 +114,44 @@ function statusOf(error: Error & { readonly statusCode?: number }): number {
   if (isTheirs) return 400
   const { statusCode = 500 } = error instanceof ShoalError ? {} : error
   return statusCode
+}
+
+interface GarbageQuery {
+  readonly dryRun?: string
+  readonly untaggedForMs?: string
+}
+
+/** Tells how far it is, and ends with what it found. It ends as well when the client leaves: it reads everything. */
+async function scrubNow({ images, log }: ControlApiParts, reply: FastifyReply): Promise<FastifyReply> {
+  reply.hijack()
+  const { raw } = reply
+  raw.on('error', () => {})
+  raw.writeHead(200, { 'content-type': PUBLISH_LINES_MEDIA_TYPE })
+  raw.flushHeaders()
+  const leaving = new AbortController()
+  raw.once('close', () => leaving.abort(new Error('the client left')))
+  const tell = (line: ScrubLine) => raw.destroyed || raw.write(`${encodeScrubLine(line)}\n`)
+  let progress = { blobs: 0, bytes: 0 }
+  const alive = setInterval(() => tell({ type: 'progress', ...progress }), KEEP_ALIVE_MS)
+  try {
+    const report = await images.scrub({
+      signal: leaving.signal,
+      onProgress: (blobs, bytes) => {
+        progress = { blobs, bytes }
+      },
+    })
+    const { damaged, ...counts } = report
+    for (const { repositories, ...found } of damaged)
+      tell({ type: 'damaged', ...found, repositories: [...repositories] })
+    tell({ type: 'end', ...counts })
+  } catch (error) {
+    if (!leaving.signal.aborted) log.error({ event: 'scrub-failed', err: error }, 'the scrub failed')
+    tell({ type: 'failed', code: error instanceof ShoalError ? error.code : 'UNKNOWN', message: FAILED })
+  } finally {
+    clearInterval(alive)
+  }
+  raw.end()
+  return reply
 }
 
 /** Answers line by line what happens, and ends with how it ended. The seeder goes on when the client leaves. */

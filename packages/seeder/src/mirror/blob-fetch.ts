@@ -154,8 +154,8 @@ export class BlobFetch implements FetchInTurn {
     const { images } = this.#parts
     const { digest } = this.#arrival
     const { client, name, repository } = this.#from
-    const stored = await images.metainfo(digest)
-    if (stored === undefined || stored.metainfo.length === 0) return false
+    const stored = (await images.hasContent(digest)) && (await images.metainfo(digest))
+    if (!stored || stored.metainfo.length === 0) return false
     const { length } = stored.metainfo
     const start = randomInt(Math.max(1, length - SAMPLE_BYTES + 1))
     const range = { start, end: Math.min(length, start + SAMPLE_BYTES) }

@@ -17,6 +17,7 @@ import {
   type RegistryBackend,
   type RegistryPush,
   type RegistryRemove,
+  type RepositoriesPage,
   readManifest,
   type StoredManifest,
   type TagsPage,
@@ -254,6 +255,10 @@ export class Mirror implements RegistryBackend, RegistryPush {
       if (!(error instanceof UpstreamError)) throw error
       return images.referrers(from.name, subject, query)
     }
+  }
+
+  repositories(page: { readonly countMax: number; readonly after?: string }): Promise<RepositoriesPage> {
+    return this.#parts.images.repositories(page)
   }
 
   hasRepository(name: string): Promise<boolean> {
