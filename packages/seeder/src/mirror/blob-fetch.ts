@@ -402,6 +402,7 @@ export class BlobFetch implements FetchInTurn {
         const waitMs = Math.max(0, error.retryAtMs - this.#parts.nowMs())
         busyMs += Math.max(1_000, waitMs)
         if (busyMs > BUSY_MS_MAX) throw error
+        this.#arrival.putOff()
         await sleep(waitMs, undefined, { signal: this.#stopping, ref: false })
       }
     }

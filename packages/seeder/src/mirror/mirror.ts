@@ -128,7 +128,8 @@ export class Mirror implements RegistryBackend, RegistryPush {
     try {
       const length = await arrival.known
       await Promise.race([arrival.answered, sleep(ANSWER_PATIENCE_MS, undefined, { ref: false })])
-      return length === undefined ? undefined : { digest, length, isArriving: true }
+      // Clients turn to the registry themselves, or to another; who asks later finds what has come.
+      return length === undefined || arrival.isPutOff ? undefined : { digest, length, isArriving: true }
     } catch {
       return undefined
     }

@@ -337,9 +337,10 @@ describe('a registry that wants to be left alone', () => {
     }
   }
 
-  it('for moments is asked again then', async () => {
+  it('for moments is asked again then; until it answers clients are told to turn elsewhere', async () => {
     busyFor(50, 4)
     await pull()
+    expect(await stat()).toBeUndefined()
     open(blob.length)
     const reader = read()
     await reader.ended
