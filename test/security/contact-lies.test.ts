@@ -214,6 +214,7 @@ describe('every field of an answer, falsified', () => {
     inline: ({ evilBytes }) => evilBytes.subarray(0, 1_000),
     originUrl: (_, trap) => `http://127.0.0.1:${trap.port}/latest/meta-data/iam?secret=1`,
     length: () => 17,
+    first: () => 1_000_000,
     sha256: ({ image, evilBytes }) => metainfoOf(layerOf(image), evilBytes).piecesSha256,
   }
   const nameOf = (path: string) => path.split('.').at(-1)!.replaceAll('[]', '')
@@ -231,6 +232,8 @@ describe('every field of an answer, falsified', () => {
       arriving: [],
       'arriving[]': { digest: layerOf(subject.image), length: LAYER_BYTES },
       'arriving[].pieces': { sha256, peers: [], imports },
+      'arriving[].pieces.later': [],
+      'arriving[].pieces.later[]': { first: 0, sha256 },
       'arriving[].pieces.peers[]': peer,
       'arriving[].pieces.imports': imports,
     }
