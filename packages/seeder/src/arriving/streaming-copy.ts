@@ -68,7 +68,7 @@ export class StreamingCopy implements SwarmPieces {
     try {
       return new StreamingCopy(parts, await open(parts.path, 'w+', FILE_MODE))
     } catch (cause) {
-      throw new CopyLostError(parts.digest, { cause })
+      throw new CopyLostError(parts.digest, 'not-kept', { cause })
     }
   }
 
@@ -83,6 +83,10 @@ export class StreamingCopy implements SwarmPieces {
 
   get length(): number {
     return this.metainfo.length
+  }
+
+  get isEnded(): boolean {
+    return this.#outcome !== 'open'
   }
 
   /** Resolves when it is known what became of the blob. */
@@ -138,7 +142,7 @@ export class StreamingCopy implements SwarmPieces {
         at += bytesWritten
       }
     } catch (cause) {
-      throw new CopyLostError(this.metainfo.digest, { cause })
+      throw new CopyLostError(this.metainfo.digest, 'not-kept', { cause })
     }
     partial.hash.update(part)
     partial.bytes += part.length
@@ -205,7 +209,7 @@ export class StreamingCopy implements SwarmPieces {
   async remove(): Promise<void> {
     if (this.#isRemoved) return
     this.#isRemoved = true
-    this.fail(new CopyLostError(this.metainfo.digest))
+    this.fail(new CopyLostError(this.metainfo.digest, 'ended'))
     await rm(this.#parts.path, { force: true })
     if (this.#readers === 0) await this.#handle.close()
   }
@@ -216,7 +220,7 @@ export class StreamingCopy implements SwarmPieces {
     bufferOf: (bytes: number) => Uint8Array,
     isUnconfirmed: boolean,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    if (this.#isRemoved) throw new CopyLostError(this.metainfo.digest)
+    if (this.#isRemoved) throw new CopyLostError(this.metainfo.digest, 'ended')
     let waiting: Waiting | undefined
     const abort = () => waiting?.more.reject(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
@@ -229,7 +233,7 @@ export class StreamingCopy implements SwarmPieces {
         if (available > position) {
           const chunk = bufferOf(Math.min(READ_BYTES_MAX, available - position))
           await this.readInto(position, [chunk]).catch((cause: unknown) => {
-            throw new CopyLostError(this.metainfo.digest, { cause })
+            throw new CopyLostError(this.metainfo.digest, 'not-kept', { cause })
           })
           position += chunk.length
           yield chunk

@@ -33,8 +33,10 @@ export interface BlobFetchParts {
   readonly arriving: Pick<ArrivingBlobs, 'begin'>
 }
 
-/** Connections that may break during one blob. */
+/** Connections that may break during one blob, after each other without bringing much. */
 const ATTEMPTS_MAX = 5
+/** A connection that has brought so much was worth it: a long blob is not given up for the number of its connections. */
+const WORTH_BYTES = 16 * 1024 * 1024
 /** Connections beside the one that goes through the blob in order. */
 const SEEKERS_MAX = 2
 /** After so many have failed what is wanted waits for its turn. */
@@ -194,7 +196,7 @@ export class BlobFetch implements FetchInTurn {
         return outcome
       })
     } finally {
-      failed.abort(new CopyLostError(digest))
+      failed.abort(new CopyLostError(digest, 'ended'))
       await fed?.catch(() => {})
     }
   }
@@ -415,7 +417,9 @@ export class BlobFetch implements FetchInTurn {
       try {
         return await work(signal)
       } catch (error) {
-        const hasMoved = this.#arrival.receivedBytes > before
+        const broughtBytes = this.#arrival.receivedBytes - before
+        if (broughtBytes >= WORTH_BYTES) this.#attempts = 0
+        const hasMoved = broughtBytes > 0
         const isPassing = error instanceof UpstreamUnavailableError && (error.isPassing || hasMoved)
         if (!isPassing || ++this.#attempts === ATTEMPTS_MAX || signal.aborted) throw error
       }
