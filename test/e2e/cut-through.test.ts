@@ -1,11 +1,12 @@
 /**
- * Goal: while the seeder still receives a blob, pushed or from another registry, nodes already receive its verified pieces;
- * and a blob that turns out wrong reaches no client.
+ * Goal: while the seeder still receives a blob, pushed or from another registry, nodes already receive its verified pieces, and
+ * their clients with them; and a blob that turns out wrong reaches no client as a whole.
  * Method: a registry before which a proxy lets through so much and no more; pushes in two halves; what agents received by
  * their own metrics, before the second half moves.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { request } from 'node:http'
+import { buffer } from 'node:stream/consumers'
 import { expect, it, vi } from 'vitest'
 import { startCluster } from '../support/cluster.ts'
 import { buildImage } from '../support/images.ts'
@@ -38,6 +39,16 @@ it('agents have the first half of a mirrored layer before the second has left it
     },
     { timeout: 20_000, interval: 100 },
   )
+  // Clients have what has come, with the header of the whole.
+  const [layer] = image.layers
+  const bytes = await buffer(layer!.open())
+  for (const { url } of cluster.agents) {
+    const answer = await fetch(`${url}/v2/${MIRRORED}/blobs/${layer!.digest}`, {
+      headers: { range: `bytes=${MIB}-${2 * MIB - 1}` },
+    })
+    expect(answer.headers.get('content-range')).toBe(`bytes ${MIB}-${2 * MIB - 1}/${bytes.length}`)
+    expect(Buffer.from(await answer.arrayBuffer()).equals(bytes.subarray(MIB, 2 * MIB))).toBe(true)
+  }
   // The seeder sent each piece to somebody, and little more; the agents did the rest.
   expect(await cluster.seeder.metric('shoal_seeder_sent_bytes_total')).toBeLessThan(24 * MIB)
   halt.go()
@@ -46,7 +57,7 @@ it('agents have the first half of a mirrored layer before the second has left it
   for (const { all } of received) expect(all).toBeLessThan(26 * MIB)
 }, 120_000)
 
-it('a mirrored layer that turns out wrong reaches no client, although its pieces were passed on', async () => {
+it('a mirrored layer that turns out wrong is complete at no client, although its pieces were passed on', async () => {
   const image = buildImage({
     layers: await randomLayers({ count: 1, contentBytes: 12 * MIB, seed: 'wrong' }),
   })

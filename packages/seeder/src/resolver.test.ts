@@ -90,4 +90,29 @@ it('puts short blobs into an answer, of 32 KiB at most and 256 KiB together', as
   expect(inlined).toHaveLength(1 + 7)
 })
 
+it('says hashes of pieces that came out of turn to agents that ask for them: others would refuse the answer', async () => {
+  const digest = sha256('a blob on its way')
+  const copy = {
+    infoHash: 'ab'.repeat(20),
+    sha256: new Uint8Array(64),
+    later: () => [{ first: 7, sha256: new Uint8Array(32) }],
+  }
+  const parts = {
+    mirror: {
+      blobStat: async () => ({ digest, length: 1_000_000 }),
+      here: async () => [],
+      copy: async () => copy,
+    },
+    arriving: { hasSwarm: () => true, seed: async () => true },
+    tracker: { admit: () => [{ peers: [], imports: undefined }] },
+  }
+  const resolver = new Resolver(parts as unknown as ResolverParts)
+  const ask = async (more: object) => {
+    const asker = { peerId: 'cd'.repeat(20), isProven: true, ...more }
+    return (await resolver.resolve({ repository: 'team/app', blob: digest, ...asker }))?.arriving?.[0]?.pieces
+  }
+  expect(await ask({})).toEqual({ sha256: copy.sha256, peers: [] })
+  expect(await ask({ later: true })).toEqual({ sha256: copy.sha256, peers: [], later: copy.later() })
+})
+
 const sha1 = (text: string) => createHash('sha1').update(text).digest('hex')
