@@ -39,6 +39,8 @@ import { PeerApi } from './peer-api.ts'
 import { PushForwarding } from './push-forwarding.ts'
 import { Reachability } from './reachability.ts'
 import { ReferrerLists } from './referrer-lists.ts'
+import { SeederProbe } from './seeder-sight.ts'
+import { SeederWatch } from './seeder-watch.ts'
 import type { AgentSettings } from './settings.ts'
 import { TagLists } from './tag-lists.ts'
 import { zoneOf } from './zone.ts'
@@ -129,6 +131,15 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     const { mayDial } = dialRule
     const http = new HttpSources({ mayDial, streamSecret: () => announcer.streamSecret })
     undo.push(() => http.stop())
+    const probe = new SeederProbe(seederUrl)
+    undo.push(() => probe.stop())
+    const seeder = new SeederWatch(
+      { look: () => probe.look(), log: log.child({ component: 'seeder' }), nowMs: () => performance.now() },
+      { seederUrl },
+    )
+    undo.push(async () => seeder.stop())
+    // Beside what follows, which takes longer: it is known who is there before the first client asks.
+    const seederSeen = seeder.start()
     const records = new ImageRecords({ objects })
     const contacts = new Contacts({ records, log })
     await contacts.start()
@@ -170,6 +181,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       downloads: () => downloads.activeCount,
       usedBytes: () => downloads.usedBytes,
       isConnected: () => announcer.isConnected,
+      isSeederThere: () => seeder.health.kind === 'answers',
     })
     const arrivals = new AgentArrivals({
       engine,
@@ -202,6 +214,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     const directory = new ImageDirectory(
       {
         http,
+        seeder,
         records,
         contacts,
         log: log.child({ component: 'images' }),
@@ -209,6 +222,8 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         onWanted: (sources) => downloads.prefetch(sources),
         onTold: (sources) => downloads.told(sources),
         isHere: (digest) => downloads.find(digest) !== undefined,
+        isWhole: (digest) => downloads.whole(digest) !== undefined,
+        isFlowing: (digest) => downloads.isFlowing(digest),
         // The other engine knows no blobs whose hashes are still being learned: it waits for the whole.
         onArriving: (arrival) => {
           if (settings.engine === 'native') arrivals.take(arrival)
@@ -223,6 +238,8 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       },
     )
 
+    announcer.on('heard', () => seeder.heard())
+    announcer.on('closed', () => seeder.doubt())
     announcer.on('reached', (ip) => dialRule.reachedSeeder(ip))
     announcer.on('welcome', (signingKey) => contacts.trust(signingKey))
     announcer.on('contacts', (agents) => contacts.heard(agents))
@@ -232,8 +249,8 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     announcer.start()
     undo.push(() => announcer.stop())
 
-    const tagLists = new TagLists({ http, objects }, { seederUrl })
-    const referrerLists = new ReferrerLists({ http, records }, { seederUrl })
+    const tagLists = new TagLists({ http, seeder, objects }, { seederUrl })
+    const referrerLists = new ReferrerLists({ http, seeder, records }, { seederUrl })
     const server = createHttpServer(log.child({ component: 'http' }), 'agent')
     if (settings.forwardPushes) {
       const pushes = new PushForwarding({ log: log.child({ component: 'pushes' }) }, { seederUrl })
@@ -279,6 +296,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     undo.push(() => server.close())
     // The first client should not wait for a connection.
     void http.greet(seederUrl)
+    await seederSeen
     return {
       listen: { host: listen.host, port: addressOf(server).port },
       peerListen: engine.address,

@@ -3,11 +3,12 @@
  * A client never learns where bytes come from; it sees one uninterrupted body.
  */
 import type { Digest } from '@shoal/core'
+import { OciError } from '@shoal/oci'
 import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
 import type { StoredBlob } from '@shoal/storage'
 import type { Transfer } from '@shoal/swarm'
 import type { Downloads } from './downloads.ts'
-import { BlobUnknownError } from './errors.ts'
+import { BlobUnknownError, UnobtainableError } from './errors.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { ReferrerLists } from './referrer-lists.ts'
@@ -47,6 +48,8 @@ export function createBackend(parts: {
   }
 
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
+    // A length alone is no promise: whoever is given it waits for the bytes, while another registry could have given them.
+    if (downloads.whole(digest) === undefined) await directory.requireBlob(repository, digest)
     const stored = servable(digest)?.metainfo.length
     if (stored !== undefined && directory.hasBlob(repository, digest)) return { digest, length: stored }
     const length = await directory.length(repository, digest)
@@ -57,9 +60,22 @@ export function createBackend(parts: {
     return isOurs ? { digest, length: stored } : undefined
   }
 
+  /** What nobody can give is a miss, so that clients turn to the next registry on their list; it says why. */
+  const missed = (error: unknown, code: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'): unknown => {
+    if (!(error instanceof UnobtainableError)) return error
+    metrics.unobtainable.inc()
+    return new OciError(code, error.message, { cause: error, detail: { reason: error.reason } })
+  }
+
   return {
-    manifest: (repository, reference, purpose) => directory.manifest(repository, reference, purpose),
-    blobStat,
+    manifest: (repository, reference, purpose) =>
+      directory.manifest(repository, reference, purpose).catch((error: unknown) => {
+        throw missed(error, 'MANIFEST_UNKNOWN')
+      }),
+    blobStat: (repository, digest) =>
+      blobStat(repository, digest).catch((error: unknown) => {
+        throw missed(error, 'BLOB_UNKNOWN')
+      }),
     // The route has asked for the blob's stat, and so whether the repository has it.
     async *readBlob(repository, digest, range, signal) {
       const transfer = downloads.find(digest) ?? (await transferOf(repository, digest, signal))

@@ -130,6 +130,12 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     return transfer?.blob.have.isFull ? transfer : undefined
   }
 
+  /** Whether the blob is being fetched, and somebody who has some of it is connected. */
+  isFlowing(digest: Digest): boolean {
+    const entry = this.#open.get(digest)
+    return entry?.download !== undefined && entry.swarm.peersConnected > 0
+  }
+
   /** The seeder has said what the blobs' pieces are: what is here by other hashes goes. */
   told(sources: readonly BlobSource[]): void {
     for (const source of sources) {

@@ -9,6 +9,7 @@ export function createMetrics(read: {
   readonly downloads: () => number
   readonly usedBytes: () => number
   readonly isConnected: () => boolean
+  readonly isSeederThere: () => boolean
 }) {
   const registry = new Registry()
   const registers = [registry]
@@ -36,6 +37,7 @@ export function createMetrics(read: {
   gauge('shoal_agent_announce_stream_up', 'Whether the announce stream to the seeder is open.', () =>
     read.isConnected() ? 1 : 0,
   )
+  gauge('shoal_agent_seeder_up', 'Whether the seeder answers.', () => (read.isSeederThere() ? 1 : 0))
   return {
     registry,
     received: (source: ByteSource, bytes: number) => received.inc({ source }, bytes),
@@ -52,6 +54,11 @@ export function createMetrics(read: {
     mismatches: new Counter({
       name: 'shoal_agent_piece_mismatches_total',
       help: 'Pieces from peers that failed verification.',
+      registers,
+    }),
+    unobtainable: new Counter({
+      name: 'shoal_agent_unobtainable_total',
+      help: 'Requests for what may exist, answered 404 because nobody who could be reached had all of it.',
       registers,
     }),
     uncaughtErrors: new Counter({

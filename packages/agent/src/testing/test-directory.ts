@@ -20,6 +20,7 @@ import { SourceUnavailableError } from '../errors.ts'
 import type { HttpSources, ResolveQuestion } from '../http-sources.ts'
 import { ImageDirectory } from '../image-directory.ts'
 import { ImageRecords } from '../image-records.ts'
+import { UNKNOWN_HEALTH } from '../seeder-health.ts'
 
 export const SEEDER = 'http://seeder:7000'
 export const TTL_MS = 1_000
@@ -41,6 +42,10 @@ export async function openTestDirectory(init: {
   readonly answer: (baseUrl: string, question: ResolveQuestion) => Answer | Promise<Answer>
   readonly nowMs: () => number
   readonly onWanted: (sources: readonly BlobSource[]) => void
+  /** Of every blob unless told. */
+  readonly isWhole?: (digest: Digest) => boolean
+  /** Whether the seeder gives signs of life; it does unless told. */
+  readonly isSeederThere?: () => boolean
 }): Promise<TestDirectory> {
   const folder = await mkdtemp(join(tmpdir(), 'shoal-directory-'))
   const objects = new FilesystemObjectStore({ folder })
@@ -55,9 +60,18 @@ export async function openTestDirectory(init: {
       return answer
     },
   }
+  const { isSeederThere = () => true, isWhole = () => true } = init
   const directory = new ImageDirectory(
     {
       http: http as HttpSources,
+      seeder: {
+        ask: (question) => question(new AbortController().signal),
+        confirm: async () => isSeederThere(),
+        health: UNKNOWN_HEALTH,
+        get problem() {
+          return isSeederThere() ? undefined : 'the seeder at http://seeder:7000 cannot be reached: away'
+        },
+      },
       records,
       contacts,
       log: silent,
@@ -65,6 +79,8 @@ export async function openTestDirectory(init: {
       onWanted: init.onWanted,
       onTold: () => {},
       isHere: () => false,
+      isWhole,
+      isFlowing: () => false,
       onArriving: () => {},
       onLost: () => {},
     },
