@@ -43,6 +43,7 @@ import { SeederProbe } from './seeder-sight.ts'
 import { SeederWatch } from './seeder-watch.ts'
 import type { AgentSettings } from './settings.ts'
 import { TagLists } from './tag-lists.ts'
+import { unreadiness } from './unreadiness.ts'
 import { zoneOf } from './zone.ts'
 
 const nowMs = () => Date.now()
@@ -251,7 +252,13 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
 
     const tagLists = new TagLists({ http, seeder, objects }, { seederUrl })
     const referrerLists = new ReferrerLists({ http, seeder, records }, { seederUrl })
-    const server = createHttpServer(log.child({ component: 'http' }), 'agent')
+    const server = createHttpServer(log.child({ component: 'http' }), 'agent', {}, () =>
+      unreadiness({
+        seeder: { wasFound: seeder.wasFound, problem: seeder.problem },
+        hasBlobs: downloads.blobCount > 0,
+        disk: undefined,
+      }),
+    )
     if (settings.forwardPushes) {
       const pushes = new PushForwarding({ log: log.child({ component: 'pushes' }) }, { seederUrl })
       undo.push(() => pushes.stop())

@@ -15,5 +15,5 @@ export { type RegistryPluginOptions, registryFrameworkErrors, registryPlugin } f
 export { hasBody } from './request-body.ts'
 export { type CutRequest, cutRequestUnderWay } from './request-under-way.ts'
 export * from './schema-compilers.ts'
-export { createHttpServer, type HttpServerLimits } from './server.ts'
+export { createHttpServer, type HttpServerLimits, type Unready } from './server.ts'
 export { version } from './version.ts'

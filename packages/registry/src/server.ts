@@ -64,16 +64,24 @@ const ANSWER_COUNTED_BYTES = 64 * 1024
  */
 const HEAD_BYTES_MAX = 64 * 1024
 
+/** Why a service that runs should not be sent anybody, in a word for programs and a sentence for people. */
+export interface Unready {
+  readonly status: string
+  readonly reason: string
+}
+
 /**
  * Listens when its owner says so; by then everything behind it runs, so whoever gets an answer from `/readyz` gets a ready
  * service. Closing it cuts the bodies that are under way: clients ask again.
  *
  * @param service what `/readyz` says that this is, with its version, so that nobody takes one for another
+ * @param unready what stands against it now; ready whenever it listens where absent
  */
 export function createHttpServer(
   log: Logger,
   service?: ServiceName,
   given: Partial<HttpServerLimits> = {},
+  unready: () => Unready | undefined = () => undefined,
 ): FastifyInstance {
   const limits = { ...HTTP_SERVER_LIMITS, ...given }
   const server: FastifyInstance = fastify({
@@ -126,7 +134,11 @@ export function createHttpServer(
     )
   })
   server.get('/healthz', async () => ({ status: 'alive' }))
-  server.get('/readyz', async () => ({ status: 'ready', ...(service && { service, version }) }))
+  server.get('/readyz', async (_request, reply) => {
+    const problem = unready()
+    if (problem !== undefined) reply.code(503)
+    return { status: 'ready', ...problem, ...(service && { service, version }) }
+  })
   return server
 }
 

@@ -1,0 +1,27 @@
+/**
+ * What stands against sending clients to this agent. Pure.
+ *
+ * A seeder that is away does not: what is cached here, or at other agents, is what the agent is for then. But one that was never
+ * there since the agent began, and an empty cache, are a wrong setting as a rule, and nothing can be had from such an agent. With a
+ * full disk every image still passes through; it is told because somebody has to make room.
+ */
+import type { Unready } from '@shoal/registry'
+
+export interface AgentState {
+  readonly seeder: {
+    /** Since the agent began. */
+    readonly wasFound: boolean
+    /** Without secrets: anybody may ask. */
+    readonly problem: string | undefined
+  }
+  readonly hasBlobs: boolean
+  /** What is wrong with the cache's disk. */
+  readonly disk: string | undefined
+}
+
+export function unreadiness({ seeder, hasBlobs, disk }: AgentState): Unready | undefined {
+  if (!seeder.wasFound && !hasBlobs)
+    return { status: 'seeder-unreachable', reason: seeder.problem ?? 'the seeder was not reached yet' }
+  if (disk !== undefined) return { status: 'disk-full', reason: disk }
+  return undefined
+}
