@@ -117,7 +117,10 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     const objects = new FilesystemObjectStore({ folder: join(settings.cache, 'images') })
     await objects.start()
     undo.push(() => objects.stop())
-    const store = new FilePieceStore({ folder: join(settings.cache, 'pieces') })
+    const store = new FilePieceStore({
+      folder: join(settings.cache, 'pieces'),
+      onDamaged: (digest, pieceIndex) => downloads.damaged(digest, pieceIndex),
+    })
     await store.start()
     undo.push(() => store.stop())
 
@@ -207,6 +210,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         onReceived: metrics.received,
         onSent: (bytes) => metrics.sent.inc(bytes),
         onMismatch: () => metrics.mismatches.inc(),
+        onDamaged: () => metrics.damaged.inc(),
       },
       { seederUrl, cacheMaxBytes: settings.cacheMaxBytes },
     )
@@ -245,6 +249,11 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     announcer.on('welcome', (signingKey) => contacts.trust(signingKey))
     announcer.on('contacts', (agents) => contacts.heard(agents))
     downloads.on('failed', (digest) => directory.forgetSource(digest))
+    downloads.on('damaged', (digest) => {
+      const source = directory.knownSource(digest)
+      // Else the next who wants it finds out where it is.
+      if (source !== undefined) downloads.prefetch([source])
+    })
     announcer.on('warmBlob', (repository, digest) => directory.warmBlob(repository, digest))
     announcer.on('warm', (repository, reference) => directory.warm(repository, reference))
     announcer.start()

@@ -5,14 +5,15 @@
 import type { Digest } from '@shoal/core'
 import { OciError } from '@shoal/oci'
 import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
-import type { StoredBlob } from '@shoal/storage'
-import type { Transfer } from '@shoal/swarm'
+import { type ByteRange, PieceDamagedError, type StoredBlob } from '@shoal/storage'
+import { type Transfer, TransferFailedError } from '@shoal/swarm'
 import type { Downloads } from './downloads.ts'
 import { BlobUnknownError, UnobtainableError } from './errors.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { ReferrerLists } from './referrer-lists.ts'
 import type { TagLists } from './tag-lists.ts'
+import { unbrokenRead } from './unbroken-read.ts'
 
 export function createBackend(parts: {
   readonly directory: ImageDirectory
@@ -77,16 +78,31 @@ export function createBackend(parts: {
         throw missed(error, 'BLOB_UNKNOWN')
       }),
     // The route has asked for the blob's stat, and so whether the repository has it.
-    async *readBlob(repository, digest, range, signal) {
-      const transfer = downloads.find(digest) ?? (await transferOf(repository, digest, signal))
-      if (transfer === undefined) throw new BlobUnknownError(digest)
-      for await (const chunk of transfer.read(range.start, range.end, signal)) {
-        metrics.served.inc(chunk.length)
-        yield chunk
+    async *readBlob(repository, digest, whole, signal) {
+      const read = async function* (range: ByteRange) {
+        // It may have been whole when its length was asked for, and damaged.
+        if (downloads.whole(digest) === undefined) await directory.requireBlob(repository, digest)
+        const transfer = downloads.find(digest) ?? (await transferOf(repository, digest, signal))
+        if (transfer === undefined) throw new BlobUnknownError(digest)
+        yield* transfer.read(range.start, range.end, signal)
+      }
+      try {
+        for await (const chunk of unbrokenRead(whole, read, isDamage)) {
+          metrics.served.inc(chunk.length)
+          yield chunk
+        }
+      } catch (error) {
+        throw missed(error, 'BLOB_UNKNOWN')
       }
     },
     tags: (repository, page): Promise<TagsPage | undefined> => tagLists.tags(repository, page),
     referrers: (repository, subject, query, signal) => referrerLists.page(repository, subject, query, signal),
     hasRepository: (repository) => tagLists.hasRepository(repository),
   }
+}
+
+/** What was on this node's disk has rotted, and is being fetched again. */
+function isDamage(error: unknown): boolean {
+  const cause = error instanceof TransferFailedError ? error.cause : error
+  return cause instanceof PieceDamagedError
 }

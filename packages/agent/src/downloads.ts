@@ -17,7 +17,13 @@ import {
   pieceBytes,
   pieceCount,
 } from '@shoal/core'
-import { BlobDigestMismatchError, infoHashOf, type PieceStore, type StoredBlob } from '@shoal/storage'
+import {
+  BlobDigestMismatchError,
+  infoHashOf,
+  PieceDamagedError,
+  type PieceStore,
+  type StoredBlob,
+} from '@shoal/storage'
 import { type Swarm, type SwarmEngine, Transfer } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import type { Announcer } from './announcer.ts'
@@ -42,6 +48,7 @@ export interface DownloadsParts {
   readonly onReceived: (source: ByteSource, bytes: number) => void
   readonly onSent: (bytes: number) => void
   readonly onMismatch: () => void
+  readonly onDamaged: () => void
 }
 
 interface Entry {
@@ -56,6 +63,8 @@ interface Entry {
 export interface DownloadsEvents {
   /** Nobody could give the blob: what was known of where it is led nowhere. */
   failed: [digest: Digest]
+  /** What is here of the blob was damaged; it is to be fetched again. */
+  damaged: [digest: Digest]
 }
 
 export class Downloads extends EventEmitter<DownloadsEvents> {
@@ -177,6 +186,34 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     for (const source of sources) this.#track(this.ensure(source).then(() => undefined))
   }
 
+  /**
+   * The disk has spoilt a piece, which is not here any more. The blob is looked through, and begun anew with what is right of it:
+   * those who read it go on then.
+   */
+  damaged(digest: Digest, pieceIndex: number): void {
+    const { store, log, onDamaged } = this.#parts
+    onDamaged()
+    log.error(
+      { event: 'piece-damaged', digest, pieceIndex },
+      'a piece was damaged on disk; it is fetched again',
+    )
+    const entry = this.#open.get(digest)
+    // It is being looked through already.
+    if (entry === undefined) return
+    const forgotten = this.#forget(digest, entry, async () => {
+      await store.get(digest)?.check()
+    })
+    entry.transfer.fail(new PieceDamagedError(digest, pieceIndex))
+    this.#track(
+      forgotten.then(async () => {
+        const left = store.get(digest)
+        // Wanted or not, it takes room, and others may have what is right of it.
+        if (left !== undefined) await this.#entry(digest, async () => left)
+        this.emit('damaged', digest)
+      }),
+    )
+  }
+
   #entry(digest: Digest, open: () => Promise<StoredBlob>): Promise<Entry> {
     let entry = this.#entries.get(digest)
     if (entry === undefined) {
@@ -230,7 +267,9 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
       log.warn({ event: 'transfer-failed', digest: metainfo.digest, err: error }, 'transfer failed')
       // By these hashes the blob can never be had.
       const removes = error.cause instanceof BlobDigestMismatchError
-      this.#track(this.#forget(metainfo.digest, entry, { removes }))
+      this.#track(
+        this.#forget(metainfo.digest, entry, removes ? () => this.#remove(metainfo.digest) : undefined),
+      )
       this.emit('failed', metainfo.digest)
     })
     this.#open.set(metainfo.digest, entry)
@@ -254,7 +293,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
       { event: 'metainfo-replaced', digest, infoHash },
       'the seeder gives other pieces for a blob; what was here of it is removed',
     )
-    this.#track(this.#forget(digest, entry, { removes: true }))
+    this.#track(this.#forget(digest, entry, () => this.#remove(digest)))
     entry.transfer.fail(new Error('the seeder gives other pieces for it'))
     return false
   }
@@ -328,15 +367,18 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     swarm.connect(peers.filter(({ peerId }) => peerId !== this.#parts.engine.peerId))
   }
 
-  /** Takes a transfer out, so that the next pull begins anew: with the pieces that are here, or with none. */
-  async #forget(digest: Digest, { swarm }: Entry, { removes }: { removes: boolean }): Promise<void> {
+  /**
+   * Takes a transfer out, so that the next pull begins anew, with the pieces that are here.
+   * @param afterwards before that: to remove them, or to look at them
+   */
+  async #forget(digest: Digest, { swarm }: Entry, afterwards?: () => Promise<void>): Promise<void> {
     this.#entries.delete(digest)
     this.#open.delete(digest)
     this.#byInfoHash.delete(swarm.infoHash)
     this.#parts.announcer.leave(swarm.infoHash)
     const leaving = (async () => {
       await swarm.leave()
-      if (removes) await this.#parts.store.remove(digest)
+      await afterwards?.()
     })()
     const left = leaving
       .catch(() => {})
@@ -345,6 +387,10 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
       })
     this.#leaving.set(digest, left)
     await leaving
+  }
+
+  #remove(digest: Digest): Promise<void> {
+    return this.#parts.store.remove(digest)
   }
 
   async #makeRoom(): Promise<void> {
@@ -358,7 +404,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     for (const digest of chooseVictims(candidates, this.#init.cacheMaxBytes)) {
       const entry = this.#open.get(digest)
       if (entry === undefined || entry.transfer.readerCount > 0) continue
-      await this.#forget(digest, entry, { removes: true })
+      await this.#forget(digest, entry, () => this.#remove(digest))
       log.info({ event: 'blob-evicted', digest }, 'blob evicted')
     }
   }

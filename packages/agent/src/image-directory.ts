@@ -148,6 +148,11 @@ export class ImageDirectory {
     if (!this.#parts.isHere(digest)) this.#wantOnArrival(repository, digest)
   }
 
+  /** Where the blob can be had, as far as that was said before. */
+  knownSource(digest: Digest): BlobSource | undefined {
+    return this.#sources.get(digest)
+  }
+
   /** Whoever wants the blob next asks anew where it is, and hears at once when nobody can say. */
   forgetSource(digest: Digest): void {
     this.#sources.delete(digest)

@@ -56,6 +56,11 @@ export function createMetrics(read: {
       help: 'Pieces from peers that failed verification.',
       registers,
     }),
+    damaged: new Counter({
+      name: 'shoal_agent_damaged_pieces_total',
+      help: 'Pieces in the cache that the disk had spoilt; they were fetched again.',
+      registers,
+    }),
     unobtainable: new Counter({
       name: 'shoal_agent_unobtainable_total',
       help: 'Requests for what may exist, answered 404 because nobody who could be reached had all of it.',

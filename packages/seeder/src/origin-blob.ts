@@ -6,7 +6,7 @@
  */
 import { hash } from 'node:crypto'
 import { Bitfield, bytesEqual, type Metainfo, pieceCount, pieceSha256 } from '@shoal/core'
-import type { ByteRange, ObjectRead, StoredBlob } from '@shoal/storage'
+import { type ByteRange, type ObjectRead, PieceDamagedError, type StoredBlob } from '@shoal/storage'
 import { cutPieces, rangeOfPieces, type SwarmPieces } from '@shoal/swarm'
 import { OriginCorruptError, OriginMissingError } from './errors.ts'
 
@@ -50,8 +50,16 @@ export class OriginBlob implements SwarmPieces {
     const end = parts.reduce((offset, part) => offset + part.length, start)
     const first = Math.floor(start / pieceLength)
     const last = Math.floor((end - 1) / pieceLength)
-    for (let index = first; index <= last; index++) await this.#ensure(index)
-    await this.#parts.copy.readInto(start, parts)
+    for (let isSecond = false; ; isSecond = true) {
+      for (let index = first; index <= last; index++) await this.#ensure(index)
+      try {
+        return await this.#parts.copy.readInto(start, parts)
+      } catch (error) {
+        // The copy has forgotten what its disk has spoilt; the origin has it.
+        if (!(error instanceof PieceDamagedError) || isSecond) throw error
+        await this.#parts.copy.check()
+      }
+    }
   }
 
   /** The same, streamed; what is yielded is overwritten when the next is asked for. */

@@ -128,10 +128,15 @@ export class FileBlob implements StoredBlob {
   }
 
   /** The file under its final name was checked before it got it; what became of it since is seen when it is read. */
-  markComplete({ isVerified }: { isVerified: boolean }): void {
+  markComplete(): void {
     this.have = Bitfield.full(this.have.length)
     this.#isComplete = true
-    if (isVerified) this.#allVerified()
+  }
+
+  /** The file under its final name was written and checked a moment ago. */
+  async vouchFor(): Promise<void> {
+    await this.#withHandle((handle) => this.#look(handle))
+    for (let index = 0; index < this.#verified.length; index++) this.#verified.set(index)
   }
 
   /** Looks which pieces of a file that an earlier process left are right. */
@@ -215,13 +220,6 @@ export class FileBlob implements StoredBlob {
     if (this.#seen === seen) return
     if (this.#seen !== undefined) clear(this.#verified)
     this.#seen = seen
-  }
-
-  #allVerified(): void {
-    for (let index = 0; index < this.#verified.length; index++) this.#verified.set(index)
-    // As it is when it is read the first time.
-    this.#seen = undefined
-    this.#lookedAtMs = Number.NEGATIVE_INFINITY
   }
 
   async check(index?: number): Promise<boolean> {
@@ -312,8 +310,9 @@ export class FileBlob implements StoredBlob {
     // An open handle follows its file to the new name.
     await rename(this.#paths.partial, this.#paths.complete)
     await syncFolder(dirname(this.#paths.complete))
-    this.#allVerified()
     this.#isComplete = true
+    this.#seen = undefined
+    await this.vouchFor()
   }
 
   hashAhead(): void {

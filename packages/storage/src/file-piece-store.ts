@@ -93,8 +93,8 @@ export class FilePieceStore implements PieceStore {
       await makeFolder(dirname(paths.complete))
       await link(path, paths.complete)
       const blob = this.#blobOf(metainfo)
-      // Whoever wrote the file has checked it.
-      blob.markComplete({ isVerified: true })
+      blob.markComplete()
+      await blob.vouchFor()
       this.#blobs.set(digest, blob)
       return blob
     })()
@@ -208,7 +208,7 @@ export class FilePieceStore implements PieceStore {
     const paths = this.#paths(digest)
     const blob = this.#blobOf(metainfo)
     blob.signature = await readSmall(paths.signature)
-    if ((await sizeOf(paths.complete)) === metainfo.length) blob.markComplete({ isVerified: false })
+    if ((await sizeOf(paths.complete)) === metainfo.length) blob.markComplete()
     else if ((await sizeOf(paths.partial)) === metainfo.length) await blob.verifyPieces()
     else {
       await this.remove(digest)
