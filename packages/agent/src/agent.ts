@@ -39,6 +39,7 @@ import { PeerApi } from './peer-api.ts'
 import { PushForwarding } from './push-forwarding.ts'
 import { Reachability } from './reachability.ts'
 import { ReferrerLists } from './referrer-lists.ts'
+import { Scrubber } from './scrubber.ts'
 import { SeederProbe } from './seeder-sight.ts'
 import { SeederWatch } from './seeder-watch.ts'
 import type { AgentSettings } from './settings.ts'
@@ -216,6 +217,9 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     )
     await downloads.start()
     undo.push(() => downloads.stop())
+    const scrubber = new Scrubber({ store, prng, log: log.child({ component: 'scrubber' }) })
+    scrubber.start()
+    undo.push(() => scrubber.stop())
     const directory = new ImageDirectory(
       {
         http,

@@ -202,7 +202,7 @@ export class FileBlob implements StoredBlob {
   async #settle(handle: FileHandle, first: number, last: number): Promise<void> {
     if (this.#isComplete) await this.#look(handle)
     for (let index = first; index <= last; index++) {
-      const isRight = this.#verified.has(index) || (await this.#checkPiece(handle, index))
+      const isRight = this.#verified.has(index) || (await this.#checkPiece(handle, index, true))
       if (!isRight) throw new PieceDamagedError(this.metainfo.digest, index)
     }
   }
@@ -228,7 +228,8 @@ export class FileBlob implements StoredBlob {
     for (let one = first; one <= last; one++) {
       if (!this.have.has(one)) continue
       try {
-        isRight = (await this.#withHandle((handle) => this.#checkPiece(handle, one))) && isRight
+        isRight =
+          (await this.#withHandle((handle) => this.#checkPiece(handle, one, index === undefined))) && isRight
       } catch (error) {
         if (error instanceof PieceDamagedError) isRight = false
         else throw error
@@ -238,17 +239,17 @@ export class FileBlob implements StoredBlob {
   }
 
   /** Those who want to know it at the same time hear it from one look. */
-  #checkPiece(handle: FileHandle, index: number): Promise<boolean> {
+  #checkPiece(handle: FileHandle, index: number, isUrgent: boolean): Promise<boolean> {
     let checking = this.#checking.get(index)
     if (checking === undefined) {
-      checking = this.#lookAtPiece(handle, index).finally(() => this.#checking.delete(index))
+      checking = this.#lookAtPiece(handle, index, isUrgent).finally(() => this.#checking.delete(index))
       this.#checking.set(index, checking)
     }
     return checking
   }
 
-  async #lookAtPiece(handle: FileHandle, index: number): Promise<boolean> {
-    if (await sharedPieceChecks.isRight(handle, this.metainfo, index)) {
+  async #lookAtPiece(handle: FileHandle, index: number, isUrgent: boolean): Promise<boolean> {
+    if (await sharedPieceChecks.isRight(handle, this.metainfo, index, isUrgent)) {
       this.#verified.set(index)
       return true
     }

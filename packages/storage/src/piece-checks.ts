@@ -2,6 +2,7 @@
  * Reads pieces from disk and says whether they are what they should be: two at a time for the whole process, one being read while
  * the other is hashed, because whoever checks more at once only takes memory.
  */
+import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { bytesEqual, type Metainfo, pieceBytes, pieceSha256 } from '@shoal/core'
 import { sharedHasher } from './hasher.ts'
@@ -19,15 +20,21 @@ class PieceChecks {
   #made = 0
   #idleTimer: NodeJS.Timeout | undefined
 
-  /** @returns false also for a piece that the disk does not give */
-  async isRight(handle: FileHandle, metainfo: Metainfo, index: number): Promise<boolean> {
+  /**
+   * @param isUrgent somebody waits, and for more as a rule: worth having the hashing thread started
+   * @returns false also for a piece that the disk does not give
+   */
+  async isRight(handle: FileHandle, metainfo: Metainfo, index: number, isUrgent: boolean): Promise<boolean> {
     let buffer = await this.#take()
     try {
       const length = pieceBytes(metainfo, index)
       if (buffer.length < length) buffer = new Uint8Array(new SharedArrayBuffer(metainfo.pieceLength))
       const piece = buffer.subarray(0, length)
       if (!(await isReadWhole(handle, piece, index * metainfo.pieceLength))) return false
-      return bytesEqual(await sharedHasher.sha256([piece]), pieceSha256(metainfo, index))
+      const found = isUrgent
+        ? await sharedHasher.sha256([piece])
+        : createHash('sha256').update(piece).digest()
+      return bytesEqual(found, pieceSha256(metainfo, index))
     } finally {
       this.#give(buffer)
     }
