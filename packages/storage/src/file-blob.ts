@@ -343,7 +343,7 @@ export class FileBlob implements StoredBlob {
   }
 
   async #withHandle<T>(work: (handle: FileHandle) => Promise<T>): Promise<T> {
-    await this.#demoting?.catch(() => {})
+    if (this.#demoting !== undefined) await this.#demoting.catch(() => {})
     if (this.#isClosed) throw new BlobRemovedError(this.metainfo.digest)
     clearTimeout(this.#idleTimer)
     this.#file ??= { handle: this.#open(), users: 0, isRetired: false }
