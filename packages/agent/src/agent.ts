@@ -10,7 +10,7 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
 import {
   type CutRequest,
@@ -26,6 +26,7 @@ import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
 import { AgentArrivals } from './arrivals.ts'
 import { createBackend } from './backend.ts'
+import { CacheDisk } from './cache-disk.ts'
 import { CacheState } from './cache-state.ts'
 import { Contacts } from './contacts.ts'
 import { AgentDialRule } from './dial-rule.ts'
@@ -35,6 +36,7 @@ import { ImageDirectory } from './image-directory.ts'
 import { ImageRecords } from './image-records.ts'
 import { localApi } from './local-api.ts'
 import { createMetrics } from './metrics.ts'
+import { PassingBlobs } from './passing-blobs.ts'
 import { PeerApi } from './peer-api.ts'
 import { PushForwarding } from './push-forwarding.ts'
 import { Reachability } from './reachability.ts'
@@ -145,7 +147,12 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     undo.push(async () => seeder.stop())
     // Beside what follows, which takes longer: it is known who is there before the first client asks.
     const seederSeen = seeder.start()
-    const records = new ImageRecords({ objects })
+    const disk = new CacheDisk(
+      { log: log.child({ component: 'cache' }), nowMs: () => performance.now() },
+      { folder: resolve(settings.cache) },
+    )
+    undo.push(async () => disk.stop())
+    const records = new ImageRecords({ objects, onUnkept: (error) => disk.failed(error) })
     const contacts = new Contacts({ records, log })
     await contacts.start()
     undo.push(() => contacts.stop())
@@ -187,6 +194,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       usedBytes: () => downloads.usedBytes,
       isConnected: () => announcer.isConnected,
       isSeederThere: () => seeder.health.kind === 'answers',
+      isDiskFull: () => disk.problem !== undefined,
     })
     const arrivals = new AgentArrivals({
       engine,
@@ -205,6 +213,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         http,
         arrivals,
         contacts,
+        disk,
         log: log.child({ component: 'downloads' }),
         prng,
         nowMs,
@@ -233,6 +242,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         isHere: (digest) => downloads.find(digest) !== undefined,
         isWhole: (digest) => downloads.whole(digest) !== undefined,
         isFlowing: (digest) => downloads.isFlowing(digest),
+        canKeep: () => disk.problem === undefined,
         // The other engine knows no blobs whose hashes are still being learned: it waits for the whole.
         onArriving: (arrival) => {
           if (settings.engine === 'native') arrivals.take(arrival)
@@ -263,13 +273,14 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     announcer.start()
     undo.push(() => announcer.stop())
 
+    const passing = new PassingBlobs({ http, onReceived: metrics.received }, { seederUrl })
     const tagLists = new TagLists({ http, seeder, objects }, { seederUrl })
     const referrerLists = new ReferrerLists({ http, seeder, records }, { seederUrl })
     const server = createHttpServer(log.child({ component: 'http' }), 'agent', {}, () =>
       unreadiness({
         seeder: { wasFound: seeder.wasFound, problem: seeder.problem },
         hasBlobs: downloads.blobCount > 0,
-        disk: undefined,
+        disk: disk.problem,
       }),
     )
     if (settings.forwardPushes) {
@@ -278,7 +289,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       pushes.register(server)
     }
     await server.register(registryPlugin, {
-      backend: createBackend({ directory, downloads, tagLists, referrerLists, metrics }),
+      backend: createBackend({ directory, downloads, passing, tagLists, referrerLists, metrics }),
     })
     const reachability = new Reachability({
       announcer,

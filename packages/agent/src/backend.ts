@@ -7,10 +7,12 @@ import { OciError } from '@shoal/oci'
 import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
 import { type ByteRange, PieceDamagedError, type StoredBlob } from '@shoal/storage'
 import { type Transfer, TransferFailedError } from '@shoal/swarm'
+import { diskCodeOf } from './cache-disk.ts'
 import type { Downloads } from './downloads.ts'
-import { BlobUnknownError, UnobtainableError } from './errors.ts'
+import { BlobUnknownError, CacheDiskFullError, UnobtainableError } from './errors.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import type { AgentMetrics } from './metrics.ts'
+import type { PassingBlobs } from './passing-blobs.ts'
 import type { ReferrerLists } from './referrer-lists.ts'
 import type { TagLists } from './tag-lists.ts'
 import { unbrokenRead } from './unbroken-read.ts'
@@ -18,11 +20,12 @@ import { unbrokenRead } from './unbroken-read.ts'
 export function createBackend(parts: {
   readonly directory: ImageDirectory
   readonly downloads: Downloads
+  readonly passing: PassingBlobs
   readonly tagLists: TagLists
   readonly referrerLists: ReferrerLists
   readonly metrics: AgentMetrics
 }): RegistryBackend {
-  const { directory, downloads, tagLists, referrerLists, metrics } = parts
+  const { directory, downloads, passing, tagLists, referrerLists, metrics } = parts
 
   /**
    * A blob that is here whole, or being fetched. A part that nobody fetches is no promise: a client that is given a body which
@@ -82,12 +85,18 @@ export function createBackend(parts: {
       const read = async function* (range: ByteRange) {
         // It may have been whole when its length was asked for, and damaged.
         if (downloads.whole(digest) === undefined) await directory.requireBlob(repository, digest)
-        const transfer = downloads.find(digest) ?? (await transferOf(repository, digest, signal))
-        if (transfer === undefined) throw new BlobUnknownError(digest)
-        yield* transfer.read(range.start, range.end, signal)
+        try {
+          const transfer = downloads.find(digest) ?? (await transferOf(repository, digest, signal))
+          if (transfer === undefined) throw new BlobUnknownError(digest)
+          yield* transfer.read(range.start, range.end, signal)
+        } catch (error) {
+          const source = error instanceof CacheDiskFullError ? directory.knownSource(digest) : undefined
+          if (source === undefined) throw error
+          yield* passing.read(source, range, signal)
+        }
       }
       try {
-        for await (const chunk of unbrokenRead(whole, read, isDamage)) {
+        for await (const chunk of unbrokenRead(whole, read, isOfTheDisk)) {
           metrics.served.inc(chunk.length)
           yield chunk
         }
@@ -101,8 +110,8 @@ export function createBackend(parts: {
   }
 }
 
-/** What was on this node's disk has rotted, and is being fetched again. */
-function isDamage(error: unknown): boolean {
+/** What was on this node's disk has rotted, and is being fetched again; or the disk is full, and the rest passes through. */
+function isOfTheDisk(error: unknown): boolean {
   const cause = error instanceof TransferFailedError ? error.cause : error
-  return cause instanceof PieceDamagedError
+  return cause instanceof PieceDamagedError || diskCodeOf(error) !== undefined
 }

@@ -16,7 +16,9 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Announcer } from './announcer.ts'
 import type { BlobSource } from './blob-source.ts'
+import { DISK_RESERVE_BYTES } from './disk-room.ts'
 import { Downloads } from './downloads.ts'
+import { CacheDiskFullError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 import { unbrokenRead } from './unbroken-read.ts'
 
@@ -29,6 +31,8 @@ let store: FilePieceStore
 let downloads: Downloads
 let announced: string[]
 let damages: number
+let freeBytes: number | undefined
+let refusals: number
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shoal-downloads-'))
@@ -38,6 +42,8 @@ beforeEach(async () => {
   })
   await store.start()
   damages = 0
+  freeBytes = undefined
+  refusals = 0
   announced = []
   const engine = {
     peerId: 'ab'.repeat(20),
@@ -59,6 +65,12 @@ beforeEach(async () => {
       http: {} as HttpSources,
       arrivals: { confirm: async () => {} },
       contacts: { isGenuineMetainfo: () => false },
+      disk: {
+        mayWrite: true,
+        freeBytes: async () => freeBytes,
+        refused: () => refusals++,
+        failed: () => false,
+      },
       log: pino({ level: 'silent' }),
       prng: createPrng(1),
       nowMs: () => 0,
@@ -141,4 +153,17 @@ it('that the disk has spoilt is fetched again, and who reads it gets what is rig
   await (await downloads.ensure(source)).whenComplete()
   expect(await filesIn('partial')).toEqual([])
   expect(announced.at(-1)).toBe(`seeding ${source.infoHash}`)
+})
+
+it('that finds no room on the disk is not begun, and takes the place of what is used least where that is enough', async () => {
+  const source = sourceOf(right)
+  freeBytes = DISK_RESERVE_BYTES + right.length - 1
+  await expect(downloads.ensure(source)).rejects.toThrow(CacheDiskFullError)
+  // Whoever was to fetch it ahead of a client says nothing.
+  downloads.prefetch([source])
+  await expect.poll(() => refusals).toBe(2)
+  expect([downloads.blobCount, await filesIn('partial')]).toEqual([0, []])
+  freeBytes++
+  await (await downloads.ensure(source)).whenComplete()
+  expect([downloads.blobCount, refusals]).toEqual([1, 2])
 })

@@ -10,6 +10,7 @@ import {
   type Digest,
   encodeInfo,
   type ImportShare,
+  type Metainfo,
   NO_IMPORTS,
   type PeerAddress,
   type PeerId,
@@ -29,10 +30,12 @@ import type { Logger } from 'pino'
 import type { Announcer } from './announcer.ts'
 import type { AgentArrivals } from './arrivals.ts'
 import type { BlobSource } from './blob-source.ts'
+import type { CacheDisk } from './cache-disk.ts'
 import type { Contacts } from './contacts.ts'
+import { type RoomCandidate, roomFor } from './disk-room.ts'
 import { type ByteSource, Download } from './download.ts'
 import { EarlyNews } from './early-news.ts'
-import { SourceUnavailableError } from './errors.ts'
+import { CacheDiskFullError, SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 
 export interface DownloadsParts {
@@ -42,6 +45,7 @@ export interface DownloadsParts {
   readonly http: HttpSources
   readonly arrivals: Pick<AgentArrivals, 'confirm'>
   readonly contacts: Pick<Contacts, 'isGenuineMetainfo'>
+  readonly disk: Pick<CacheDisk, 'mayWrite' | 'freeBytes' | 'refused' | 'failed'>
   readonly log: Logger
   readonly prng: Prng
   readonly nowMs: () => number
@@ -153,13 +157,16 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     }
   }
 
-  /** Starts fetching the blob unless it is here or already being fetched. */
+  /**
+   * Starts fetching the blob unless it is here or already being fetched.
+   * @throws CacheDiskFullError
+   */
   async ensure(source: BlobSource): Promise<Transfer> {
     const { metainfo } = source
     const open = async () => {
       // Pieces that came while the seeder was receiving the blob itself; those that this metainfo denies are forgotten.
       await this.#parts.arrivals.confirm(metainfo)
-      return this.#parts.store.open(metainfo)
+      return this.#opened(metainfo)
     }
     let entry = await this.#entry(metainfo.digest, open)
     if (!this.#agrees(entry, source)) {
@@ -183,7 +190,16 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
 
   /** Starts fetching what a client is about to ask for; it asks again for what could not be started. */
   prefetch(sources: readonly BlobSource[]): void {
-    for (const source of sources) this.#track(this.ensure(source).then(() => undefined))
+    for (const source of sources)
+      this.#track(
+        this.ensure(source).then(
+          () => undefined,
+          (error: unknown) => {
+            // Clients are given it without its being kept.
+            if (!(error instanceof CacheDiskFullError)) throw error
+          },
+        ),
+      )
   }
 
   /**
@@ -265,8 +281,8 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     transfer.once('failed', (error) => {
       if (this.#open.get(metainfo.digest) !== entry) return
       log.warn({ event: 'transfer-failed', digest: metainfo.digest, err: error }, 'transfer failed')
-      // By these hashes the blob can never be had.
-      const removes = error.cause instanceof BlobDigestMismatchError
+      // By these hashes the blob can never be had; or its disk is full, and what is unfinished gives way.
+      const removes = error.cause instanceof BlobDigestMismatchError || this.#parts.disk.failed(error)
       this.#track(
         this.#forget(metainfo.digest, entry, removes ? () => this.#remove(metainfo.digest) : undefined),
       )
@@ -393,19 +409,60 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     return this.#parts.store.remove(digest)
   }
 
+  /** @throws CacheDiskFullError */
+  async #opened(metainfo: Metainfo): Promise<StoredBlob> {
+    const { store, disk } = this.#parts
+    const known = store.get(metainfo.digest)
+    if (known !== undefined) return known
+    if (!(await this.#findRoom(metainfo))) throw new CacheDiskFullError(metainfo.digest)
+    try {
+      return await store.open(metainfo)
+    } catch (error) {
+      if (disk.failed(error)) throw new CacheDiskFullError(metainfo.digest)
+      throw error
+    }
+  }
+
+  /** Makes room for the blob on the disk, whatever the cache may hold. @returns false where there is none */
+  async #findRoom({ length }: Metainfo): Promise<boolean> {
+    const { disk } = this.#parts
+    if (!disk.mayWrite) return false
+    const freeBytes = await disk.freeBytes()
+    if (freeBytes === undefined) return true
+    const candidates = this.#candidates()
+    const outstandingBytes = candidates
+      .filter(({ isComplete, isBusy }) => !isComplete && isBusy)
+      .reduce((bytes, each) => bytes + each.bytes - each.writtenBytes, 0)
+    const room = roomFor({ neededBytes: length, freeBytes, outstandingBytes, candidates })
+    if (room.kind === 'none') disk.refused(length, freeBytes)
+    else await this.#evict(room.victims)
+    return room.kind === 'room'
+  }
+
   async #makeRoom(): Promise<void> {
-    const { log } = this.#parts
-    const candidates = [...this.#open].map(([digest, { transfer, download, lastUsedAtMs }]) => ({
-      digest,
-      bytes: transfer.blob.metainfo.length,
-      lastUsedAtMs,
-      isBusy: transfer.readerCount > 0 || (download !== undefined && !transfer.isComplete),
-    }))
-    for (const digest of chooseVictims(candidates, this.#init.cacheMaxBytes)) {
+    await this.#evict(chooseVictims(this.#candidates(), this.#init.cacheMaxBytes))
+  }
+
+  #candidates(): RoomCandidate[] {
+    return [...this.#open].map(([digest, { transfer, download, lastUsedAtMs }]) => {
+      const { have, metainfo } = transfer.blob
+      return {
+        digest,
+        bytes: metainfo.length,
+        writtenBytes: Math.min(metainfo.length, have.setCount * metainfo.pieceLength),
+        lastUsedAtMs,
+        isBusy: transfer.readerCount > 0 || (download !== undefined && !transfer.isComplete),
+        isComplete: transfer.isComplete,
+      }
+    })
+  }
+
+  async #evict(victims: readonly Digest[]): Promise<void> {
+    for (const digest of victims) {
       const entry = this.#open.get(digest)
       if (entry === undefined || entry.transfer.readerCount > 0) continue
       await this.#forget(digest, entry, () => this.#remove(digest))
-      log.info({ event: 'blob-evicted', digest }, 'blob evicted')
+      this.#parts.log.info({ event: 'blob-evicted', digest }, 'blob evicted')
     }
   }
 

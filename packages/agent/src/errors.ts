@@ -30,6 +30,14 @@ export class UnobtainableError extends AgentError {
   }
 }
 
+/** There is no room for a blob on the cache's disk; what clients want of it passes through. */
+export class CacheDiskFullError extends AgentError {
+  readonly code = 'AGENT_CACHE_DISK_FULL'
+  constructor(digest: string) {
+    super(`${digest} cannot be kept: the cache’s disk takes nothing more; make room there`)
+  }
+}
+
 export class BlobUnknownError extends AgentError {
   readonly code = 'AGENT_BLOB_UNKNOWN'
   constructor(digest: string) {

@@ -35,6 +35,8 @@ export interface ImageDirectoryParts {
   readonly isWhole: (digest: Digest) => boolean
   /** It is being fetched, from somebody who is connected. */
   readonly isFlowing: (digest: Digest) => boolean
+  /** Whether there is room here for blobs that are not. */
+  readonly canKeep: () => boolean
   /** A blob is on its way to the seeder; some of its pieces can be had. */
   readonly onArriving: (arrival: ArrivalSource) => void
   /** It does not come after all. */
@@ -294,12 +296,13 @@ export class ImageDirectory {
     for (;;) {
       const proof: NextProof = nextProof({
         seeder: seeder.health.kind === 'silent' || !asksSeeder ? 'away' : 'unsure',
+        canKeep: this.#parts.canKeep(),
         wereAsked,
         blobs: needed.map((digest) => ({
           digest,
           isWhole: isWhole(digest),
           isFlowing: isFlowing(digest),
-          isOffered: this.#isOffered(digest) || atOrigin.has(digest),
+          isOffered: (this.#parts.canKeep() && this.#isOffered(digest)) || atOrigin.has(digest),
           hasOriginUrl: this.#sources.get(digest)?.originUrl !== undefined,
         })),
       })

@@ -10,6 +10,7 @@ export function createMetrics(read: {
   readonly usedBytes: () => number
   readonly isConnected: () => boolean
   readonly isSeederThere: () => boolean
+  readonly isDiskFull: () => boolean
 }) {
   const registry = new Registry()
   const registers = [registry]
@@ -38,6 +39,9 @@ export function createMetrics(read: {
     read.isConnected() ? 1 : 0,
   )
   gauge('shoal_agent_seeder_up', 'Whether the seeder answers.', () => (read.isSeederThere() ? 1 : 0))
+  gauge('shoal_agent_cache_disk_full', 'Whether the disk of the cache takes nothing more.', () =>
+    read.isDiskFull() ? 1 : 0,
+  )
   return {
     registry,
     received: (source: ByteSource, bytes: number) => received.inc({ source }, bytes),

@@ -9,6 +9,7 @@ import { type BlobProspects, nextProof, type Prospects } from './obtainable.ts'
 interface World {
   readonly isSeederThere: boolean
   readonly isSeederKnown: boolean
+  readonly canKeep: boolean
   readonly doesOriginAnswer: boolean
   readonly blobs: readonly (Omit<BlobProspects, 'isOffered'> & { readonly isAtPeer: boolean })[]
 }
@@ -21,6 +22,7 @@ function worldOf(seed: number): World {
   return {
     isSeederThere: coin(0.4),
     isSeederKnown: coin(0.5),
+    canKeep: coin(0.8),
     doesOriginAnswer: coin(0.5),
     blobs: Array.from({ length: Math.floor(prng.next() * 5) }, (_, n) => ({
       digest: digestOf(n),
@@ -38,6 +40,7 @@ function decide(world: World) {
   let seen: Prospects = {
     seeder: world.isSeederKnown ? (world.isSeederThere ? 'answers' : 'away') : 'unsure',
     blobs: world.blobs.map((blob) => ({ ...blob, isOffered: false })),
+    canKeep: world.canKeep,
     wereAsked: { peers: false, origin: false },
   }
   for (;;) {
@@ -66,7 +69,9 @@ test('what is promised can be had, and what can be had is promised', () => {
   for (let seed = 0; seed < 3_000; seed++) {
     const world = worldOf(seed)
     const { next, asked } = decide(world)
-    const rest = world.blobs.filter((blob) => !blob.isWhole && !blob.isFlowing && !blob.isAtPeer)
+    const rest = world.blobs.filter(
+      (blob) => !blob.isWhole && !blob.isFlowing && !(blob.isAtPeer && world.canKeep),
+    )
     const isAtOrigin = world.doesOriginAnswer && rest.every(({ hasOriginUrl }) => hasOriginUrl)
     const isPossible = world.isSeederThere || rest.length === 0 || isAtOrigin
     expect(next.kind, `seed ${seed}`).toBe(isPossible ? 'obtainable' : 'unobtainable')

@@ -22,6 +22,8 @@ export interface Prospects {
   readonly blobs: readonly BlobProspects[]
   /** `unsure`: it may be there, and nobody has looked of late. */
   readonly seeder: 'answers' | 'unsure' | 'away'
+  /** Whether there is room for what peers would send; what passes through comes from the seeder or the origin. */
+  readonly canKeep: boolean
   readonly wereAsked: { readonly peers: boolean; readonly origin: boolean }
 }
 
@@ -31,12 +33,12 @@ export type NextProof =
   | { readonly kind: 'ask'; readonly whom: 'peers' | 'origin'; readonly about: readonly Digest[] }
   | { readonly kind: 'unobtainable'; readonly missing: readonly Digest[] }
 
-export function nextProof({ blobs, seeder, wereAsked }: Prospects): NextProof {
+export function nextProof({ blobs, seeder, canKeep, wereAsked }: Prospects): NextProof {
   const open = blobs.filter(({ isWhole, isFlowing, isOffered }) => !isWhole && !isFlowing && !isOffered)
   if (open.length === 0 || seeder === 'answers') return { kind: 'obtainable' }
   if (seeder === 'unsure') return { kind: 'ask', whom: 'seeder' }
   const about = open.map(({ digest }) => digest)
-  if (!wereAsked.peers) return { kind: 'ask', whom: 'peers', about }
+  if (canKeep && !wereAsked.peers) return { kind: 'ask', whom: 'peers', about }
   if (!wereAsked.origin && open.every(({ hasOriginUrl }) => hasOriginUrl))
     return { kind: 'ask', whom: 'origin', about }
   return { kind: 'unobtainable', missing: about }

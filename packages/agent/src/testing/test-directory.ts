@@ -81,6 +81,7 @@ export async function openTestDirectory(init: {
       isHere: () => false,
       isWhole,
       isFlowing: () => false,
+      canKeep: () => true,
       onArriving: () => {},
       onLost: () => {},
     },
