@@ -311,11 +311,14 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
           seeder: seederUrl,
           uptimeMs: Math.round(performance.now() - startedAt),
           ...(userId !== undefined && { userId }),
+          ...(seeder.problem !== undefined && { seederProblem: seeder.problem }),
           announceStream: { isOpen: announcer.isConnected, forMs: announcer.unchangedForMs },
           cache: {
             ...(await cacheState.now()),
             usedBytes: downloads.usedBytes,
             maxBytes: settings.cacheMaxBytes,
+            ...(disk.problem !== undefined && { diskProblem: disk.problem }),
+            damagedPieces: downloads.damagedCount,
           },
         }
       },

@@ -84,6 +84,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   readonly #seederIds = new Set<PeerId>()
   readonly #running = new Set<Promise<void>>()
   readonly #stopping = new AbortController()
+  #damagedCount = 0
 
   constructor(parts: DownloadsParts, init: { seederUrl: string; cacheMaxBytes: number }) {
     super()
@@ -115,6 +116,11 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
 
   get blobCount(): number {
     return this.#open.size
+  }
+
+  /** Pieces that the disk had spoilt, since this service began. */
+  get damagedCount(): number {
+    return this.#damagedCount
   }
 
   /** Bytes of all blobs, missing pieces included: their room is taken. */
@@ -209,6 +215,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   damaged(digest: Digest, pieceIndex: number): void {
     const { store, log, onDamaged } = this.#parts
     onDamaged()
+    this.#damagedCount++
     log.error(
       { event: 'piece-damaged', digest, pieceIndex },
       'a piece was damaged on disk; it is fetched again',

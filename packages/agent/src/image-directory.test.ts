@@ -255,6 +255,19 @@ describe('what nobody can give', () => {
     await expect(pull()).rejects.toThrow(UnobtainableError)
   })
 
+  it('is not asked again of an agent that does not answer: a pull waits for it once', async () => {
+    contacts.heard([contact(1), contact(2)])
+    answers.set(url, 'silent')
+    nowMs = 1_000_000
+    for (let n = 0; n < 3; n++) await expect(pull()).rejects.toThrow(UnobtainableError)
+    const askedAt = (host: string) => questions.filter(({ baseUrl }) => baseUrl.includes(host)).length
+    expect(askedAt('10.0.0.1')).toBe(1)
+    expect(askedAt('10.0.0.2')).toBeGreaterThan(3)
+    nowMs += 10_000
+    await expect(pull()).rejects.toThrow(UnobtainableError)
+    expect(askedAt('10.0.0.1')).toBe(2)
+  })
+
   it('is found with an agent that has the blob of another image', async () => {
     contacts.heard([contact(1)])
     whole = (digest) => digest === recent.config

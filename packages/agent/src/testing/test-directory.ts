@@ -30,7 +30,8 @@ export const silent = pino({ level: 'silent' })
 /** The seeder's, which the contacts' answers are held against. */
 const keys = generateKeyPairSync('ed25519')
 
-export type Answer = Resolution | undefined | 'away'
+/** `silent`: nothing comes at all; `away`: a refusal. */
+export type Answer = Resolution | undefined | 'away' | 'silent'
 
 export interface TestDirectory extends AsyncDisposable {
   readonly directory: ImageDirectory
@@ -56,7 +57,8 @@ export async function openTestDirectory(init: {
   const http: Pick<HttpSources, 'resolve'> = {
     async resolve(baseUrl, question) {
       const answer = await init.answer(baseUrl, question)
-      if (answer === 'away') throw new SourceUnavailableError(baseUrl, 'away')
+      if (answer === 'away' || answer === 'silent')
+        throw new SourceUnavailableError(baseUrl, answer, { isUnanswered: answer === 'silent' })
       return answer
     },
   }
