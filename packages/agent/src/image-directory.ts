@@ -105,6 +105,8 @@ export class ImageDirectory {
   readonly #offers = new Map<Digest, number>()
   /** Until when agents that did not answer are left alone, by address. */
   readonly #resting = new Map<string, number>()
+  /** When an agent last answered anything. */
+  readonly #answered = new Map<string, number>()
   /** Lengths of blobs that the seeder is still receiving. */
   readonly #arriving = new Map<Digest, number>()
 
@@ -481,12 +483,18 @@ export class ImageDirectory {
     const address = formatHostPort(contact)
     const rests = (this.#resting.get(address) ?? 0) - nowMs()
     if (rests > 0 && rests <= CONTACT_RESTS_MS) return undefined
+    const askedAtMs = nowMs()
     let resolution: Resolution | undefined
     try {
       resolution = await http.resolve(`http://${address}`, { ...whole, peerId: '' }, 'contact')
+      this.#answered.delete(address)
+      this.#answered.set(address, nowMs())
+      forgetOldest(this.#answered, RESTING_MAX)
     } catch (error) {
       if (!(error instanceof ShoalError)) throw error
-      if (error instanceof SourceUnavailableError && error.isUnanswered) {
+      // It is asked one thing at a time: who has answered meanwhile is busy, and not away.
+      const isBusy = (this.#answered.get(address) ?? Number.NEGATIVE_INFINITY) >= askedAtMs
+      if (error instanceof SourceUnavailableError && error.isUnanswered && !isBusy) {
         this.#resting.set(address, nowMs() + CONTACT_RESTS_MS)
         forgetOldest(this.#resting, RESTING_MAX)
       }
