@@ -181,7 +181,8 @@ describe('a service that runs', () => {
   it('takes settings from file, variables and flags; says where it is; warns of a slip; ends with 0', async () => {
     await writeFile(
       join(folder.path, 'good.yaml'),
-      'listen: 127.0.0.1:0\npeerListen: 127.0.0.1:1\ncache: from-file\nlogLevel: warn\n',
+      // Nobody is at port 9.
+      'listen: 127.0.0.1:0\npeerListen: 127.0.0.1:1\nseeder: http://127.0.0.1:9\ncache: from-file\nlogLevel: warn\n',
     )
     await using agent = start(['agent', '--config', 'good.yaml', '--peer-listen', '127.0.0.1:0'], {
       SHOAL_CACHE: 'from-variable',
@@ -195,9 +196,24 @@ describe('a service that runs', () => {
       listen: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
       peerListen: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
     })
-    for (const path of ['healthz', 'readyz']) {
-      expect((await fetch(`http://${ready?.listen}/${path}`)).status).toBe(200)
+    const answerOf = async (path: string) => {
+      const answer = await fetch(`http://${ready?.listen}/${path}`)
+      return { status: answer.status, body: await answer.text() }
     }
+    expect((await answerOf('healthz')).status).toBe(200)
+    // A seeder that was never there, and an empty cache: it says so wherever somebody may look.
+    const why = 'the seeder at http://127.0.0.1:9 cannot be reached: connection refused'
+    const unready = await answerOf('readyz')
+    expect([unready.status, JSON.parse(unready.body)]).toEqual([
+      503,
+      { status: 'not-ready', problems: [why], service: 'agent', version: expect.any(String) },
+    ])
+    const missed = await answerOf('v2/team/app/manifests/1')
+    expect([missed.status, missed.body]).toEqual([404, expect.stringContaining(why)])
+    expect((await answerOf('metrics')).body).toContain('\nshoal_agent_seeder_up 0\n')
+    expect(agent.lines.map(parseLine).filter((line) => line?.event === 'seeder-unreachable')).toMatchObject([
+      { seeder: 'http://127.0.0.1:9', reason: 'connection refused', msg: why },
+    ])
     expect(agent.lines.map(parseLine).filter((line) => line?.event === 'setting-unknown')).toMatchObject([
       { msg: 'SHOAL_PERR_LISTEN is set and no setting of Shoal; did you mean SHOAL_PEER_LISTEN?' },
     ])

@@ -59,6 +59,62 @@ describe('while the seeder is dead', () => {
   }, 60_000)
 })
 
+describe('an image that was only looked at', () => {
+  it('is a miss at every agent once the seeder is gone, manifests and blobs, so that clients turn elsewhere', async () => {
+    await using cluster = await startCluster({ agents: 2, agentArgs: ['--tag-ttl-ms', '0'] })
+    const [first] = cluster.agents
+    await pushImage(cluster.seeder.url, 'team/app', '1', image)
+    const path = 'v2/team/app/manifests/1'
+    expect((await fetch(`${first!.url}/${path}`, { method: 'HEAD' })).status).toBe(200)
+    await cluster.seeder.kill9()
+    const paths = [
+      path,
+      `v2/team/app/manifests/${image.manifest.digest}`,
+      ...image.layers.map(({ digest }) => `v2/team/app/blobs/${digest}`),
+    ]
+    const { host } = cluster.seeder
+    for (const { url } of cluster.agents) {
+      for (const each of paths) {
+        const signal = AbortSignal.timeout(30_000)
+        expect((await fetch(`${url}/${each}`, { method: 'HEAD', signal })).status, each).toBe(404)
+        const answer = await fetch(`${url}/${each}`, { signal })
+        expect(answer.status, each).toBe(404)
+        expect(await answer.text()).toContain(
+          `the seeder at http://${host} cannot be reached: connection refused`,
+        )
+      }
+    }
+    expect(await first!.metric('shoal_agent_unobtainable_total')).toBeGreaterThanOrEqual(paths.length)
+    await first!.process.waitForLine(jsonEvent('image-unobtainable'), 10_000)
+  }, 120_000)
+})
+
+describe('while the seeder hangs', () => {
+  it('one question waits for it and no other, images are had from agents, and it counts again when it goes on', async () => {
+    await using cluster = await startCluster({ agents: 2 })
+    const [first, second] = cluster.agents
+    await pushImage(cluster.seeder.url, 'team/app', '1', image)
+    await pullImage(first!.url, 'team/app', '1')
+    cluster.seeder.process.signal('SIGSTOP')
+    try {
+      // What comes from another registry was given 2.8 s for each question.
+      const startedAt = performance.now()
+      for (let n = 0; n < 10; n++)
+        await expect(pullImage(second!.url, 'docker.io/library/app', `${n}`)).rejects.toMatchObject({
+          status: 404,
+        })
+      expect(performance.now() - startedAt).toBeLessThan(14_000)
+      await second!.process.waitForLine(jsonEvent('seeder-unreachable'), 10_000)
+      expect((await pullImage(second!.url, 'team/app', '1')).digest).toBe(image.manifest.digest)
+    } finally {
+      cluster.seeder.process.signal('SIGCONT')
+    }
+    await expect.poll(() => second!.metric('shoal_agent_seeder_up'), { timeout: 30_000 }).toBe(1)
+    await pushImage(cluster.seeder.url, 'team/app', '2', image)
+    expect((await pullImage(second!.url, 'team/app', '2')).digest).toBe(image.manifest.digest)
+  }, 120_000)
+})
+
 describe('when the seeder comes back', () => {
   it('agents announce what they hold again, and no swarm is forgotten', async () => {
     await using cluster = await startCluster({ agents: 2 })

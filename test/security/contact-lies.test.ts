@@ -211,6 +211,7 @@ describe('every field of an answer, falsified', () => {
     role: () => 'seeder',
     modulus: () => 64,
     remainders: () => 0,
+    isPart: () => true,
     inline: ({ evilBytes }) => evilBytes.subarray(0, 1_000),
     originUrl: (_, trap) => `http://127.0.0.1:${trap.port}/latest/meta-data/iam?secret=1`,
     length: () => 17,
@@ -354,9 +355,14 @@ describe('every field of an answer, falsified', () => {
       )
       .toBe(0)
     // Where the seeder has failed twice, an origin would have been asked in between.
-    const digest = layerOf(alone.get('blobs[].originUrl')!.image)
-    const failed = () => linesWith(agent, 'source-failed').filter((line) => line.includes(digest)).length
-    await expect.poll(failed, { timeout: 20_000 }).toBeGreaterThanOrEqual(2)
+    const { image, repository } = alone.get('blobs[].originUrl')!
+    const digest = layerOf(image)
+    const failed = async () => {
+      // On a slow machine the liar was too late with its first answer.
+      await got(`${agent.url}/v2/${repository}/manifests/1`)
+      return linesWith(agent, 'source-failed').filter((line) => line.includes(digest)).length
+    }
+    await expect.poll(failed, { timeout: 20_000, interval: 500 }).toBeGreaterThanOrEqual(2)
     expect(trap.visits).toBe(0)
   }, 60_000)
 

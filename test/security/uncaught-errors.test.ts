@@ -118,7 +118,7 @@ describe.each(['seeder', 'agent'] as const)('a %s in production', (service) => {
     await expect
       .poll(
         () =>
-          fetch(`${url}/readyz`).then(
+          fetch(`${url}/healthz`).then(
             ({ status }) => status,
             () => 0,
           ),

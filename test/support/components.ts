@@ -97,6 +97,13 @@ const table = {
     probe: () => shapedLinkTrouble(),
     remedy: 'load the kernel modules veth and sch_tbf',
   },
+  /** A small disk that can be filled. */
+  tmpfs: {
+    title: 'file systems of its own',
+    binaries: ['mount', 'umount'],
+    packages: ['mount'],
+    privileged: true,
+  },
   /** Looks at units and system calls; systemd itself need not run. */
   'systemd-analyze': { title: 'systemd-analyze', binaries: ['systemd-analyze'], packages: ['systemd'] },
   'chart-templates': {

@@ -10,7 +10,7 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
 import { canonicalHost } from '@shoal/oci'
 import {
@@ -32,6 +32,7 @@ import { Announcer } from './announcer.ts'
 import { ArrivalNews } from './arrival-news.ts'
 import { AgentArrivals } from './arrivals.ts'
 import { createBackend } from './backend.ts'
+import { CacheDisk } from './cache-disk.ts'
 import { CacheState } from './cache-state.ts'
 import { Contacts } from './contacts.ts'
 import { AgentDialRule } from './dial-rule.ts'
@@ -42,10 +43,15 @@ import { ImageRecords } from './image-records.ts'
 import { localApi } from './local-api.ts'
 import { createMetrics } from './metrics.ts'
 import { OriginProxy } from './origin-proxy.ts'
+import { PassingBlobs } from './passing-blobs.ts'
 import { PeerApi } from './peer-api.ts'
 import { PushForwarding } from './push-forwarding.ts'
 import { Reachability } from './reachability.ts'
+import { readinessOf } from './readiness.ts'
 import { ReferrerLists } from './referrer-lists.ts'
+import { Scrubber } from './scrubber.ts'
+import { SeederProbe } from './seeder-sight.ts'
+import { SeederWatch } from './seeder-watch.ts'
 import type { AgentSettings } from './settings.ts'
 import { TagLists } from './tag-lists.ts'
 import { UnservedRegistries } from './unserved-registries.ts'
@@ -129,7 +135,10 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     const objects = new FilesystemObjectStore({ folder: join(settings.cache, 'images') })
     await objects.start()
     undo.push(() => objects.stop())
-    const store = new FilePieceStore({ folder: join(settings.cache, 'pieces') })
+    const store = new FilePieceStore({
+      folder: join(settings.cache, 'pieces'),
+      onDamaged: (digest, pieceIndex) => downloads.damaged(digest, pieceIndex),
+    })
     await store.start()
     undo.push(() => store.stop())
 
@@ -156,7 +165,21 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       onUnserved: (registry) => unserved.asked(registry),
     })
     undo.push(() => http.stop())
-    const records = new ImageRecords({ objects })
+    const probe = new SeederProbe(seederUrl)
+    undo.push(() => probe.stop())
+    const seeder = new SeederWatch(
+      { look: () => probe.look(), log: log.child({ component: 'seeder' }), nowMs: () => performance.now() },
+      { seederUrl },
+    )
+    undo.push(async () => seeder.stop())
+    // Beside what follows, which takes longer: it is known who is there before the first client asks.
+    const seederSeen = seeder.start()
+    const disk = new CacheDisk(
+      { log: log.child({ component: 'cache' }), nowMs: () => performance.now() },
+      { folder: resolve(settings.cache) },
+    )
+    undo.push(async () => disk.stop())
+    const records = new ImageRecords({ objects, onUnkept: (error) => disk.failed(error) })
     const contacts = new Contacts({ records, log })
     await contacts.start()
     undo.push(() => contacts.stop())
@@ -197,6 +220,8 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       downloads: () => downloads.activeCount,
       usedBytes: () => downloads.usedBytes,
       isConnected: () => announcer.isConnected,
+      isSeederThere: () => seeder.health.kind === 'answers',
+      isDiskFull: () => disk.problem !== undefined,
     })
     const unserved = new UnservedRegistries({
       log,
@@ -226,20 +251,26 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         http,
         arrivals,
         contacts,
+        disk,
         log: log.child({ component: 'downloads' }),
         prng,
         nowMs,
         onReceived: metrics.received,
         onSent: (bytes) => metrics.sent.inc(bytes),
         onMismatch: () => metrics.mismatches.inc(),
+        onDamaged: () => metrics.damaged.inc(),
       },
       { seederUrl, cacheMaxBytes: settings.cacheMaxBytes },
     )
     await downloads.start()
     undo.push(() => downloads.stop())
+    const scrubber = new Scrubber({ store, prng, log: log.child({ component: 'scrubber' }) })
+    scrubber.start()
+    undo.push(() => scrubber.stop())
     const directory = new ImageDirectory(
       {
         http,
+        seeder,
         records,
         contacts,
         log: log.child({ component: 'images' }),
@@ -247,6 +278,9 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         onWanted: (sources) => downloads.prefetch(sources),
         onTold: (sources) => downloads.told(sources),
         isHere: (digest) => downloads.find(digest) !== undefined,
+        isWhole: (digest) => downloads.whole(digest) !== undefined,
+        isFlowing: (digest) => downloads.isFlowing(digest) || arrivals.has(digest),
+        canKeep: () => disk.problem === undefined,
         // The other engine knows no blobs whose hashes are still being learned: they come over HTTP.
         onArriving: (repository, arrival) => {
           if (settings.engine === 'native') arrivals.take(repository, arrival)
@@ -262,18 +296,32 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       },
     )
 
+    announcer.on('heard', () => seeder.heard())
+    announcer.on('closed', () => seeder.doubt())
     announcer.on('reached', (ip) => dialRule.reachedSeeder(ip))
     announcer.on('welcome', (signingKey) => contacts.trust(signingKey))
     announcer.on('contacts', (agents) => contacts.heard(agents))
     downloads.on('failed', (digest) => directory.forgetSource(digest))
+    downloads.on('damaged', (digest) => {
+      const source = directory.knownSource(digest)
+      // Else the next who wants it finds out where it is.
+      if (source !== undefined) downloads.prefetch([source])
+    })
     announcer.on('warmBlob', (repository, digest) => directory.warmBlob(repository, digest))
     announcer.on('warm', (repository, reference) => directory.warm(repository, reference))
     announcer.start()
     undo.push(() => announcer.stop())
 
-    const tagLists = new TagLists({ http, objects }, { seederUrl })
-    const referrerLists = new ReferrerLists({ http, records }, { seederUrl })
-    const server = createHttpServer(log.child({ component: 'http' }), 'agent')
+    const passing = new PassingBlobs({ http, onReceived: metrics.received }, { seederUrl })
+    const tagLists = new TagLists({ http, seeder, objects }, { seederUrl })
+    const referrerLists = new ReferrerLists({ http, seeder, records }, { seederUrl })
+    const server = createHttpServer(log.child({ component: 'http' }), 'agent', {}, () =>
+      readinessOf({
+        seeder: { wasFound: seeder.wasFound, problem: seeder.problem },
+        hasBlobs: downloads.blobCount > 0,
+        disk: disk.problem,
+      }),
+    )
     if (settings.forwardPushes) {
       const pushes = new PushForwarding({ log: log.child({ component: 'pushes' }) }, { seederUrl })
       undo.push(() => pushes.stop())
@@ -284,6 +332,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         directory,
         downloads,
         arrivals,
+        passing,
         http,
         seederUrl,
         tagLists,
@@ -313,11 +362,14 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
           seeder: seederUrl,
           uptimeMs: Math.round(performance.now() - startedAt),
           ...(userId !== undefined && { userId }),
+          ...(seeder.problem !== undefined && { seederProblem: seeder.problem }),
           announceStream: { isOpen: announcer.isConnected, forMs: announcer.unchangedForMs },
           cache: {
             ...(await cacheState.now()),
             usedBytes: downloads.usedBytes,
             maxBytes: settings.cacheMaxBytes,
+            ...(disk.problem !== undefined && { diskProblem: disk.problem }),
+            damagedPieces: downloads.damagedCount,
           },
           unservedRegistries: [...unserved.recent()],
           proxies: proxyStatus(proxies.shown),
@@ -331,6 +383,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     undo.push(() => server.close())
     // The first client should not wait for a connection.
     void http.greet(seederUrl)
+    await seederSeen
     return {
       listen: { host: listen.host, port: addressOf(server).port },
       peerListen: engine.address,

@@ -45,6 +45,8 @@ export interface AnnouncerEvents {
   tries: [answer: TriesAnswer]
   /** The address at which the seeder was reached. */
   reached: [ip: string]
+  /** The seeder said something, if only that it is there. */
+  heard: []
   closed: []
 }
 
@@ -200,9 +202,13 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       for (const infoHash of this.#states.keys()) this.#changed.add(infoHash)
       this.#flush()
     })
-    socket.on('ping', () => silence.refresh())
+    socket.on('ping', () => {
+      silence.refresh()
+      this.emit('heard')
+    })
     socket.on('message', (frame: Buffer) => {
       silence.refresh()
+      this.emit('heard')
       this.#hear(frame)
     })
     socket.on('error', (error) => this.#log.debug({ event: 'announce-stream-error', err: error }))

@@ -101,6 +101,8 @@ beforeEach(async () => {
       prng: createPrng(1),
       onReceived: () => {},
       onMismatch: () => {},
+      onDamaged: () => {},
+      disk: { mayWrite: true, freeBytes: async () => undefined, failed: () => false, refused: () => {} },
     },
     { seederUrl: 'http://seeder:7000', cacheMaxBytes: 100_000_000 },
   )

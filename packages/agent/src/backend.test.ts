@@ -9,7 +9,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import type { AgentArrivals } from './arrivals.ts'
 import { createBackend } from './backend.ts'
 import type { Downloads } from './downloads.ts'
-import { SourceUnavailableError } from './errors.ts'
+import { CacheDiskFullError, SourceUnavailableError } from './errors.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import { createMetrics } from './metrics.ts'
 import type { ReferrerLists } from './referrer-lists.ts'
@@ -37,6 +37,7 @@ let fromSeeder: (start: number) => AsyncGenerator<Uint8Array>
 let download: GivenTransfer
 let begun: GivenTransfer | undefined
 let warmed: number
+let passed: (start: number) => AsyncGenerator<Uint8Array>
 
 function backend() {
   const directory = {
@@ -46,6 +47,8 @@ function backend() {
     arrivingLength: () => (found === 'arriving' ? bytes.length : undefined),
     hasBlob: () => true,
     warmBlob: () => warmed++,
+    requireBlob: async () => {},
+    knownSource: () => arrived,
   }
   const downloads = { find: () => undefined, whole: () => undefined, ensure: async () => download }
   const arrivals = { find: async () => begun, has: () => begun !== undefined }
@@ -54,6 +57,7 @@ function backend() {
     downloads: downloads as unknown as Downloads,
     arrivals: arrivals as unknown as AgentArrivals,
     http: { arrivingBytes: (_url, { start }) => fromSeeder(start) as AsyncGenerator<Uint8Array, void> },
+    passing: { read: (_source, range) => passed(range.start) as AsyncGenerator<Uint8Array, void> },
     seederUrl: 'http://seeder:7000',
     tagLists: {} as TagLists,
     referrerLists: {} as ReferrerLists,
@@ -62,6 +66,8 @@ function backend() {
       downloads: () => 0,
       usedBytes: () => 0,
       isConnected: () => true,
+      isSeederThere: () => true,
+      isDiskFull: () => false,
     }),
   })
 }
@@ -75,6 +81,7 @@ beforeEach(() => {
   fromSeeder = async function* (start) {
     for (let at = start; at < bytes.length; at += 2) yield bytes.subarray(at, at + 2)
   }
+  passed = async function* () {}
 })
 
 async function read(start = 0, end = bytes.length) {
@@ -172,5 +179,17 @@ describe('a blob that is on its way to the seeder', () => {
     }
     arrived = 'unknown'
     expect(await read()).toMatchObject({ text: bytes.toString().slice(0, -1), error: 'AGENT_BLOB_UNKNOWN' })
+  })
+
+  it('passes through, from where it is, when it is whole and finds no room here', async () => {
+    const full = new CacheDiskFullError(digest)
+    fromSeeder = async function* (start) {
+      yield bytes.subarray(start, start + 6)
+      throw full
+    }
+    passed = async function* (start) {
+      yield bytes.subarray(start)
+    }
+    expect(await read()).toEqual({ text: bytes.toString(), error: undefined })
   })
 })

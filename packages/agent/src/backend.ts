@@ -5,16 +5,19 @@
 import { type Digest, PIECE_LENGTHS_BYTES, ShoalError } from '@shoal/core'
 import { OciError, splitMirroredName } from '@shoal/oci'
 import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
-import type { ByteRange, StoredBlob } from '@shoal/storage'
-import type { Transfer } from '@shoal/swarm'
+import { type ByteRange, PieceDamagedError, type StoredBlob } from '@shoal/storage'
+import { type Transfer, TransferFailedError } from '@shoal/swarm'
 import type { AgentArrivals } from './arrivals.ts'
+import { diskCodeOf } from './cache-disk.ts'
 import type { Downloads } from './downloads.ts'
-import { BlobUnknownError, SourceUnavailableError } from './errors.ts'
+import { BlobUnknownError, CacheDiskFullError, SourceUnavailableError, UnobtainableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import type { AgentMetrics } from './metrics.ts'
+import type { PassingBlobs } from './passing-blobs.ts'
 import type { ReferrerLists } from './referrer-lists.ts'
 import type { TagLists } from './tag-lists.ts'
+import { unbrokenRead } from './unbroken-read.ts'
 
 /** How long a blob on its way is given to become a swarm, before it is read from the seeder: its first byte is due then. */
 const SWARM_WITHIN_MS = 400
@@ -23,13 +26,14 @@ export function createBackend(parts: {
   readonly directory: ImageDirectory
   readonly downloads: Downloads
   readonly arrivals: Pick<AgentArrivals, 'find' | 'has'>
+  readonly passing: Pick<PassingBlobs, 'read'>
   readonly http: Pick<HttpSources, 'arrivingBytes'>
   readonly seederUrl: string
   readonly tagLists: TagLists
   readonly referrerLists: ReferrerLists
   readonly metrics: AgentMetrics
 }): RegistryBackend {
-  const { directory, downloads, arrivals, http, seederUrl, tagLists, referrerLists, metrics } = parts
+  const { directory, downloads, arrivals, passing, http, seederUrl, tagLists, referrerLists, metrics } = parts
 
   /**
    * A blob that is here whole, or being fetched. A part that nobody fetches is no promise: a client that is given a body which
@@ -106,7 +110,31 @@ export function createBackend(parts: {
   /** More than one, of which the last is held back. */
   const hasPieces = (digest: Digest) => (directory.arrivingLength(digest) ?? 0) > PIECE_LENGTHS_BYTES[0]
 
+  /** The same; what finds no room here is passed on without being kept. */
+  async function* readKeptOrPassing(
+    repository: string,
+    digest: Digest,
+    { start, end }: ByteRange,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    // It may have been whole when its length was asked for, and damaged.
+    if (downloads.whole(digest) === undefined) await directory.requireBlob(repository, digest)
+    let offset = start
+    try {
+      for await (const chunk of read(repository, digest, { start, end }, signal)) {
+        offset += chunk.length
+        yield chunk
+      }
+    } catch (error) {
+      const source = error instanceof CacheDiskFullError ? directory.knownSource(digest) : undefined
+      if (source === undefined) throw error
+      yield* passing.read(source, { start: offset, end }, signal)
+    }
+  }
+
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
+    // A length alone is no promise: whoever is given it waits for the bytes, while another registry could have given them.
+    if (downloads.whole(digest) === undefined) await directory.requireBlob(repository, digest)
     const stored = servable(digest)?.metainfo.length
     if (stored !== undefined && directory.hasBlob(repository, digest)) return { digest, length: stored }
     const length = await directory.length(repository, digest)
@@ -118,6 +146,13 @@ export function createBackend(parts: {
     return isOurs ? { digest, length: stored } : undefined
   }
 
+  /** What nobody can give is a miss, so that clients turn to the next registry on their list; it says why. */
+  const missed = (error: unknown, code: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'): unknown => {
+    if (!(error instanceof UnobtainableError)) return error
+    metrics.unobtainable.inc()
+    return new OciError(code, error.message, { cause: error, detail: { reason: error.reason } })
+  }
+
   /**
    * containerd asks for a manifest by HEAD as a blob when nobody gives it as a manifest. Some registries answer that with the
    * manifest, as octets, and containerd keeps it as those for ever (containerd#13007): of another registry's repository a look
@@ -127,23 +162,30 @@ export function createBackend(parts: {
     directory.hasBlob(repository, digest) || directory.remembers(repository, digest)
 
   return {
-    manifest: (repository, reference, purpose) => directory.manifest(repository, reference, purpose),
+    manifest: (repository, reference, purpose) =>
+      directory.manifest(repository, reference, purpose).catch((error: unknown) => {
+        throw missed(error, 'MANIFEST_UNKNOWN')
+      }),
     blobStat: async (repository, digest, purpose) => {
       const isMirrored = purpose === 'look' && splitMirroredName(repository) !== undefined
-      return isMirrored && !(await isNamed(repository, digest)) ? undefined : blobStat(repository, digest)
+      if (isMirrored && !(await isNamed(repository, digest))) return undefined
+      return blobStat(repository, digest).catch((error: unknown) => {
+        throw missed(error, 'BLOB_UNKNOWN')
+      })
     },
     // The route has asked for the blob's stat, and so whether the repository has it.
-    async *readBlob(repository, digest, range, signal) {
+    async *readBlob(repository, digest, whole, signal) {
+      const from = (range: ByteRange) => readKeptOrPassing(repository, digest, range, signal)
       let hasGiven = false
       try {
-        for await (const chunk of read(repository, digest, range, signal)) {
+        for await (const chunk of unbrokenRead(whole, from, isOfTheDisk)) {
           hasGiven = true
           metrics.served.inc(chunk.length)
           yield chunk
         }
       } catch (error) {
         if (hasGiven || signal.aborted) throw error
-        throw missing(digest, error)
+        throw missing(digest, missed(error, 'BLOB_UNKNOWN'))
       }
     },
     tags: (repository, page): Promise<TagsPage | undefined> => tagLists.tags(repository, page),
@@ -159,4 +201,10 @@ function missing(digest: Digest, error: unknown): unknown {
     detail: { digest },
     cause: error,
   })
+}
+
+/** What was on this node's disk has rotted, and is being fetched again; or the disk is full, and the rest passes through. */
+function isOfTheDisk(error: unknown): boolean {
+  const cause = error instanceof TransferFailedError ? error.cause : error
+  return cause instanceof PieceDamagedError || diskCodeOf(error) !== undefined
 }

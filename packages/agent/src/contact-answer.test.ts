@@ -85,7 +85,7 @@ describe('a blob', () => {
       { blob: layers[0]! },
       { ...honest, tag: tag(), warning: 'x', blobs: [blobOf(layers[1]!), blobOf(layers[0]!)] },
     )
-    expect(Object.keys(answer).sort()).toEqual(['manifests', 'sources'])
+    expect(Object.keys(answer).sort()).toEqual(['manifests', 'sources', 'whole'])
     expect(answer.manifests).toEqual([])
     expect(digestsIn(answer)).toEqual([layers[0]])
     const [source] = answer.sources

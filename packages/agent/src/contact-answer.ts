@@ -35,6 +35,8 @@ export interface ProvenAnswer {
   readonly manifests: readonly ResolvedManifest[]
   /** Of the blob asked for, or of those that the image needs. */
   readonly sources: readonly BlobSource[]
+  /** Of these blobs, those of which it says that it has every piece. */
+  readonly whole: readonly Digest[]
 }
 
 export interface ContactAnswerParts {
@@ -55,8 +57,7 @@ export function provenPart(
 ): ProvenAnswer {
   const { repository, reference } = question
   const blob = tryParseDigest(question.blob ?? '')
-  if (blob !== undefined)
-    return { manifests: [], sources: sourcesOf([blob], repository, answer.blobs, parts) }
+  if (blob !== undefined) return { manifests: [], ...offersOf([blob], repository, answer.blobs, parts) }
   const digest = tryParseDigest(reference ?? '')
   const tag = digest === undefined ? genuineTag(question, answer.tag, parts) : undefined
   const asked = provenManifest(answer, digest ?? tag?.record.digest)
@@ -70,7 +71,7 @@ export function provenPart(
   return {
     ...(tag !== undefined && { tag }),
     manifests: [asked.manifest, ...(child === undefined ? [] : [child.manifest])],
-    sources: sourcesOf(needed, repository, answer.blobs, parts),
+    ...offersOf(needed, repository, answer.blobs, parts),
   }
 }
 
@@ -106,14 +107,15 @@ function provenManifest(
   }
 }
 
-function sourcesOf(
+function offersOf(
   digests: readonly Digest[],
   repository: string,
   blobs: readonly ResolvedBlob[],
   { contacts, contact }: ContactAnswerParts,
-): BlobSource[] {
+): { sources: readonly BlobSource[]; whole: readonly Digest[] } {
   const missing = new Set(digests)
   const sources: BlobSource[] = []
+  const whole: Digest[] = []
   let falseSignatures = 0
   for (const blob of blobs) {
     if (falseSignatures >= FALSE_SIGNATURES_MAX) break
@@ -128,8 +130,9 @@ function sourcesOf(
     missing.delete(metainfo.digest)
     const peers = [{ ...contact, role: 'agent' as const }]
     sources.push({ metainfo, infoHash: infoHashOf(metainfo), repository, signature, peers })
+    if (blob.isPart !== true) whole.push(metainfo.digest)
   }
-  return sources
+  return { sources, whole }
 }
 
 /** @returns undefined for what cannot be metainfo, or that nobody signed */

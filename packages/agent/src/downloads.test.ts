@@ -1,22 +1,26 @@
 /**
- * Goal: a blob of which every piece is right by its metainfo, and the whole is not what its digest says, is kept by nobody:
- * neither its pieces nor the metainfo, so that the next pull begins anew.
+ * Goal: what is wrong is kept by nobody, and what is right can be had. A blob of which every piece is right by its metainfo, and
+ * the whole is not what its digest says, is forgotten with its metainfo, so that the next pull begins anew. One that the disk has
+ * spoilt is fetched again.
  * Method: real files; a seeder that gives false metainfo together with the bytes, then the right one.
  */
 import { createHash, hash } from 'node:crypto'
-import { EventEmitter } from 'node:events'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { EventEmitter, once } from 'node:events'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createPrng, type Metainfo, NO_IMPORTS, parseDigest, pieceLengthFor } from '@shoal/core'
-import { FilePieceStore, infoHashOf } from '@shoal/storage'
+import { type ByteRange, FilePieceStore, infoHashOf } from '@shoal/storage'
 import type { Swarm, SwarmEngine, SwarmInit } from '@shoal/swarm'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Announcer } from './announcer.ts'
 import type { BlobSource } from './blob-source.ts'
+import { DISK_RESERVE_BYTES } from './disk-room.ts'
 import { Downloads } from './downloads.ts'
+import { CacheDiskFullError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
+import { unbrokenRead } from './unbroken-read.ts'
 
 const right = Buffer.from('what was pushed')
 const wrong = Buffer.from('what was not it')
@@ -26,11 +30,20 @@ let folder: string
 let store: FilePieceStore
 let downloads: Downloads
 let announced: string[]
+let damages: number
+let freeBytes: number | undefined
+let refusals: number
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shoal-downloads-'))
-  store = new FilePieceStore({ folder })
+  store = new FilePieceStore({
+    folder,
+    onDamaged: (damaged, pieceIndex) => downloads.damaged(damaged, pieceIndex),
+  })
   await store.start()
+  damages = 0
+  freeBytes = undefined
+  refusals = 0
   announced = []
   const engine = {
     peerId: 'ab'.repeat(20),
@@ -52,12 +65,19 @@ beforeEach(async () => {
       http: {} as HttpSources,
       arrivals: { confirm: async () => undefined },
       contacts: { isGenuineMetainfo: () => false },
+      disk: {
+        mayWrite: true,
+        freeBytes: async () => freeBytes,
+        refused: () => refusals++,
+        failed: () => false,
+      },
       log: pino({ level: 'silent' }),
       prng: createPrng(1),
       nowMs: () => 0,
       onReceived: () => {},
       onSent: () => {},
       onMismatch: () => {},
+      onDamaged: () => damages++,
     },
     { seederUrl: 'http://127.0.0.1:9', cacheMaxBytes: 1_000_000 },
   )
@@ -104,4 +124,46 @@ it('is failed, forgotten with its metainfo, told to nobody, and can be had anew'
   await again.whenComplete()
   expect(await filesIn('metainfo')).toHaveLength(1)
   expect(announced.at(-1)).toBe(`seeding ${sourceOf(right).infoHash}`)
+})
+
+it('that the disk has spoilt is fetched again, and who reads it gets what is right', async () => {
+  const source = sourceOf(right)
+  await (await downloads.ensure(source)).whenComplete()
+  const hex = digest.slice('sha256:'.length)
+  await writeFile(join(folder, 'blobs', 'sha256', hex.slice(0, 2), hex), wrong)
+  const mended = once(downloads, 'damaged')
+  const read = async function* (range: ByteRange) {
+    yield* (await downloads.ensure(source)).read(range.start, range.end)
+  }
+  const readAll = async () => {
+    const chunks: Uint8Array[] = []
+    for await (const chunk of unbrokenRead({ start: 0, end: right.length }, read, () => true))
+      chunks.push(Uint8Array.from(chunk))
+    return Buffer.concat(chunks).toString()
+  }
+  // A file that was just looked at is looked at again a second later.
+  let text = ''
+  const noticed = async () => {
+    text = await readAll()
+    return damages
+  }
+  await expect.poll(noticed, { timeout: 10_000 }).toBe(1)
+  expect(text).toBe(right.toString())
+  await mended
+  await (await downloads.ensure(source)).whenComplete()
+  expect(await filesIn('partial')).toEqual([])
+  expect(announced.at(-1)).toBe(`seeding ${source.infoHash}`)
+})
+
+it('that finds no room on the disk is not begun, and takes the place of what is used least where that is enough', async () => {
+  const source = sourceOf(right)
+  freeBytes = DISK_RESERVE_BYTES + right.length - 1
+  await expect(downloads.ensure(source)).rejects.toThrow(CacheDiskFullError)
+  // Whoever was to fetch it ahead of a client says nothing.
+  downloads.prefetch([source])
+  await expect.poll(() => refusals).toBe(2)
+  expect([downloads.blobCount, await filesIn('partial')]).toEqual([0, []])
+  freeBytes++
+  await (await downloads.ensure(source)).whenComplete()
+  expect([downloads.blobCount, refusals]).toEqual([1, 2])
 })

@@ -10,6 +10,7 @@ import {
   type Digest,
   encodeInfo,
   type ImportShare,
+  type Metainfo,
   NO_IMPORTS,
   type PeerAddress,
   type PeerId,
@@ -17,16 +18,24 @@ import {
   pieceBytes,
   pieceCount,
 } from '@shoal/core'
-import { BlobDigestMismatchError, infoHashOf, type PieceStore, type StoredBlob } from '@shoal/storage'
+import {
+  BlobDigestMismatchError,
+  infoHashOf,
+  PieceDamagedError,
+  type PieceStore,
+  type StoredBlob,
+} from '@shoal/storage'
 import { type Swarm, type SwarmEngine, Transfer } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import type { Announcer } from './announcer.ts'
 import type { AgentArrivals } from './arrivals.ts'
 import type { BlobSource } from './blob-source.ts'
+import type { CacheDisk } from './cache-disk.ts'
 import type { Contacts } from './contacts.ts'
+import { type RoomCandidate, roomFor } from './disk-room.ts'
 import { type ByteSource, Download } from './download.ts'
 import { EarlyNews } from './early-news.ts'
-import { SourceUnavailableError } from './errors.ts'
+import { CacheDiskFullError, SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 
 export interface DownloadsParts {
@@ -36,12 +45,14 @@ export interface DownloadsParts {
   readonly http: HttpSources
   readonly arrivals: Pick<AgentArrivals, 'confirm'>
   readonly contacts: Pick<Contacts, 'isGenuineMetainfo'>
+  readonly disk: Pick<CacheDisk, 'mayWrite' | 'freeBytes' | 'refused' | 'failed'>
   readonly log: Logger
   readonly prng: Prng
   readonly nowMs: () => number
   readonly onReceived: (source: ByteSource, bytes: number) => void
   readonly onSent: (bytes: number) => void
   readonly onMismatch: () => void
+  readonly onDamaged: () => void
 }
 
 interface Entry {
@@ -62,6 +73,8 @@ interface Opened {
 export interface DownloadsEvents {
   /** Nobody could give the blob: what was known of where it is led nowhere. */
   failed: [digest: Digest]
+  /** What is here of the blob was damaged; it is to be fetched again. */
+  damaged: [digest: Digest]
 }
 
 export class Downloads extends EventEmitter<DownloadsEvents> {
@@ -77,6 +90,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   readonly #seederIds = new Set<PeerId>()
   readonly #running = new Set<Promise<void>>()
   readonly #stopping = new AbortController()
+  #damagedCount = 0
 
   constructor(parts: DownloadsParts, init: { seederUrl: string; cacheMaxBytes: number }) {
     super()
@@ -111,6 +125,11 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     return this.#open.size
   }
 
+  /** Pieces that the disk had spoilt, since this service began. */
+  get damagedCount(): number {
+    return this.#damagedCount
+  }
+
   /** Bytes of all blobs, missing pieces included: their room is taken. */
   get usedBytes(): number {
     let bytes = 0
@@ -137,6 +156,12 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     return transfer?.blob.have.isFull ? transfer : undefined
   }
 
+  /** Whether the blob is being fetched, and somebody who has some of it is connected. */
+  isFlowing(digest: Digest): boolean {
+    const entry = this.#open.get(digest)
+    return entry?.download !== undefined && entry.swarm.peersConnected > 0
+  }
+
   /** The seeder has said what the blobs' pieces are: what is here by other hashes goes. */
   told(sources: readonly BlobSource[]): void {
     for (const source of sources) {
@@ -145,13 +170,16 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     }
   }
 
-  /** Starts fetching the blob unless it is here or already being fetched. */
+  /**
+   * Starts fetching the blob unless it is here or already being fetched.
+   * @throws CacheDiskFullError
+   */
   async ensure(source: BlobSource): Promise<Transfer> {
     const { metainfo } = source
     const open = async () => {
       // Pieces that came while the seeder was receiving the blob itself, and whoever reads them.
       const arrived = await this.#parts.arrivals.confirm(metainfo)
-      return { blob: await this.#parts.store.open(metainfo), arrived }
+      return { blob: await this.#opened(metainfo), arrived }
     }
     let entry = await this.#entry(metainfo.digest, open)
     if (!this.#agrees(entry, source)) {
@@ -175,7 +203,45 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
 
   /** Starts fetching what a client is about to ask for; it asks again for what could not be started. */
   prefetch(sources: readonly BlobSource[]): void {
-    for (const source of sources) this.#track(this.ensure(source).then(() => undefined))
+    for (const source of sources)
+      this.#track(
+        this.ensure(source).then(
+          () => undefined,
+          (error: unknown) => {
+            // Clients are given it without its being kept.
+            if (!(error instanceof CacheDiskFullError)) throw error
+          },
+        ),
+      )
+  }
+
+  /**
+   * The disk has spoilt a piece, which is not here any more. The blob is looked through, and begun anew with what is right of it:
+   * those who read it go on then.
+   */
+  damaged(digest: Digest, pieceIndex: number): void {
+    const { store, log, onDamaged } = this.#parts
+    onDamaged()
+    this.#damagedCount++
+    log.error(
+      { event: 'piece-damaged', digest, pieceIndex },
+      'a piece was damaged on disk; it is fetched again',
+    )
+    const entry = this.#open.get(digest)
+    // It is being looked through already.
+    if (entry === undefined) return
+    const forgotten = this.#forget(digest, entry, async () => {
+      await store.get(digest)?.check()
+    })
+    entry.transfer.fail(new PieceDamagedError(digest, pieceIndex))
+    this.#track(
+      forgotten.then(async () => {
+        const left = store.get(digest)
+        // Wanted or not, it takes room, and others may have what is right of it.
+        if (left !== undefined) await this.#entry(digest, async () => ({ blob: left, arrived: undefined }))
+        this.emit('damaged', digest)
+      }),
+    )
   }
 
   #entry(digest: Digest, open: () => Promise<Opened>): Promise<Entry> {
@@ -235,9 +301,11 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     transfer.once('failed', (error) => {
       if (this.#open.get(metainfo.digest) !== entry) return
       log.warn({ event: 'transfer-failed', digest: metainfo.digest, err: error }, 'transfer failed')
-      // By these hashes the blob can never be had.
-      const removes = error.cause instanceof BlobDigestMismatchError
-      this.#track(this.#forget(metainfo.digest, entry, { removes }))
+      // By these hashes the blob can never be had; or its disk is full, and what is unfinished gives way.
+      const removes = error.cause instanceof BlobDigestMismatchError || this.#parts.disk.failed(error)
+      this.#track(
+        this.#forget(metainfo.digest, entry, removes ? () => this.#remove(metainfo.digest) : undefined),
+      )
       this.emit('failed', metainfo.digest)
     })
     this.#open.set(metainfo.digest, entry)
@@ -261,7 +329,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
       { event: 'metainfo-replaced', digest, infoHash },
       'the seeder gives other pieces for a blob; what was here of it is removed',
     )
-    this.#track(this.#forget(digest, entry, { removes: true }))
+    this.#track(this.#forget(digest, entry, () => this.#remove(digest)))
     entry.transfer.fail(new Error('the seeder gives other pieces for it'))
     return false
   }
@@ -335,15 +403,18 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     swarm.connect(peers.filter(({ peerId }) => peerId !== this.#parts.engine.peerId))
   }
 
-  /** Takes a transfer out, so that the next pull begins anew: with the pieces that are here, or with none. */
-  async #forget(digest: Digest, { swarm }: Entry, { removes }: { removes: boolean }): Promise<void> {
+  /**
+   * Takes a transfer out, so that the next pull begins anew, with the pieces that are here.
+   * @param afterwards before that: to remove them, or to look at them
+   */
+  async #forget(digest: Digest, { swarm }: Entry, afterwards?: () => Promise<void>): Promise<void> {
     this.#entries.delete(digest)
     this.#open.delete(digest)
     this.#byInfoHash.delete(swarm.infoHash)
     this.#parts.announcer.leave(swarm.infoHash)
     const leaving = (async () => {
       await swarm.leave()
-      if (removes) await this.#parts.store.remove(digest)
+      await afterwards?.()
     })()
     const left = leaving
       .catch(() => {})
@@ -354,19 +425,64 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     await leaving
   }
 
+  #remove(digest: Digest): Promise<void> {
+    return this.#parts.store.remove(digest)
+  }
+
+  /** @throws CacheDiskFullError */
+  async #opened(metainfo: Metainfo): Promise<StoredBlob> {
+    const { store, disk } = this.#parts
+    const known = store.get(metainfo.digest)
+    if (known !== undefined) return known
+    if (!(await this.#findRoom(metainfo))) throw new CacheDiskFullError(metainfo.digest)
+    try {
+      return await store.open(metainfo)
+    } catch (error) {
+      if (disk.failed(error)) throw new CacheDiskFullError(metainfo.digest)
+      throw error
+    }
+  }
+
+  /** Makes room for the blob on the disk, whatever the cache may hold. @returns false where there is none */
+  async #findRoom({ length }: Metainfo): Promise<boolean> {
+    const { disk } = this.#parts
+    if (!disk.mayWrite) return false
+    const freeBytes = await disk.freeBytes()
+    if (freeBytes === undefined) return true
+    const candidates = this.#candidates()
+    const outstandingBytes = candidates
+      .filter(({ isComplete, isBusy }) => !isComplete && isBusy)
+      .reduce((bytes, each) => bytes + each.bytes - each.writtenBytes, 0)
+    const room = roomFor({ neededBytes: length, freeBytes, outstandingBytes, candidates })
+    if (room.kind === 'none') disk.refused(length, freeBytes)
+    else await this.#evict(room.victims)
+    return room.kind === 'room'
+  }
+
   async #makeRoom(): Promise<void> {
-    const { log } = this.#parts
-    const candidates = [...this.#open].map(([digest, { transfer, download, lastUsedAtMs }]) => ({
-      digest,
-      bytes: transfer.blob.metainfo.length,
-      lastUsedAtMs,
-      isBusy: transfer.readerCount > 0 || (download !== undefined && !transfer.isComplete),
-    }))
-    for (const digest of chooseVictims(candidates, this.#init.cacheMaxBytes)) {
+    await this.#evict(chooseVictims(this.#candidates(), this.#init.cacheMaxBytes))
+  }
+
+  #candidates(): RoomCandidate[] {
+    return [...this.#open].map(([digest, { transfer, download, lastUsedAtMs }]) => {
+      const { have, metainfo } = transfer.blob
+      return {
+        digest,
+        bytes: metainfo.length,
+        writtenBytes: Math.min(metainfo.length, have.setCount * metainfo.pieceLength),
+        lastUsedAtMs,
+        isBusy: transfer.readerCount > 0 || (download !== undefined && !transfer.isComplete),
+        isComplete: transfer.isComplete,
+      }
+    })
+  }
+
+  async #evict(victims: readonly Digest[]): Promise<void> {
+    for (const digest of victims) {
       const entry = this.#open.get(digest)
       if (entry === undefined || entry.transfer.readerCount > 0) continue
-      await this.#forget(digest, entry, { removes: true })
-      log.info({ event: 'blob-evicted', digest }, 'blob evicted')
+      await this.#forget(digest, entry, () => this.#remove(digest))
+      this.#parts.log.info({ event: 'blob-evicted', digest }, 'blob evicted')
     }
   }
 

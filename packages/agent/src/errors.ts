@@ -6,11 +6,35 @@ export abstract class AgentError extends ShoalError {}
 /** The seeder, or whoever was asked in its place, gave no usable answer. */
 export class SourceUnavailableError extends AgentError {
   readonly code = 'AGENT_SOURCE_UNAVAILABLE'
-  constructor(source: string, reason: string, options?: ErrorOptions) {
+  /** Nothing was said at all: it may be away. */
+  readonly isUnanswered: boolean
+  constructor(source: string, reason: string, options?: ErrorOptions & { readonly isUnanswered?: boolean }) {
     super(
       `${source} gave no usable answer: ${reason}; others are asked, and it is tried again later`,
       options,
     )
+    this.isUnanswered = options?.isUnanswered ?? false
+  }
+}
+
+/** An image or a blob that may exist, and that nobody who can be reached now has: a client does better to ask elsewhere. */
+export class UnobtainableError extends AgentError {
+  readonly code = 'AGENT_UNOBTAINABLE'
+  /** @param reason what is in the way, without secrets: clients are told */
+  constructor(
+    what: string,
+    readonly reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${what} cannot be had here now: ${reason}`, options)
+  }
+}
+
+/** There is no room for a blob on the cache's disk; what clients want of it passes through. */
+export class CacheDiskFullError extends AgentError {
+  readonly code = 'AGENT_CACHE_DISK_FULL'
+  constructor(digest: string) {
+    super(`${digest} cannot be kept: the cache’s disk takes nothing more; make room there`)
   }
 }
 

@@ -101,10 +101,10 @@ describe('an answer that goes on and on', () => {
   it('a list of tags or of referrers is cut', async () => {
     const { url } = await endless()
     const sources = sourcesOf(mayDialFrom(['127.0.0.1']))
-    await expect(sources.tags(url, 'team/app', { tagsMax: 10 })).rejects.toThrow(
+    const { signal } = new AbortController()
+    await expect(sources.tags(url, 'team/app', { tagsMax: 10 }, signal)).rejects.toThrow(
       `longer than ${4 * MIB} bytes`,
     )
-    const { signal } = new AbortController()
     const subject = parseDigest(blob.blob)
     await expect(sources.referrers(url, 'team/app', subject, {}, signal)).rejects.toThrow(
       `longer than ${16 * MIB} bytes`,

@@ -191,8 +191,9 @@ export class HttpSources {
     } catch (cause) {
       if (cause instanceof SourceUnavailableError) throw cause
       signal?.throwIfAborted()
-      const reason = cause instanceof WireError ? cause.message : 'it cannot be reached in time'
-      throw new SourceUnavailableError(url.host, reason, { cause })
+      if (cause instanceof WireError) throw new SourceUnavailableError(url.host, cause.message, { cause })
+      const reason = 'it cannot be reached in time'
+      throw new SourceUnavailableError(url.host, reason, { cause, isUnanswered: true })
     }
   }
 
@@ -211,16 +212,17 @@ export class HttpSources {
     seederUrl: string,
     repository: string,
     page: { tagsMax: number; after?: string },
+    given: AbortSignal,
   ): Promise<{ tags: string[]; more: boolean } | undefined> {
     const url = new URL(`/v2/${repository}/tags/list`, seederUrl)
     url.searchParams.set('n', String(page.tagsMax))
     if (page.after !== undefined) url.searchParams.set('last', page.after)
-    return this.#questionGate.run(() => this.#tags(url))
+    return this.#questionGate.run(() => this.#tags(url, given))
   }
 
-  async #tags(url: URL): Promise<{ tags: string[]; more: boolean } | undefined> {
+  async #tags(url: URL, given: AbortSignal): Promise<{ tags: string[]; more: boolean } | undefined> {
     try {
-      const signal = AbortSignal.timeout(RESOLVE_TIMEOUT_MS)
+      const signal = AbortSignal.any([given, AbortSignal.timeout(RESOLVE_TIMEOUT_MS)])
       const answer = await request(url, { dispatcher: this.#questions, signal })
       if (answer.statusCode === 404) {
         await discardAnswer(answer)
@@ -233,7 +235,10 @@ export class HttpSources {
       return { tags: list.tags, more: answer.headers.link !== undefined }
     } catch (cause) {
       if (cause instanceof SourceUnavailableError) throw cause
-      throw new SourceUnavailableError('the seeder', 'it cannot be reached in time', { cause })
+      throw new SourceUnavailableError('the seeder', 'it cannot be reached in time', {
+        cause,
+        isUnanswered: true,
+      })
     }
   }
 
@@ -275,7 +280,10 @@ export class HttpSources {
     } catch (cause) {
       if (cause instanceof SourceUnavailableError) throw cause
       signal.throwIfAborted()
-      throw new SourceUnavailableError('the seeder', 'it cannot be reached in time', { cause })
+      throw new SourceUnavailableError('the seeder', 'it cannot be reached in time', {
+        cause,
+        isUnanswered: true,
+      })
     }
   }
 

@@ -9,6 +9,7 @@ import { encodeSignedTag, type Resolution, type SignedTag } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { BlobSource } from './blob-source.ts'
 import { Contacts } from './contacts.ts'
+import { UnobtainableError } from './errors.ts'
 import type { ResolveQuestion } from './http-sources.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import { ImageRecords } from './image-records.ts'
@@ -59,6 +60,8 @@ let answers: Map<string, Answer>
 let questions: { baseUrl: string; question: ResolveQuestion }[]
 let wanted: BlobSource[]
 let nowMs: number
+let isSeederThere: boolean
+let whole: (digest: Digest) => boolean
 let opened: TestDirectory
 let contacts: Contacts
 let directory: ImageDirectory
@@ -68,6 +71,8 @@ beforeEach(async () => {
   questions = []
   wanted = []
   nowMs = 0
+  isSeederThere = true
+  whole = () => true
   opened = await openTestDirectory({
     answer(baseUrl, question) {
       questions.push({ baseUrl, question })
@@ -75,6 +80,8 @@ beforeEach(async () => {
     },
     nowMs: () => nowMs,
     onWanted: (sources) => wanted.push(...sources),
+    isWhole: (digest) => whole(digest),
+    isSeederThere: () => isSeederThere,
   })
   ;({ contacts, directory } = opened)
 })
@@ -83,7 +90,15 @@ afterEach(() => opened[Symbol.asyncDispose]())
 
 const byTag = { kind: 'tag', tag: '1' } as const
 const [old, recent] = [imageOf('old'), imageOf('recent')]
-const digestNow = async () => (await directory.manifest('team/app', byTag, 'look'))?.digest
+/** @returns undefined also where nobody can say */
+const digestNow = async () => {
+  try {
+    return (await directory.manifest('team/app', byTag, 'look'))?.digest
+  } catch (error) {
+    if (error instanceof UnobtainableError) return undefined
+    throw error
+  }
+}
 
 describe('a tag', () => {
   it('costs one question for the manifest and all layers, however many clients ask at once', async () => {
@@ -208,6 +223,89 @@ describe('while the seeder is away', () => {
     contacts.heard([contact(1)])
     expect(await digestNow()).toBeUndefined()
     expect(await directory.source('team/app', layer)).toBeUndefined()
+  })
+})
+
+describe('what nobody can give', () => {
+  const url = 'http://10.0.0.1:6001'
+  const pull = () => directory.manifest('team/app', byTag, 'pull')
+  const asked = () => questions.filter(({ baseUrl }) => baseUrl !== SEEDER).map(({ question }) => question)
+
+  beforeEach(async () => {
+    whole = () => false
+    answers.set(SEEDER, resolutionOf(recent, tagOf(recent.digest, 1)))
+    // Somebody has only looked at the tag: its manifest is here, its blobs are nowhere.
+    await directory.manifest('team/app', byTag, 'look')
+    answers.set(SEEDER, 'away')
+    isSeederThere = false
+    questions = []
+  })
+
+  it.each(['look', 'pull'] as const)('is not promised to who %ss', async (purpose) => {
+    await expect(directory.manifest('team/app', byTag, purpose)).rejects.toThrow(
+      /no other agent has sha256:\w+ and 1 more blobs, and the seeder at http:\/\/seeder:7000 cannot be reached: away/,
+    )
+    await expect(directory.requireBlob('team/app', layer)).rejects.toThrow(UnobtainableError)
+  })
+
+  it('is promised where the seeder is there, and nobody else is asked', async () => {
+    isSeederThere = true
+    contacts.heard([contact(1)])
+    expect((await pull())?.digest).toBe(recent.digest)
+    await directory.requireBlob('team/app', layer)
+    expect(asked()).toEqual([])
+  })
+
+  it('is promised where all of it is here, and nobody is asked', async () => {
+    whole = () => true
+    contacts.heard([contact(1)])
+    expect((await pull())?.digest).toBe(recent.digest)
+    expect(asked()).toEqual([])
+  })
+
+  it('is promised where other agents have it, all of every blob', async () => {
+    contacts.heard([contact(1)])
+    const [ofLayer, ofConfig] = [resolvedBlob(layer), resolvedBlob(recent.config)]
+    const answer = (...blobs: readonly Resolution['blobs'][number][]) =>
+      answers.set(url, { manifests: [recent], blobs: [...blobs] })
+    answer(ofConfig)
+    await expect(pull()).rejects.toThrow(`no other agent has ${layer}`)
+    answer({ ...ofLayer, isPart: true }, ofConfig)
+    nowMs = 6_000
+    await expect(pull()).rejects.toThrow(UnobtainableError)
+    answer(ofLayer, ofConfig)
+    expect((await pull())?.digest).toBe(recent.digest)
+    questions = []
+    expect((await pull())?.digest).toBe(recent.digest)
+    await directory.requireBlob('team/app', layer)
+    expect(asked(), 'an offer counts for a while').toEqual([])
+  })
+
+  it('is not promised by an agent that only heard of it, as one that looked at the tag did', async () => {
+    contacts.heard([contact(1)])
+    answers.set(url, { ...resolutionOf(recent, tagOf(recent.digest, 1)), blobs: [] })
+    await expect(pull()).rejects.toThrow(UnobtainableError)
+  })
+
+  it('is not asked again of an agent that does not answer: a pull waits for it once', async () => {
+    contacts.heard([contact(1), contact(2)])
+    answers.set(url, 'silent')
+    nowMs = 1_000_000
+    for (let n = 0; n < 3; n++) await expect(pull()).rejects.toThrow(UnobtainableError)
+    const askedAt = (host: string) => questions.filter(({ baseUrl }) => baseUrl.includes(host)).length
+    expect(askedAt('10.0.0.1')).toBe(1)
+    expect(askedAt('10.0.0.2')).toBeGreaterThan(3)
+    nowMs += 10_000
+    await expect(pull()).rejects.toThrow(UnobtainableError)
+    expect(askedAt('10.0.0.1')).toBe(2)
+  })
+
+  it('is found with an agent that has the blob of another image', async () => {
+    contacts.heard([contact(1)])
+    whole = (digest) => digest === recent.config
+    answers.set(url, undefined)
+    await expect(pull()).rejects.toThrow(UnobtainableError)
+    expect(asked().map(({ blob }) => blob)).toContain(layer)
   })
 })
 

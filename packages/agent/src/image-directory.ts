@@ -22,13 +22,16 @@ import type { ArrivalSource } from './arrivals.ts'
 import { type BlobSource, blobSourceOf } from './blob-source.ts'
 import { type ProvenAnswer, provenPart } from './contact-answer.ts'
 import type { Contacts } from './contacts.ts'
-import { SourceUnavailableError } from './errors.ts'
+import { SourceUnavailableError, UnobtainableError } from './errors.ts'
 import type { HttpSources, ResolveQuestion } from './http-sources.ts'
 import { hasDigest, type ImageRecords } from './image-records.ts'
 import { isDatedAhead, latestTag } from './latest-tag.ts'
+import { type NextProof, nextProof } from './obtainable.ts'
+import type { SeederWatch } from './seeder-watch.ts'
 
 export interface ImageDirectoryParts {
   readonly http: HttpSources
+  readonly seeder: Pick<SeederWatch, 'ask' | 'confirm' | 'health' | 'problem'>
   readonly records: ImageRecords
   readonly contacts: Contacts
   readonly log: Logger
@@ -38,6 +41,12 @@ export interface ImageDirectoryParts {
   /** The seeder itself has said what these blobs' pieces are. */
   readonly onTold: (sources: readonly BlobSource[]) => void
   readonly isHere: (digest: Digest) => boolean
+  /** Every piece of it is here. */
+  readonly isWhole: (digest: Digest) => boolean
+  /** It is being fetched, from somebody who is connected. */
+  readonly isFlowing: (digest: Digest) => boolean
+  /** Whether there is room here for blobs that are not. */
+  readonly canKeep: () => boolean
   /** A blob is on its way to the seeder; some of its pieces can be had. */
   readonly onArriving: (repository: string, arrival: ArrivalSource) => void
   /** When to ask for such a blob again. */
@@ -67,6 +76,17 @@ const SWARM_WAIT_MAX_MS = 10_000
 const ARRIVAL_HOPE_MS = 20_000
 /** Of one repository, to find out whether a blob is its. */
 const MANIFESTS_READ_MAX = 256
+/** Beside contacts, peers that were told of with the blobs. */
+const PEERS_ASKED = 8
+/** Blobs that are asked for one by one where nobody who was asked has the manifest. */
+const BLOBS_ASKED_MAX = 16
+/** That another agent said it has all of a blob is believed for so long. */
+const OFFER_AGE_MAX_MS = 5_000
+/** An agent that did not answer is not asked again for so long: a pull waits for it once. */
+const CONTACT_RESTS_MS = 10_000
+const RESTING_MAX = 64
+/** For the first byte of a blob from the origin. */
+const ORIGIN_TIMEOUT_MS = 900
 
 /** What a question came to: the manifest asked for, whose meaning has been checked. */
 interface TagMeaning {
@@ -106,6 +126,12 @@ export class ImageDirectory {
   readonly #links = new Map<string, true>()
   readonly #tags = new Map<string, TagMeaning>()
   readonly #underWay = new Map<string, Promise<Answer | undefined>>()
+  /** When another agent last said that it has all of a blob. */
+  readonly #offers = new Map<Digest, number>()
+  /** Until when agents that did not answer are left alone, by address. */
+  readonly #resting = new Map<string, number>()
+  /** When an agent last answered anything. */
+  readonly #answered = new Map<string, number>()
   /** Blobs that the seeder is still receiving. */
   readonly #arriving = new Map<Digest, Arriving>()
   /** Those whose end is waited for, with their repository. */
@@ -116,7 +142,11 @@ export class ImageDirectory {
     this.#init = init
   }
 
-  /** @param purpose `pull` has the blobs fetched before the client asks for them */
+  /**
+   * @param purpose `pull` has the blobs fetched before the client asks for them
+   * @returns undefined when the seeder says that there is no such thing
+   * @throws UnobtainableError when nobody can say, or nobody can give what the image needs
+   */
   async manifest(
     repository: string,
     reference: Reference,
@@ -128,6 +158,7 @@ export class ImageDirectory {
         : await this.#digestIfKnown(repository, reference.digest, purpose)
     if (digest === undefined) return undefined
     const manifest = await this.#parts.records.manifest(repository, digest)
+    if (manifest !== undefined) await this.#requireImage(repository, manifest)
     if (manifest !== undefined && purpose === 'pull') await this.#want(repository, manifest)
     const { warning } = (reference.kind === 'tag' && this.#tags.get(`${repository}:${reference.tag}`)) || {}
     return manifest === undefined || warning === undefined ? manifest : { ...manifest, warning }
@@ -146,6 +177,11 @@ export class ImageDirectory {
   /** Fetches a blob that is being pushed, of an image that nobody knows yet. */
   warmBlob(repository: string, digest: Digest): void {
     if (!this.#parts.isHere(digest)) this.#wantOnArrival(repository, digest)
+  }
+
+  /** Where the blob can be had, as far as that was said before. */
+  knownSource(digest: Digest): BlobSource | undefined {
+    return this.#sources.get(digest)
   }
 
   /** Whoever wants the blob next asks anew where it is, and hears at once when nobody can say. */
@@ -261,7 +297,13 @@ export class ImageDirectory {
     purpose: 'look' | 'pull',
   ): Promise<Digest | undefined> {
     if ((await this.#parts.records.manifest(repository, digest)) !== undefined) return digest
-    return (await this.#ask({ repository, reference: digest }, purpose))?.digest
+    return this.#digestIn(await this.#ask({ repository, reference: digest }, purpose), digest)
+  }
+
+  /** @throws UnobtainableError where nobody could say */
+  #digestIn(answer: Answer | undefined, what: string): Digest | undefined {
+    if (answer !== undefined && answer.digest === undefined) throw this.#unobtainable(what)
+    return answer?.digest
   }
 
   async #digestOfTag(repository: string, tag: string, purpose: 'look' | 'pull'): Promise<Digest | undefined> {
@@ -271,15 +313,99 @@ export class ImageDirectory {
     // The node's clock may have been put back meanwhile.
     if (known !== undefined && ageMs >= 0 && ageMs < this.#init.tagTtlMs) return known.digest
     const answer = await this.#ask({ repository, reference: tag }, purpose)
-    if (answer?.digest === undefined) {
-      this.#tags.delete(key)
-      return undefined
-    }
     this.#tags.delete(key)
-    const { digest, warning } = answer
-    this.#tags.set(key, { digest, warning, askedAtMs: this.#parts.nowMs() })
+    const digest = this.#digestIn(answer, key)
+    if (digest === undefined) return undefined
+    this.#tags.set(key, { digest, warning: answer?.warning, askedAtMs: this.#parts.nowMs() })
     forgetOldest(this.#tags, TAGS_MAX)
-    return answer.digest
+    return digest
+  }
+
+  #unobtainable(what: string): UnobtainableError {
+    const { problem } = this.#parts.seeder
+    return new UnobtainableError(
+      what,
+      problem ?? 'the seeder gave no answer in time, and no other agent has it',
+    )
+  }
+
+  /**
+   * Whether a client that is given the manifest will get what it asks for next.
+   * @throws UnobtainableError
+   */
+  async #requireImage(repository: string, manifest: Manifest): Promise<void> {
+    const parsed = parse(manifest)
+    if (parsed.kind !== 'index') return this.#requireBlobs(repository, manifest.digest, neededBlobs(parsed))
+    const chosen = chooseManifest(parsed, this.#init.platform)
+    if (chosen === undefined) return
+    let child = await this.#parts.records.manifest(repository, chosen.digest)
+    if (child === undefined) {
+      // The seeder sends it along: it is missing where another agent answered, or the seeder fetches it itself.
+      if (await this.#parts.seeder.confirm()) return
+      await this.#askContacts(
+        { repository, reference: chosen.digest },
+        this.#whole({ repository, reference: chosen.digest }),
+      )
+      child = await this.#parts.records.manifest(repository, chosen.digest)
+      if (child === undefined) throw this.#unobtainable(`${repository}@${chosen.digest}`)
+    }
+    await this.#requireBlobs(repository, child.digest, neededBlobs(parse(child)))
+  }
+
+  /**
+   * The same of one blob.
+   * @throws UnobtainableError
+   */
+  async requireBlob(repository: string, digest: Digest): Promise<void> {
+    await this.#requireBlobs(repository, undefined, [digest])
+  }
+
+  async #requireBlobs(
+    repository: string,
+    reference: Digest | undefined,
+    needed: readonly Digest[],
+  ): Promise<void> {
+    const { seeder, isWhole, isFlowing } = this.#parts
+    const key = reference ?? needed[0] ?? repository
+    const atOrigin = new Set<Digest>()
+    let asksSeeder = true
+    const wereAsked = { peers: false, origin: false }
+    for (;;) {
+      const proof: NextProof = nextProof({
+        seeder: seeder.health.kind === 'silent' || !asksSeeder ? 'away' : 'unsure',
+        canKeep: this.#parts.canKeep(),
+        wereAsked,
+        blobs: needed.map((digest) => ({
+          digest,
+          isWhole: isWhole(digest),
+          isFlowing: isFlowing(digest),
+          isOffered: (this.#parts.canKeep() && this.#isOffered(digest)) || atOrigin.has(digest),
+          hasOriginUrl: this.#sources.get(digest)?.originUrl !== undefined,
+        })),
+      })
+      if (proof.kind === 'obtainable') return
+      if (proof.kind === 'unobtainable') throw this.#missing(repository, key, proof.missing)
+      if (proof.whom === 'seeder') {
+        if (await seeder.confirm()) return
+        asksSeeder = false
+      } else if (proof.whom === 'peers') {
+        wereAsked.peers = true
+        await this.#askPeers(repository, reference, proof.about)
+      } else {
+        wereAsked.origin = true
+        if (await this.#isOriginThere(proof.about)) for (const digest of proof.about) atOrigin.add(digest)
+      }
+    }
+  }
+
+  #missing(repository: string, what: string, missing: readonly Digest[]): UnobtainableError {
+    const reason = this.#parts.seeder.problem ?? 'the seeder does not answer'
+    this.#parts.log.warn(
+      { event: 'image-unobtainable', repository, digest: what, missing: missing.slice(0, 4), reason },
+      'nobody who can be reached has all of an image',
+    )
+    const blobs = missing.length === 1 ? missing[0] : `${missing[0]} and ${missing.length - 1} more blobs`
+    return new UnobtainableError(what, `no other agent has ${blobs}, and ${reason}`)
   }
 
   /** Hands the sources of an image's blobs on; asks for those that are neither here nor known. */
@@ -347,16 +473,14 @@ export class ImageDirectory {
   }
 
   async #askSeederThenOthers(question: Asked, purpose: 'look' | 'pull'): Promise<Answer | undefined> {
-    const { http, log } = this.#parts
-    const { seederUrl, platform, peerId } = this.#init
+    const { http, seeder, log } = this.#parts
+    const { seederUrl, peerId } = this.#init
     // Who only looks is not taken into the swarms.
-    const whole = {
-      ...question,
-      platform: formatPlatform(platform),
-      peerId: purpose === 'pull' ? peerId : '',
-    }
+    const whole = { ...this.#whole(question), peerId: purpose === 'pull' ? peerId : '' }
     try {
-      const resolution = await http.resolve(seederUrl, { ...whole, later: 'true' }, 'seeder')
+      const resolution = await seeder.ask((signal) =>
+        http.resolve(seederUrl, { ...whole, later: 'true' }, 'seeder', signal),
+      )
       if (resolution === undefined) return undefined
       return await this.#keep(question, resolution)
     } catch (error) {
@@ -364,6 +488,54 @@ export class ImageDirectory {
       log.warn({ event: 'seeder-unavailable', ...question, err: error }, 'seeder unavailable')
     }
     return this.#askContacts(question, whole)
+  }
+
+  #whole(question: Asked): ResolveQuestion {
+    return { ...question, platform: formatPlatform(this.#init.platform), peerId: '' }
+  }
+
+  /** Has agents say which of these blobs they have: those that are known as peers, and contacts. */
+  async #askPeers(
+    repository: string,
+    reference: Digest | undefined,
+    about: readonly Digest[],
+  ): Promise<void> {
+    const known = about.flatMap((digest) => this.#sources.get(digest)?.peers ?? [])
+    const peers = distinctAddresses(known.filter(({ role }) => role === 'agent')).slice(-PEERS_ASKED)
+    const contacts = this.#parts.contacts.agents.slice(0, CONTACTS_ASKED)
+    const asked = distinctAddresses([...contacts, ...peers])
+    const ask = async (question: Asked) => {
+      const answers = await Promise.all(
+        asked.map((contact) => this.#askContact(contact, question, this.#whole(question))),
+      )
+      await this.#keepProven(
+        question,
+        answers.flatMap((answer) => answer ?? []),
+      )
+    }
+    if (reference !== undefined) await ask({ repository, reference })
+    const left = about.filter((digest) => !this.#isOffered(digest)).slice(0, BLOBS_ASKED_MAX)
+    await Promise.all(left.map((blob) => ask({ repository, blob })))
+  }
+
+  #isOffered(digest: Digest): boolean {
+    const offeredAtMs = this.#offers.get(digest)
+    // The node's clock may have been put back meanwhile.
+    return offeredAtMs !== undefined && Math.abs(this.#parts.nowMs() - offeredAtMs) < OFFER_AGE_MAX_MS
+  }
+
+  /** Whether the origin gives the first byte of one of the blobs: all are in one bucket. */
+  async #isOriginThere(about: readonly Digest[]): Promise<boolean> {
+    const url = about.map((digest) => this.#sources.get(digest)?.originUrl).find((one) => one !== undefined)
+    if (url === undefined) return false
+    try {
+      const range = { start: 0, end: 1 }
+      const signal = AbortSignal.timeout(ORIGIN_TIMEOUT_MS)
+      for await (const _ of this.#parts.http.bytes(url, range, 'the origin', signal));
+      return true
+    } catch {
+      return false
+    }
   }
 
   /** What this node knows itself, and what other agents can prove: the latest genuine meaning of a tag wins. */
@@ -393,14 +565,26 @@ export class ImageDirectory {
     question: Asked,
     whole: ResolveQuestion,
   ): Promise<ProvenAnswer | undefined> {
-    const { http, contacts, log } = this.#parts
+    const { http, contacts, log, nowMs } = this.#parts
+    const address = formatHostPort(contact)
+    const rests = (this.#resting.get(address) ?? 0) - nowMs()
+    if (rests > 0 && rests <= CONTACT_RESTS_MS) return undefined
+    const askedAtMs = nowMs()
     let resolution: Resolution | undefined
     try {
-      const url = `http://${formatHostPort(contact)}`
-      resolution = await http.resolve(url, { ...whole, peerId: '' }, 'contact')
+      resolution = await http.resolve(`http://${address}`, { ...whole, peerId: '' }, 'contact')
+      this.#answered.delete(address)
+      this.#answered.set(address, nowMs())
+      forgetOldest(this.#answered, RESTING_MAX)
     } catch (error) {
-      if (error instanceof ShoalError) return undefined
-      throw error
+      if (!(error instanceof ShoalError)) throw error
+      // It is asked one thing at a time: who has answered meanwhile is busy, and not away.
+      const isBusy = (this.#answered.get(address) ?? Number.NEGATIVE_INFINITY) >= askedAtMs
+      if (error instanceof SourceUnavailableError && error.isUnanswered && !isBusy) {
+        this.#resting.set(address, nowMs() + CONTACT_RESTS_MS)
+        forgetOldest(this.#resting, RESTING_MAX)
+      }
+      return undefined
     }
     if (resolution === undefined) return undefined
     try {
@@ -445,6 +629,11 @@ export class ImageDirectory {
       answers.flatMap((answer) => answer.manifests.map((each) => [each.digest, each])),
     )
     for (const manifest of manifests.values()) await this.#parts.records.keepManifest(repository, manifest)
+    for (const digest of answers.flatMap(({ whole }) => whole)) {
+      this.#offers.delete(digest)
+      this.#offers.set(digest, this.#parts.nowMs())
+    }
+    forgetOldest(this.#offers, SOURCES_MAX)
     for (const source of answers.flatMap(({ sources }) => sources)) {
       this.#addPeers(source)
       // An agent that has the bytes does not make them this repository's; the manifest does.
@@ -535,6 +724,11 @@ function aborted(signal: AbortSignal): Promise<never> {
   })
 }
 
+/** Whom a container runtime asks for the blobs of an image: each once. */
+function neededBlobs(parsed: ParsedManifest): readonly Digest[] {
+  return [...new Set(requiredBlobs(parsed).map(({ digest }) => digest))]
+}
+
 function linkOf(repository: string, digest: Digest): string {
   return `${repository} ${digest}`
 }
@@ -547,6 +741,10 @@ const SOURCE_PEERS_MAX = 64
 
 function distinctPeers(peers: readonly PeerAddress[]): PeerAddress[] {
   return [...new Map(peers.map((peer) => [peer.peerId, peer])).values()].slice(-SOURCE_PEERS_MAX)
+}
+
+function distinctAddresses(peers: readonly PeerAddress[]): PeerAddress[] {
+  return [...new Map(peers.map((peer) => [formatHostPort(peer), peer])).values()]
 }
 
 function forgetOldest(map: Map<unknown, unknown>, sizeMax: number): void {

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { type Digest, digestAlgorithm, digestHex, tryParseDigest } from '@shoal/core'
 import { OciError } from '@shoal/oci'
 import { type Manifest, readManifest } from '@shoal/registry'
-import { type ObjectStore, readWhole } from '@shoal/storage'
+import { type ObjectStore, readWhole, StorageUnavailableError } from '@shoal/storage'
 import {
   decodeSignedTag,
   encodeSignedTag,
@@ -17,12 +17,21 @@ import {
 } from '@shoal/wire'
 
 const RECORD_BYTES_MAX = 4 * 1024 * 1024 + 512
+/** Of records that the disk did not take: some of the longest manifests, or thousands of usual ones. */
+export const UNKEPT_BYTES_MAX = 16 * 1024 * 1024
 
 export class ImageRecords {
   readonly #objects: ObjectStore
 
-  constructor(parts: { objects: ObjectStore }) {
+  readonly #onUnkept: (error: unknown) => void
+  /** What the disk did not take, the latest last: an image can be pulled all the same. */
+  readonly #unkept = new Map<string, Uint8Array>()
+  #unkeptBytes = 0
+
+  /** @param parts.onUnkept something could not be written, and is in memory only */
+  constructor(parts: { objects: ObjectStore; onUnkept?: (error: unknown) => void }) {
     this.#objects = parts.objects
+    this.#onUnkept = parts.onUnkept ?? (() => {})
   }
 
   async manifest(repository: string, digest: Digest): Promise<Manifest | undefined> {
@@ -40,7 +49,8 @@ export class ImageRecords {
   async *manifests(repository: string, countMax: number): AsyncGenerator<Manifest> {
     const prefix = `repos/${repository}/_manifests/`
     const { keys } = await this.#objects.list(prefix, { keysMax: countMax })
-    for (const key of keys) {
+    const unkept = [...this.#unkept.keys()].filter((key) => key.startsWith(prefix) && !keys.includes(key))
+    for (const key of [...unkept, ...keys].slice(0, countMax)) {
       const digest = tryParseDigest(key.slice(prefix.length).replace('/', ':'))
       const manifest = digest && (await this.manifest(repository, digest))
       if (manifest !== undefined) yield manifest
@@ -49,7 +59,7 @@ export class ImageRecords {
 
   async keepManifest(repository: string, { digest, mediaType, bytes }: ResolvedManifest): Promise<void> {
     const record = Buffer.concat([Buffer.from(`${mediaType}\n`, 'latin1'), bytes])
-    await this.#objects.put(manifestKey(repository, digest), record)
+    await this.write(manifestKey(repository, digest), record)
   }
 
   async tag(repository: string, tag: string): Promise<SignedTag | undefined> {
@@ -63,20 +73,42 @@ export class ImageRecords {
   }
 
   async keepTag(signed: SignedTag): Promise<void> {
-    await this.#objects.put(tagKey(signed.record.repository, signed.record.tag), encodeSignedTag(signed))
+    await this.write(tagKey(signed.record.repository, signed.record.tag), encodeSignedTag(signed))
   }
 
   async forgetTag(repository: string, tag: string): Promise<void> {
+    this.#drop(tagKey(repository, tag))
     await this.#objects.delete(tagKey(repository, tag))
   }
 
   async read(key: string): Promise<Uint8Array | undefined> {
+    const unkept = this.#unkept.get(key)
+    if (unkept !== undefined) return unkept
     const object = await this.#objects.read(key)
     return object === undefined ? undefined : readWhole(key, object, RECORD_BYTES_MAX)
   }
 
+  /** Keeps it on disk, or where that takes nothing, in memory for a while. */
   async write(key: string, bytes: Uint8Array): Promise<void> {
-    await this.#objects.put(key, bytes)
+    try {
+      await this.#objects.put(key, bytes)
+      this.#drop(key)
+    } catch (error) {
+      if (!(error instanceof StorageUnavailableError)) throw error
+      this.#drop(key)
+      this.#unkept.set(key, Uint8Array.from(bytes))
+      this.#unkeptBytes += bytes.length
+      for (const oldest of this.#unkept.keys()) {
+        if (this.#unkeptBytes <= UNKEPT_BYTES_MAX) break
+        this.#drop(oldest)
+      }
+      this.#onUnkept(error)
+    }
+  }
+
+  #drop(key: string): void {
+    this.#unkeptBytes -= this.#unkept.get(key)?.length ?? 0
+    this.#unkept.delete(key)
   }
 }
 

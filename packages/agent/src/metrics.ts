@@ -9,6 +9,8 @@ export function createMetrics(read: {
   readonly downloads: () => number
   readonly usedBytes: () => number
   readonly isConnected: () => boolean
+  readonly isSeederThere: () => boolean
+  readonly isDiskFull: () => boolean
 }) {
   const registry = new Registry()
   const registers = [registry]
@@ -42,6 +44,10 @@ export function createMetrics(read: {
     labelNames: ['registry'],
     registers,
   })
+  gauge('shoal_agent_seeder_up', 'Whether the seeder answers.', () => (read.isSeederThere() ? 1 : 0))
+  gauge('shoal_agent_cache_disk_full', 'Whether the disk of the cache takes nothing more.', () =>
+    read.isDiskFull() ? 1 : 0,
+  )
   return {
     registry,
     unserved: (host: string) => unserved.inc({ registry: host }),
@@ -59,6 +65,16 @@ export function createMetrics(read: {
     mismatches: new Counter({
       name: 'shoal_agent_piece_mismatches_total',
       help: 'Pieces from peers that failed verification.',
+      registers,
+    }),
+    damaged: new Counter({
+      name: 'shoal_agent_damaged_pieces_total',
+      help: 'Pieces in the cache that the disk had spoilt; they were fetched again.',
+      registers,
+    }),
+    unobtainable: new Counter({
+      name: 'shoal_agent_unobtainable_total',
+      help: 'Requests for what may exist, answered 404 because nobody who could be reached had all of it.',
       registers,
     }),
     uncaughtErrors: new Counter({

@@ -136,13 +136,14 @@ export class PeerApi {
     const peers = [{ ...self, host: reachableHost(self.host, dialledHost) }]
     const blobs: ResolvedBlob[] = []
     let room = bytesMax
-    for (const { metainfo, signature, isComplete } of stored) {
+    for (const { metainfo, signature, isComplete, have } of stored) {
       // Of what an earlier version was told by anybody, nothing is passed on.
       if (signature === undefined && !isComplete) continue
       const info = encodeInfo(metainfo)
       room -= info.length + BLOB_FRAME_BYTES
       if (room < 0) break
-      blobs.push({ info, peers, ...(signature !== undefined && { signature }) })
+      const isPart = !isComplete && !have.isFull
+      blobs.push({ info, peers, ...(signature !== undefined && { signature }), ...(isPart && { isPart }) })
     }
     return blobs
   }

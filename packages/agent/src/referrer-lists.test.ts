@@ -14,6 +14,7 @@ import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources, ReferrersQuery } from './http-sources.ts'
 import { ImageRecords } from './image-records.ts'
 import { ReferrerLists } from './referrer-lists.ts'
+import type { SeederWatch } from './seeder-watch.ts'
 
 const SIGNATURE = 'application/vnd.test.signature'
 const SBOM = 'application/vnd.test.sbom'
@@ -40,6 +41,8 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true }))
 
+const seeder: Pick<SeederWatch, 'ask'> = { ask: (question) => question(new AbortController().signal) }
+
 /** As after a restart, on the same folder. */
 async function lists(): Promise<ReferrerLists> {
   const objects = new FilesystemObjectStore({ folder })
@@ -52,7 +55,7 @@ async function lists(): Promise<ReferrerLists> {
     },
   }
   return new ReferrerLists(
-    { http: http as HttpSources, records: new ImageRecords({ objects }) },
+    { http: http as HttpSources, seeder, records: new ImageRecords({ objects }) },
     { seederUrl: 'http://seeder:7000' },
   )
 }
@@ -84,7 +87,7 @@ describe('the seeder’s list', () => {
     const objects = new FilesystemObjectStore({ folder })
     await objects.start()
     const asking = new ReferrerLists(
-      { http: http as HttpSources, records: new ImageRecords({ objects }) },
+      { http: http as HttpSources, seeder, records: new ImageRecords({ objects }) },
       { seederUrl: 'http://seeder:7000' },
     )
     const pages = Array.from({ length: 6 }, () => asking.page('team/app', subject, { after: 'x' }, signal))

@@ -8,6 +8,7 @@ import { Gate, type ReferrersPage } from '@shoal/registry'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources, ReferrersQuery } from './http-sources.ts'
 import type { ImageRecords } from './image-records.ts'
+import type { SeederWatch } from './seeder-watch.ts'
 
 /** Pages that are read from the seeder at a time: each may be as long as a manifest. */
 const PAGES_AT_ONCE = 4
@@ -15,11 +16,16 @@ const PAGES_AT_ONCE = 4
 export class ReferrerLists {
   readonly #gate = new Gate(PAGES_AT_ONCE)
   readonly #http: HttpSources
+  readonly #seeder: Pick<SeederWatch, 'ask'>
   readonly #records: ImageRecords
   readonly #seederUrl: string
 
-  constructor(parts: { http: HttpSources; records: ImageRecords }, init: { seederUrl: string }) {
+  constructor(
+    parts: { http: HttpSources; seeder: Pick<SeederWatch, 'ask'>; records: ImageRecords },
+    init: { seederUrl: string },
+  ) {
     this.#http = parts.http
+    this.#seeder = parts.seeder
     this.#records = parts.records
     this.#seederUrl = init.seederUrl
   }
@@ -36,7 +42,9 @@ export class ReferrerLists {
     const isFirst = query.after === undefined
     try {
       const page = await this.#gate.run(() =>
-        this.#http.referrers(this.#seederUrl, repository, subject, query, signal),
+        this.#seeder.ask((gone) =>
+          this.#http.referrers(this.#seederUrl, repository, subject, query, AbortSignal.any([signal, gone])),
+        ),
       )
       if (isFirst && query.artifactType === undefined && page.next === undefined)
         await this.#records.write(key, Buffer.from(JSON.stringify(page.referrers)))

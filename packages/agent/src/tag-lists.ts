@@ -3,21 +3,27 @@ import type { TagsPage } from '@shoal/registry'
 import type { ObjectStore } from '@shoal/storage'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
+import type { SeederWatch } from './seeder-watch.ts'
 
 export class TagLists {
   readonly #http: HttpSources
+  readonly #seeder: Pick<SeederWatch, 'ask'>
   readonly #objects: ObjectStore
   readonly #seederUrl: string
 
-  constructor(parts: { http: HttpSources; objects: ObjectStore }, init: { seederUrl: string }) {
+  constructor(
+    parts: { http: HttpSources; seeder: Pick<SeederWatch, 'ask'>; objects: ObjectStore },
+    init: { seederUrl: string },
+  ) {
     this.#http = parts.http
+    this.#seeder = parts.seeder
     this.#objects = parts.objects
     this.#seederUrl = init.seederUrl
   }
 
   async tags(repository: string, page: { tagsMax: number; after?: string }): Promise<TagsPage | undefined> {
     try {
-      return await this.#http.tags(this.#seederUrl, repository, page)
+      return await this.#seeder.ask((signal) => this.#http.tags(this.#seederUrl, repository, page, signal))
     } catch (error) {
       if (!(error instanceof SourceUnavailableError)) throw error
     }

@@ -18,5 +18,5 @@ export { type ProxyConnectionsInit, proxyDispatcher } from './proxy-dispatcher.t
 export { hasBody } from './request-body.ts'
 export { type CutRequest, cutRequestUnderWay } from './request-under-way.ts'
 export * from './schema-compilers.ts'
-export { createHttpServer, type HttpServerLimits } from './server.ts'
+export { createHttpServer, type HttpServerLimits, type Readiness } from './server.ts'
 export { version } from './version.ts'

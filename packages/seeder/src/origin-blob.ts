@@ -9,7 +9,13 @@
  */
 import { hash } from 'node:crypto'
 import { Bitfield, bytesEqual, type Metainfo, pieceCount, pieceSha256 } from '@shoal/core'
-import { BlobRemovedError, type ByteRange, type ObjectRead, type StoredBlob } from '@shoal/storage'
+import {
+  BlobRemovedError,
+  type ByteRange,
+  type ObjectRead,
+  PieceDamagedError,
+  type StoredBlob,
+} from '@shoal/storage'
 import { cutPieces, rangeOfPieces, type SwarmPieces } from '@shoal/swarm'
 import { OriginCorruptError, OriginMissingError } from './errors.ts'
 import type { PassingPieces } from './passing-pieces.ts'
@@ -135,6 +141,11 @@ export class OriginBlob implements SwarmPieces {
       await this.#copy.readInto(start, parts)
       return true
     } catch (error) {
+      if (error instanceof PieceDamagedError) {
+        // The copy has forgotten what its disk has spoilt; the origin has it.
+        await this.#copy.check()
+        return false
+      }
       if (this.#gaveWay(error)) return false
       this.#readAgainAtMs = this.#parts.nowMs() + COPY_REST_MS
       await this.#parts.onCopyFailed(error)

@@ -91,6 +91,17 @@ export class BlobDigestMismatchError extends StorageError {
   }
 }
 
+/** What the disk gives of a piece is not what was written there. It is not in `have` any more: fetched again, it is whole. */
+export class PieceDamagedError extends StorageError {
+  readonly code = 'STORAGE_PIECE_DAMAGED'
+  constructor(
+    readonly digest: string,
+    readonly pieceIndex: number,
+  ) {
+    super(`piece ${pieceIndex} of ${digest} is damaged on disk; it was forgotten and has to be fetched again`)
+  }
+}
+
 export class BlobRemovedError extends StorageError {
   readonly code = 'STORAGE_BLOB_REMOVED'
   constructor(readonly digest: string) {

@@ -1,6 +1,6 @@
 /** One blob of a FilePieceStore: a file that fills up piece by piece, then gets its final name. */
 import { hash } from 'node:crypto'
-import { type FileHandle, open, rename } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import {
   assert,
@@ -14,9 +14,10 @@ import {
   pieceSha256,
   toHex,
 } from '@shoal/core'
-import { FILE_MODE, makeFolder, syncFolder } from './durable.ts'
-import { BlobDigestMismatchError, BlobRemovedError } from './errors.ts'
+import { codeOf, FILE_MODE, makeFolder, syncFolder } from './durable.ts'
+import { BlobDigestMismatchError, BlobRemovedError, PieceDamagedError } from './errors.ts'
 import { type FileDigest, sharedHasher } from './hasher.ts'
+import { sharedPieceChecks } from './piece-checks.ts'
 import { readBytes, type StoredBlob } from './piece-store.ts'
 import { PieceWrites } from './piece-writes.ts'
 
@@ -24,6 +25,16 @@ import { PieceWrites } from './piece-writes.ts'
 const SHORT_BYTES = 1024 * 1024
 /** A handle that nobody used for this long is closed: a node may hold thousands of blobs. */
 const HANDLE_IDLE_MS = 5_000
+/** While a file is read, it is looked this often whether somebody has changed it. */
+const LOOK_INTERVAL_MS = 1_000
+
+/** A file that is open, for all who use it. */
+interface OpenFile {
+  readonly handle: Promise<FileHandle>
+  users: number
+  /** Others are not given it any more; the last user closes it. */
+  isRetired: boolean
+}
 
 export class FileBlob implements StoredBlob {
   have: Bitfield
@@ -35,8 +46,15 @@ export class FileBlob implements StoredBlob {
   #isComplete = false
   #completing: Promise<void> | undefined
   #isClosed = false
-  #handle: Promise<FileHandle> | undefined
-  #handleUsers = 0
+  #file: OpenFile | undefined
+  /** Pieces that were seen right: since they were written, or read. */
+  readonly #verified: Bitfield
+  /** What the file of a complete blob looked like: it changes with every write, whoever writes. */
+  #seen: string | undefined
+  #lookedAtMs = Number.NEGATIVE_INFINITY
+  readonly #checking = new Map<number, Promise<boolean>>()
+  #demoting: Promise<void> | undefined
+  readonly #onDamaged: (index: number) => void
   readonly #writes: PieceWrites
   /** The digest of the file, as far as its beginning is here without a gap. */
   #digest: FileDigest | undefined
@@ -48,11 +66,16 @@ export class FileBlob implements StoredBlob {
   constructor(
     metainfo: Metainfo,
     paths: { readonly complete: string; readonly partial: string },
-    describe: () => Promise<void> = async () => {},
+    init: {
+      readonly describe?: () => Promise<void>
+      readonly onDamaged?: (index: number) => void
+    } = {},
   ) {
     this.#metainfo = metainfo
     this.#paths = paths
-    this.#describe = describe
+    this.#describe = init.describe ?? (async () => {})
+    this.#onDamaged = init.onDamaged ?? (() => {})
+    this.#verified = new Bitfield(pieceCount(metainfo))
     this.have = new Bitfield(pieceCount(metainfo))
     this.#writes = new PieceWrites(metainfo.pieceLength, (index, parts) => this.#write(index, parts))
   }
@@ -68,15 +91,19 @@ export class FileBlob implements StoredBlob {
   /** Makes the file, sparse, with its final length. */
   async allocate(): Promise<void> {
     if (this.metainfo.length > SHORT_BYTES) sharedHasher.wake()
+    await this.#makeSparse()
+    // Nobody waits for the disk before the first piece may come; whoever completes the blob hears of it.
+    this.#described = this.#describe()
+    this.#described.catch(() => {})
+  }
+
+  async #makeSparse(): Promise<void> {
     const handle = await open(this.#paths.partial, 'w', FILE_MODE)
     try {
       await handle.truncate(this.metainfo.length)
     } finally {
       await handle.close()
     }
-    // Nobody waits for the disk before the first piece may come; whoever completes the blob hears of it.
-    this.#described = this.#describe()
-    this.#described.catch(() => {})
   }
 
   /**
@@ -100,10 +127,16 @@ export class FileBlob implements StoredBlob {
     this.#described.catch(() => {})
   }
 
-  /** The file under its final name was checked before it got it. */
+  /** The file under its final name was checked before it got it; what became of it since is seen when it is read. */
   markComplete(): void {
     this.have = Bitfield.full(this.have.length)
     this.#isComplete = true
+  }
+
+  /** The file under its final name was written and checked a moment ago. */
+  async vouchFor(): Promise<void> {
+    await this.#withHandle((handle) => this.#look(handle))
+    for (let index = 0; index < this.#verified.length; index++) this.#verified.set(index)
   }
 
   /** Looks which pieces of a file that an earlier process left are right. */
@@ -116,7 +149,9 @@ export class FileBlob implements StoredBlob {
         const piece = buffer.subarray(0, length)
         const { bytesRead } = await handle.read(piece, 0, length, index * metainfo.pieceLength)
         if (bytesRead !== length) return
-        if (bytesEqual(hash('sha256', piece, 'buffer'), pieceSha256(metainfo, index))) this.have.set(index)
+        if (!bytesEqual(hash('sha256', piece, 'buffer'), pieceSha256(metainfo, index))) continue
+        this.have.set(index)
+        this.#verified.set(index)
       }
     })
   }
@@ -126,6 +161,7 @@ export class FileBlob implements StoredBlob {
     // What is there is right, and its file may be about to get its final name.
     if (this.have.has(index)) return
     await this.#writes.add(index, parts)
+    this.#verified.set(index)
     this.have.set(index)
   }
 
@@ -143,6 +179,8 @@ export class FileBlob implements StoredBlob {
   async readInto(start: number, parts: readonly Uint8Array[]): Promise<void> {
     assert(start >= 0 && start + bytesOf(parts) <= this.metainfo.length, 'a range lies within the blob')
     await this.#withHandle(async (handle) => {
+      const doubt = this.#doubt(handle, start, start + bytesOf(parts))
+      if (doubt !== undefined) await doubt
       let position = start
       for (let rest = withoutFirst(parts, 0); rest.length > 0; ) {
         const { bytesRead } = await handle.readv(rest, position)
@@ -151,6 +189,98 @@ export class FileBlob implements StoredBlob {
         rest = withoutFirst(rest, bytesRead)
       }
     })
+  }
+
+  /** Verifies what was not seen right yet of the bytes [start, end); undefined where there is nothing to do. */
+  #doubt(handle: FileHandle, start: number, end: number): Promise<void> | undefined {
+    const first = Math.floor(start / this.metainfo.pieceLength)
+    const last = Math.floor((end - 1) / this.metainfo.pieceLength)
+    const isUnchanged = !this.#isComplete || performance.now() - this.#lookedAtMs < LOOK_INTERVAL_MS
+    return isUnchanged && this.#areVerified(first, last) ? undefined : this.#settle(handle, first, last)
+  }
+
+  async #settle(handle: FileHandle, first: number, last: number): Promise<void> {
+    if (this.#isComplete) await this.#look(handle)
+    for (let index = first; index <= last; index++) {
+      const isRight = this.#verified.has(index) || (await this.#checkPiece(handle, index, true))
+      if (!isRight) throw new PieceDamagedError(this.metainfo.digest, index)
+    }
+  }
+
+  #areVerified(first: number, last: number): boolean {
+    for (let index = first; index <= last; index++) if (!this.#verified.has(index)) return false
+    return true
+  }
+
+  /** Whether the file is the one that was verified: its time of change is the system's, and cannot be set. */
+  async #look(handle: FileHandle): Promise<void> {
+    const { ino, size, ctimeNs } = await handle.stat({ bigint: true })
+    const seen = `${ino} ${size} ${ctimeNs}`
+    this.#lookedAtMs = performance.now()
+    if (this.#seen === seen) return
+    if (this.#seen !== undefined) clear(this.#verified)
+    this.#seen = seen
+  }
+
+  async check(index?: number): Promise<boolean> {
+    const [first, last] = index === undefined ? [0, this.have.length - 1] : [index, index]
+    let isRight = true
+    for (let one = first; one <= last; one++) {
+      if (!this.have.has(one)) continue
+      try {
+        isRight =
+          (await this.#withHandle((handle) => this.#checkPiece(handle, one, index === undefined))) && isRight
+      } catch (error) {
+        if (error instanceof PieceDamagedError) isRight = false
+        else throw error
+      }
+    }
+    return isRight
+  }
+
+  /** Those who want to know it at the same time hear it from one look. */
+  #checkPiece(handle: FileHandle, index: number, isUrgent: boolean): Promise<boolean> {
+    let checking = this.#checking.get(index)
+    if (checking === undefined) {
+      checking = this.#lookAtPiece(handle, index, isUrgent).finally(() => this.#checking.delete(index))
+      this.#checking.set(index, checking)
+    }
+    return checking
+  }
+
+  async #lookAtPiece(handle: FileHandle, index: number, isUrgent: boolean): Promise<boolean> {
+    if (await sharedPieceChecks.isRight(handle, this.metainfo, index, isUrgent)) {
+      this.#verified.set(index)
+      return true
+    }
+    if (!this.have.clear(index)) return false
+    this.#verified.clear(index)
+    await this.#demote({ isGone: false })
+    this.#onDamaged(index)
+    return false
+  }
+
+  /** The file under its final name is not what that says: it is one on its way again, whose missing pieces are to be written. */
+  #demote({ isGone }: { isGone: boolean }): Promise<void> {
+    this.#demoting ??= this.#becomePartial(isGone).finally(() => {
+      this.#demoting = undefined
+    })
+    return this.#demoting
+  }
+
+  async #becomePartial(isGone: boolean): Promise<void> {
+    if (!this.#isComplete) return
+    this.#isComplete = false
+    this.#completing = undefined
+    const file = this.#file
+    this.#file = undefined
+    if (file !== undefined) file.isRetired = true
+    // A file that has other names, as the origin's has, is not written to.
+    const isOthers = isGone || file === undefined || (await (await file.handle).stat()).nlink !== 1
+    if (!isOthers) return rename(this.#paths.complete, this.#paths.partial)
+    clear(this.have)
+    await rm(this.#paths.complete, { force: true })
+    await this.#makeSparse()
   }
 
   complete(): Promise<void> {
@@ -167,7 +297,8 @@ export class FileBlob implements StoredBlob {
     await this.#completing?.catch(() => {})
     await this.#described.catch(() => {})
     await this.#digest?.forget()
-    if (this.#handleUsers === 0) await this.#closeHandle()
+    const file = this.#file
+    if (file?.users === 0) await this.#closeFile(file)
   }
 
   async #complete(): Promise<void> {
@@ -181,6 +312,8 @@ export class FileBlob implements StoredBlob {
     await rename(this.#paths.partial, this.#paths.complete)
     await syncFolder(dirname(this.#paths.complete))
     this.#isComplete = true
+    this.#seen = undefined
+    await this.vouchFor()
   }
 
   hashAhead(): void {
@@ -210,29 +343,49 @@ export class FileBlob implements StoredBlob {
   }
 
   async #withHandle<T>(work: (handle: FileHandle) => Promise<T>): Promise<T> {
+    if (this.#demoting !== undefined) await this.#demoting.catch(() => {})
     if (this.#isClosed) throw new BlobRemovedError(this.metainfo.digest)
     clearTimeout(this.#idleTimer)
-    this.#handleUsers++
+    this.#file ??= { handle: this.#open(), users: 0, isRetired: false }
+    const file = this.#file
+    file.users++
     try {
-      this.#handle ??= this.#isComplete ? open(this.#paths.complete, 'r') : open(this.#paths.partial, 'r+')
-      return await work(await this.#handle)
+      return await work(await file.handle)
     } finally {
-      if (--this.#handleUsers === 0) {
-        if (this.#isClosed) await this.#closeHandle()
-        else this.#idleTimer = setTimeout(() => void this.#closeHandle(), HANDLE_IDLE_MS).unref()
+      if (--file.users === 0) {
+        if (this.#isClosed || file.isRetired) await this.#closeFile(file)
+        else this.#idleTimer = setTimeout(() => void this.#closeFile(file), HANDLE_IDLE_MS).unref()
       }
     }
   }
 
-  async #closeHandle(): Promise<void> {
-    const handle = this.#handle
-    this.#handle = undefined
+  async #open(): Promise<FileHandle> {
+    if (!this.#isComplete) return open(this.#paths.partial, 'r+')
     try {
-      await (await handle)?.close()
+      return await open(this.#paths.complete, 'r')
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error
+      // Somebody has removed it: nothing of it is here any more.
+      const first = this.have.nextInBoth(this.have)
+      await this.#demote({ isGone: true })
+      this.#onDamaged(first)
+      throw new PieceDamagedError(this.metainfo.digest, first)
+    }
+  }
+
+  async #closeFile(file: OpenFile): Promise<void> {
+    if (this.#file === file) this.#file = undefined
+    try {
+      await (await file.handle).close()
     } catch {
       // It could not be opened: whoever opened it has heard of it.
     }
   }
+}
+
+/** In place: others look at the same. */
+function clear(bits: Bitfield): void {
+  for (let index = 0; index < bits.length; index++) bits.clear(index)
 }
 
 function bytesOf(parts: readonly Uint8Array[]): number {

@@ -33,8 +33,15 @@ export class FilePieceStore implements PieceStore {
   /** Not confirmed yet. */
   readonly #arriving = new Map<Digest, FileBlob>()
 
-  constructor(init: { readonly folder: string }) {
+  readonly #onDamaged: (digest: Digest, pieceIndex: number) => void
+
+  /** @param init.onDamaged a piece was found damaged, and is not in its blob's `have` any more */
+  constructor(init: {
+    readonly folder: string
+    readonly onDamaged?: (digest: Digest, pieceIndex: number) => void
+  }) {
     this.#folder = init.folder
+    this.#onDamaged = init.onDamaged ?? (() => {})
   }
 
   async start(): Promise<void> {
@@ -85,8 +92,9 @@ export class FilePieceStore implements PieceStore {
       await this.#writeMetainfo(metainfo)
       await makeFolder(dirname(paths.complete))
       await link(path, paths.complete)
-      const blob = new FileBlob(metainfo, paths)
+      const blob = this.#blobOf(metainfo)
       blob.markComplete()
+      await blob.vouchFor()
       this.#blobs.set(digest, blob)
       return blob
     })()
@@ -105,7 +113,7 @@ export class FilePieceStore implements PieceStore {
   async openArriving(metainfo: Metainfo): Promise<StoredBlob> {
     const { digest } = metainfo
     assert(!this.#blobs.has(digest) && !this.#arriving.has(digest), 'a blob arrives once')
-    const blob = new FileBlob(metainfo, this.#paths(digest))
+    const blob = this.#blobOf(metainfo)
     this.#arriving.set(digest, blob)
     await blob.allocate()
     return blob
@@ -165,8 +173,16 @@ export class FilePieceStore implements PieceStore {
     }
   }
 
+  #blobOf(metainfo: Metainfo, describe?: () => Promise<void>): FileBlob {
+    const { digest } = metainfo
+    return new FileBlob(metainfo, this.#paths(digest), {
+      onDamaged: (index) => this.#onDamaged(digest, index),
+      ...(describe !== undefined && { describe }),
+    })
+  }
+
   async #create(metainfo: Metainfo): Promise<FileBlob> {
-    const blob = new FileBlob(metainfo, this.#paths(metainfo.digest), () => this.#writeMetainfo(metainfo))
+    const blob = this.#blobOf(metainfo, () => this.#writeMetainfo(metainfo))
     await blob.allocate()
     this.#blobs.set(metainfo.digest, blob)
     return blob
@@ -190,7 +206,7 @@ export class FilePieceStore implements PieceStore {
       return
     }
     const paths = this.#paths(digest)
-    const blob = new FileBlob(metainfo, paths)
+    const blob = this.#blobOf(metainfo)
     blob.signature = await readSmall(paths.signature)
     if ((await sizeOf(paths.complete)) === metainfo.length) blob.markComplete()
     else if ((await sizeOf(paths.partial)) === metainfo.length) await blob.verifyPieces()

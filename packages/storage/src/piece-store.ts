@@ -3,7 +3,8 @@
  * One interface, several backends, one contract suite (`testing/piece-store-contract.ts`).
  *
  * A piece counts only once it is on disk and verified. Whoever writes a piece has verified it; after a crash the store
- * verifies what it finds again, because a file system may have kept the length and lost the bytes.
+ * verifies what it finds again, because a file system may have kept the length and lost the bytes. Disks forget, too: a piece of
+ * a complete blob is verified before it is read the first time, and again when its file was changed meanwhile.
  */
 import type { Bitfield, Digest, Metainfo } from '@shoal/core'
 
@@ -21,8 +22,17 @@ export interface StoredBlob {
    * @param parts exactly the piece, one part after the other, verified by the caller
    */
   writePiece(index: number, parts: readonly Uint8Array[]): Promise<void>
-  /** Fills `parts`, one after the other, with the blob's bytes from `start` on; all of pieces that are in `have`. */
+  /**
+   * Fills `parts`, one after the other, with the blob's bytes from `start` on; all of pieces that are in `have`. What was not
+   * seen right since it was written, or since this process began, is verified first.
+   * @throws PieceDamagedError when the disk has other bytes; the piece is not in `have` any more, the blob not complete
+   */
   readInto(start: number, parts: readonly Uint8Array[]): Promise<void>
+  /**
+   * Verifies what the disk has of a complete blob, piece `index` or every piece; what is damaged is not in `have` any more.
+   * @returns whether all that was looked at is right
+   */
+  check(index?: number): Promise<boolean>
   /**
    * The digest will be asked for when the last piece is here: what is here without a gap from the beginning may be hashed
    * while others are still coming.

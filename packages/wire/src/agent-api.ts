@@ -66,7 +66,17 @@ export const AgentStatus = Type.Object({
     /** For how long it has been open or closed. */
     forMs: Count,
   }),
-  cache: Type.Object({ ...FolderState.properties, usedBytes: Count, maxBytes: Count }),
+  cache: Type.Object({
+    ...FolderState.properties,
+    usedBytes: Count,
+    maxBytes: Count,
+    /** Why the disk takes nothing more; absent while it does. */
+    diskProblem: Type.Optional(Text),
+    /** Pieces that the disk had spoilt, since the agent began; they were fetched again. */
+    damagedPieces: Type.Optional(Count),
+  }),
+  /** Why the agent cannot ask its seeder, in a sentence; absent while it can, and of an agent of an earlier version. */
+  seederProblem: Type.Optional(Text),
   /** HTTP proxies that the agent was started with, without logins; absent in an agent of an earlier version. */
   proxies: Type.Optional(
     Type.Object({

@@ -67,6 +67,8 @@ const ResolvedBlob = Type.Object({
   peers: Peers,
   /** What the asker may ask of peers in other zones; only the tracker says so. */
   imports: Type.Optional(Type.Object(importShareProperties)),
+  /** An agent that answers has only some of its pieces; absent where it has all, and of one of an earlier version. */
+  isPart: Type.Optional(Type.Boolean()),
   /** The whole blob, where it is short. */
   inline: Type.Optional(Bytes(INLINE_BLOB_BYTES_MAX)),
   /** GET it without credentials, for a while: a secret. */

@@ -113,12 +113,12 @@ is only read: what else containerd reads there, and whether k3s or RKE2 writes c
 {{- define "shoal.probes" -}}
 startupProbe:
   httpGet:
-    path: /readyz
+    path: /healthz
     port: {{ .port }}
     {{- with .host }}
     host: {{ . }}
     {{- end }}
-  # What is on disk is looked through first.
+  # It listens when what is on disk was looked through. Who is not ready for another reason is not begun anew for it.
   periodSeconds: 5
   failureThreshold: 120
   timeoutSeconds: 3

@@ -21,6 +21,7 @@ import { SourceUnavailableError } from '../errors.ts'
 import type { HttpSources, ResolveQuestion } from '../http-sources.ts'
 import { ImageDirectory } from '../image-directory.ts'
 import { ImageRecords } from '../image-records.ts'
+import { UNKNOWN_HEALTH } from '../seeder-health.ts'
 
 export const SEEDER = 'http://seeder:7000'
 export const TTL_MS = 1_000
@@ -30,7 +31,8 @@ export const silent = pino({ level: 'silent' })
 /** The seeder's, which the contacts' answers are held against. */
 const keys = generateKeyPairSync('ed25519')
 
-export type Answer = Resolution | undefined | 'away'
+/** `silent`: nothing comes at all; `away`: a refusal. */
+export type Answer = Resolution | undefined | 'away' | 'silent'
 
 export interface TestDirectory extends AsyncDisposable {
   readonly directory: ImageDirectory
@@ -45,6 +47,10 @@ export async function openTestDirectory(init: {
   /** Where absent, of a seeder that tells nothing. */
   readonly arrivalNews?: Pick<ArrivalNews, 'isTold' | 'next'>
   readonly onLost?: (digest: Digest) => void
+  /** Of every blob unless told. */
+  readonly isWhole?: (digest: Digest) => boolean
+  /** Whether the seeder gives signs of life; it does unless told. */
+  readonly isSeederThere?: () => boolean
 }): Promise<TestDirectory> {
   const folder = await mkdtemp(join(tmpdir(), 'shoal-directory-'))
   const objects = new FilesystemObjectStore({ folder })
@@ -55,13 +61,23 @@ export async function openTestDirectory(init: {
   const http: Pick<HttpSources, 'resolve'> = {
     async resolve(baseUrl, question) {
       const answer = await init.answer(baseUrl, question)
-      if (answer === 'away') throw new SourceUnavailableError(baseUrl, 'away')
+      if (answer === 'away' || answer === 'silent')
+        throw new SourceUnavailableError(baseUrl, answer, { isUnanswered: answer === 'silent' })
       return answer
     },
   }
+  const { isSeederThere = () => true, isWhole = () => true } = init
   const directory = new ImageDirectory(
     {
       http: http as HttpSources,
+      seeder: {
+        ask: (question) => question(new AbortController().signal),
+        confirm: async () => isSeederThere(),
+        health: UNKNOWN_HEALTH,
+        get problem() {
+          return isSeederThere() ? undefined : 'the seeder at http://seeder:7000 cannot be reached: away'
+        },
+      },
       records,
       contacts,
       log: silent,
@@ -69,6 +85,9 @@ export async function openTestDirectory(init: {
       onWanted: init.onWanted,
       onTold: () => {},
       isHere: () => false,
+      isWhole,
+      isFlowing: () => false,
+      canKeep: () => true,
       onArriving: () => {},
       arrivalNews: init.arrivalNews ?? { isTold: false, next: async () => {} },
       onLost: init.onLost ?? (() => {}),

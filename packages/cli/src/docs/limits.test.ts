@@ -7,6 +7,11 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { UNKEPT_BYTES_MAX } from '../../../agent/src/image-records.ts'
+import { PASSING_BLOBS_MAX, RUN_BYTES_MAX } from '../../../agent/src/passing-blobs.ts'
+import { SCRUB_RATE } from '../../../agent/src/scrub-pace.ts'
+import { PROBE_INTERVAL_MS } from '../../../agent/src/seeder-health.ts'
+import { PROBE_TIMEOUT_MS } from '../../../agent/src/seeder-sight.ts'
 import { HANDOUT_RULE } from '../../../core/src/handout.ts'
 import { NODE_LIMITS } from '../../../engine/src/node/protocol.ts'
 import { HELD_ANSWERS_LIMITS } from '../../../engine/src/tracker/held-answers.ts'
@@ -19,6 +24,7 @@ import { BLOB_PLACES, MANIFEST_PLACES, UPLOAD_PLACES } from '../../../registry/s
 import { HTTP_SERVER_LIMITS } from '../../../registry/src/server.ts'
 import { PASSING_BYTES_MAX } from '../../../seeder/src/passing-pieces.ts'
 import { EVENT_QUEUE_DEFAULTS, POLLER_DEFAULTS } from '../../../seeder/src/triggers/index.ts'
+import { PIECE_CHECKS } from '../../../storage/src/piece-checks.ts'
 import { PART_PLAN } from '../../../storage/src/s3-writer.ts'
 import { DEFAULT_SWARM_LIMITS } from '../../../swarm/src/engine.ts'
 import { ANNOUNCED_PEERS_MAX, SCRAPED_SWARMS_MAX } from '../../../wire/src/bittorrent/tracker-http.ts'
@@ -98,6 +104,19 @@ describe('the numbers', () => {
     expectRow('uploads that a seeder holds', n(uploadsMax), '—', `${uploadIdleMs / 3_600_000} hour`)
     const abandoned = `${uploads.uploadAbandonedMs / 3_600_000} hours anywhere`
     expectRow('uploads that rest', n(uploadsRestingMax), n(uploads.uploadsRestingPerAddressMax), abandoned)
+  })
+
+  test('of an agent', () => {
+    const probe = `${PROBE_TIMEOUT_MS / 1_000} s, every ${PROBE_INTERVAL_MS / 1_000} s while it is not`
+    expectRow('a look whether the seeder', '1 at a time', '—', probe)
+    expectRow('blobs that pass through', `${PASSING_BLOBS_MAX}; ${mib(RUN_BYTES_MAX)}`)
+    expectRow('manifests and tags in memory', `${mib(UNKEPT_BYTES_MAX)}, the latest`)
+    expectRow('pieces that are read from disk', n(PIECE_CHECKS.atOnceMax))
+    const { bytesPerSecondMin, bytesPerSecondMax } = SCRUB_RATE
+    expectRow(
+      'the rate at which a cache',
+      `from ${bytesPerSecondMin / 1_024} KiB/s to ${mib(bytesPerSecondMax)}/s`,
+    )
   })
 
   test('of the tracker', () => {

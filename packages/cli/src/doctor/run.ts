@@ -76,7 +76,7 @@ class Examination {
         return judgeRegistryPort(sight, listen, this.#around.isInPod)
       }),
       this.#check('peer-port', () => this.#peerPort(sight, seederUrl)),
-      this.#seederAndClock(seederUrl, status?.version ?? this.#init.version),
+      this.#seederAndClock(seederUrl, status),
       this.#check('tracker', async () => (status === undefined ? noAgent(sight) : judgeTracker(status))),
       this.#check('peers', () => this.#peers(sight)),
       this.#check('cache', () => this.#cache(status)),
@@ -121,12 +121,12 @@ class Examination {
     })
   }
 
-  async #seederAndClock(url: string | undefined, ourVersion: string): Promise<void> {
+  async #seederAndClock(url: string | undefined, status: AgentStatus | undefined): Promise<void> {
     let sight: SeederSight | undefined
     await this.#check('seeder', async () => {
       if (url === undefined) return this.#without('seeder')
       sight = await lookAtSeeder(url)
-      return judgeSeeder(sight, ourVersion)
+      return judgeSeeder(sight, status?.version ?? this.#init.version, status?.seederProblem)
     })
     await this.#check('clock', async () => {
       if (sight?.kind !== 'answered') return skipped('the seeder, whose clock is compared, does not answer')

@@ -69,6 +69,10 @@ export class MemoryPieces implements StoredBlob {
     }
   }
 
+  async check(): Promise<boolean> {
+    return true
+  }
+
   hashAhead(): void {}
 
   async complete(): Promise<void> {

@@ -15,6 +15,10 @@ const FREE_INODES_MIN = 1_000
 export interface CacheRoom {
   readonly usedBytes: number
   readonly maxBytes: number
+  /** Of a running agent, where its disk takes nothing more. */
+  readonly diskProblem?: string | undefined
+  /** Pieces that the disk had spoilt since the agent began. */
+  readonly damagedPieces?: number | undefined
 }
 
 /** @param isAgent whether the agent itself looked, with its own permissions */
@@ -22,7 +26,14 @@ export function judgeCache(state: FolderState, room: CacheRoom, isAgent: boolean
   const { folder, problem } = state
   const measured = { ...state, ...room, seenBy: isAgent ? 'agent' : 'doctor' }
   if (problem !== undefined) return { ...absent(folder, problem, isAgent), measured }
-  const findings = [writing(state, isAgent), space(state, room), inodes(state), kind(state)]
+  const findings = [
+    writing(state, isAgent),
+    passing(room),
+    space(state, room),
+    rot(room),
+    inodes(state),
+    kind(state),
+  ]
   const found = findings.filter((finding) => finding !== undefined)
   if (found.length > 0) return together(found, measured)
   const { usedBytes, maxBytes } = room
@@ -74,6 +85,22 @@ function permissionAdvice(isAgent: boolean): string {
   return isAgent
     ? 'Give the folder to the user that the agent runs as (chown).'
     : 'Run this as the agent’s user, or as root.'
+}
+
+function passing({ diskProblem }: CacheRoom): Finding | undefined {
+  if (diskProblem === undefined) return undefined
+  return failure(
+    `${diskProblem}; images are passed on to clients from the seeder, and not kept`,
+    'Make room on that disk, or see dmesg for why it cannot be written to.',
+  )
+}
+
+function rot({ damagedPieces = 0 }: CacheRoom): Finding | undefined {
+  if (damagedPieces === 0) return undefined
+  return warning(
+    `the disk has spoilt ${damagedPieces} ${damagedPieces === 1 ? 'piece' : 'pieces'} of cached layers since the agent started; they were fetched again`,
+    'See dmesg and smartctl for how that disk is, and who else writes into the cache’s folder.',
+  )
 }
 
 /** What is left to grow into must be there. */

@@ -9,7 +9,7 @@ import type { InspectedFile } from '../../client-config/index.ts'
 import type { Finding, Outcome } from '../check-result.ts'
 import type { AgentSight } from '../look-at-agent.ts'
 import type { SeederSight } from '../look-at-seeder.ts'
-import { judgeCache } from './cache.ts'
+import { type CacheRoom, judgeCache } from './cache.ts'
 import { judgeClients } from './clients.ts'
 import { CLOCK_FAILURE_MS, CLOCK_WARNING_MS, judgeClock } from './clock.ts'
 import { judgePeerPort } from './peer-port.ts'
@@ -193,6 +193,27 @@ describe('seeder', () => {
   })
 })
 
+test('seeder: one that only the agent does not reach is a failure, and one that nobody reaches is told once', () => {
+  const url = 'http://seeder:7000'
+  const problem = `the seeder at ${url} cannot be reached: it does not answer in time`
+  const there: SeederSight = {
+    kind: 'answered',
+    url,
+    address: '10.0.0.10',
+    status: 200,
+    service: 'seeder',
+    isReady: true,
+    version: '1.2.3',
+    roundTripMs: 1,
+    clock: undefined,
+  }
+  const found = judgeSeeder(there, '1.2.3', problem)
+  expect(outcomeOf(found)).toBe('failure')
+  expect(found.message).toContain(problem)
+  const away: SeederSight = { kind: 'unreachable', url, address: '10.0.0.10', problem: 'TIMEOUT' }
+  expect(judgeSeeder(away, '1.2.3', problem)).toEqual(judgeSeeder(away, '1.2.3'))
+})
+
 test('tracker: the stream is open, or it is not, or not yet', () => {
   const after = (isOpen: boolean, forMs: number) =>
     judgeTracker({ ...status, announceStream: { isOpen, forMs } })
@@ -247,7 +268,7 @@ describe('cache', () => {
   }
   const judge = (
     more: Partial<FolderState> = {},
-    room = { usedBytes: 10 * GIB, maxBytes: 60 * GIB },
+    room: CacheRoom = { usedBytes: 10 * GIB, maxBytes: 60 * GIB },
     isAgent = true,
   ) => judgeCache({ ...good, ...more }, room, isAgent)
 
@@ -287,6 +308,17 @@ describe('cache', () => {
   ])('%s', (_what, more, outcome, message) => {
     expect(outcomeOf(judge(more))).toBe(outcome)
     expect(judge(more).message).toMatch(message)
+  })
+
+  test('a disk that takes nothing, as the agent says, is a failure; one that spoils pieces is warned of', () => {
+    const room = { usedBytes: 10 * GIB, maxBytes: 60 * GIB }
+    const full = judge({}, { ...room, diskProblem: 'the cache’s disk cannot be written to (EDQUOT)' })
+    expect(outcomeOf(full)).toBe('failure')
+    expect(full.message).toMatch(/EDQUOT.*not kept/)
+    const rotting = judge({}, { ...room, damagedPieces: 2 })
+    expect(outcomeOf(rotting)).toBe('warning')
+    expect(rotting.message).toContain('has spoilt 2 pieces')
+    expect(outcomeOf(judge({}, { ...room, damagedPieces: 0 }))).toBe('ok')
   })
 
   test('tells all at once, the worst first in its outcome', () => {

@@ -4,8 +4,21 @@ import type { SeederSight } from '../look-at-seeder.ts'
 
 const URL_ADVICE = 'Check `seeder`'
 
-/** @param ourVersion the running agent's, or else this program's */
-export function judgeSeeder(sight: SeederSight, ourVersion: string): Finding {
+/**
+ * @param ourVersion the running agent's, or else this program's
+ * @param agentProblem why the agent that runs cannot ask it; undefined where it can, or does not run
+ */
+export function judgeSeeder(sight: SeederSight, ourVersion: string, agentProblem?: string): Finding {
+  const seen = judgeSight(sight, ourVersion)
+  if (agentProblem === undefined || seen.outcome === 'failure') return seen
+  return failure(
+    `seen from here, ${seen.message}; but the agent says that ${agentProblem}`,
+    `${URL_ADVICE}, and what stands between the agent and the seeder: a network policy, a proxy, another resolver in its container.`,
+    { ...seen.measured, agentProblem },
+  )
+}
+
+function judgeSight(sight: SeederSight, ourVersion: string): Finding {
   const { url } = sight
   switch (sight.kind) {
     case 'unresolved':
