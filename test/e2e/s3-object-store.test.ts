@@ -2,11 +2,14 @@
  * Goal: S3 does what a folder does, garbage collection beside pushes included.
  * Method: the one contract of object stores, and the model of garbage collection, on a real Ceph.
  */
+import { randomBytes } from 'node:crypto'
 import { createPrng } from '@shoal/core'
-import { openObjectStore } from '@shoal/storage'
+import { openObjectStore, readWhole } from '@shoal/storage'
 import { request } from 'undici'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { runGarbageModel } from '../../packages/registry/src/testing/garbage-model.ts'
+import type { S3ObjectStore } from '../../packages/storage/src/s3-object-store.ts'
+import { S3Writer } from '../../packages/storage/src/s3-writer.ts'
 import { objectStoreContract } from '../../packages/storage/src/testing/object-store-contract.ts'
 import { type CephRgw, startCephRgw } from '../support/ceph-rgw.ts'
 import { describeWith } from '../support/describe-with.ts'
@@ -56,6 +59,20 @@ describeWith(['ceph-rgw'], 'S3', () => {
     const without = await request(url.split('?')[0]!)
     await without.body.dump()
     expect(without.statusCode).toBe(403)
+    await close()
+  })
+
+  it('takes an object that outgrows its parts, copied into longer ones', async () => {
+    const { store, close } = await open('outgrown')
+    const [partBytes, longPartBytes] = [5 * 1024 ** 2, 10 * 1024 ** 2]
+    const plan = { partBytes, longPartBytes, partsMax: 3, completeTimeoutMs: 60_000 }
+    const writer = new S3Writer({ ...(store as S3ObjectStore).writerParts('content/long'), plan })
+    const bytes = randomBytes(27_000_000)
+    for (let offset = 0; offset < bytes.length; offset += 1_000_000)
+      await writer.write(bytes.subarray(offset, offset + 1_000_000))
+    await writer.complete()
+    const object = await store.read('content/long')
+    expect(bytes.equals(Buffer.from(await readWhole('content/long', object!, bytes.length)))).toBe(true)
     await close()
   })
 

@@ -66,6 +66,16 @@ async function described({ metainfo: { digest } }: StoredBlob): Promise<void> {
 const partialFile = () => join(folder, 'partial', `sha256-${digestHex(metainfo.digest)}`)
 
 describe('FilePieceStore', () => {
+  it('leaves nothing half written where what a blob should be cannot be kept', async () => {
+    const store = await start()
+    await rm(join(folder, 'metainfo'), { recursive: true })
+    await writeFile(join(folder, 'metainfo'), 'no folder')
+    const blob = await store.open(metainfo)
+    for (const index of all) await blob.writePiece(index, [pieceOf(index)])
+    await expect(blob.complete()).rejects.toThrow()
+    expect(await readdir(join(folder, 'staging'))).toEqual([])
+  })
+
   it('fills a blob in any order, and reads across pieces', async () => {
     await fc.assert(
       fc.asyncProperty(

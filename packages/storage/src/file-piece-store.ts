@@ -190,10 +190,19 @@ export class FilePieceStore implements PieceStore {
 
   async #writeMetainfo(metainfo: Metainfo): Promise<void> {
     const staged = await openStaged(this.#staging)
-    await staged.handle.writeFile(encodeInfo(metainfo))
-    await staged.handle.sync()
-    await staged.handle.close()
-    await publish(staged.path, this.#paths(metainfo.digest).metainfo, { ifAbsent: false })
+    try {
+      try {
+        await staged.handle.writeFile(encodeInfo(metainfo))
+        await staged.handle.sync()
+      } finally {
+        await staged.handle.close()
+      }
+      await publish(staged.path, this.#paths(metainfo.digest).metainfo, { ifAbsent: false })
+    } catch (error) {
+      // Where the disk is full, what could not be kept must not keep it so.
+      await rm(staged.path, { force: true })
+      throw error
+    }
   }
 
   /** Finds what belongs to one metainfo file, and drops what cannot be believed. */
