@@ -23,15 +23,18 @@ export class OriginMissingError extends SeederError {
   }
 }
 
-/** What was received of a blob on its way cannot be kept or read here: a full disk. The blob can still come. */
+/** What was received of a blob on its way is not given out any more. The blob can still come another way. */
 export class CopyLostError extends SeederError {
   readonly code = 'SEEDER_COPY_LOST'
   constructor(
     readonly digest: string,
+    why: 'not-kept' | 'ended',
     options?: ErrorOptions,
   ) {
     super(
-      `what arrived of ${digest} cannot be kept in the seeder's data folder; it is given out when it is in the origin`,
+      why === 'not-kept'
+        ? `what arrives of ${digest} cannot be kept in the data folder of the seeder; look after its disk`
+        : `${digest} does not arrive any more; the log says why`,
       options,
     )
   }

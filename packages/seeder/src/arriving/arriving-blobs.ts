@@ -194,7 +194,7 @@ export class ArrivingBlobs {
     const { copy, hasSwarm } = entry
     if (hasSwarm) this.#tell(entry)
     if (isRight) copy.confirm()
-    else copy.fail(new CopyLostError(copy.metainfo.digest))
+    else copy.fail(new CopyLostError(copy.metainfo.digest, 'ended'))
     if (hasSwarm) this.#parts.tracker.tellArrivalEnded(copy.infoHash)
     // What is wrong goes at once; what is right, when those who fetch it have heard.
     setTimeout(() => this.#forgetSoon(entry), isRight ? LINGER_MS : 0).unref()

@@ -33,20 +33,37 @@ describe('a plan', () => {
     const { plan } = begin(100)
     const inOrder = plan.takeNext()!
     plan.want(50)
-    expect(plan.takeWanted()).toMatchObject({ next: 50, end: 58 })
+    expect(plan.takeWanted(8 * MIB)).toMatchObject({ next: 50, end: 58 })
     expect(inOrder).toMatchObject({ next: 0, end: 50 })
     plan.release(inOrder)
     expect(plan.takeNext()).toMatchObject({ next: 0, end: 50 })
     expect(plan.takeNext()).toMatchObject({ next: 58, end: 100 })
   })
 
+  it('goes on from there for eight MiB in stretches as short as they must be, others between them', () => {
+    const { plan, have } = begin(100)
+    plan.takeNext()
+    plan.want(50)
+    plan.want(80)
+    const taken: number[] = []
+    for (let next = plan.takeWanted(2 * MIB); next !== undefined; next = plan.takeWanted(2 * MIB)) {
+      taken.push(next.first)
+      for (let isGoingOn = true; isGoingOn; ) {
+        have.set(next.next)
+        isGoingOn = plan.advance(next)
+      }
+      plan.release(next)
+    }
+    expect(taken).toEqual([50, 80, 52, 82, 54, 84, 56, 86])
+  })
+
   it('leaves to the one in order what another could not bring, so that its connection need not end', () => {
     const { plan, have } = begin(100)
     const inOrder = plan.takeNext()!
     plan.want(50)
-    const refused = plan.takeWanted()!
+    const refused = plan.takeWanted(8 * MIB)!
     plan.want(70)
-    const other = plan.takeWanted()!
+    const other = plan.takeWanted(8 * MIB)!
     expect(inOrder.end).toBe(50)
     plan.release(refused)
     expect(inOrder.end).toBe(70)
@@ -61,19 +78,19 @@ describe('a plan', () => {
     const inOrder = plan.takeNext()!
     plan.want(0)
     plan.want(1)
-    expect(plan.takeWanted()).toBeUndefined()
+    expect(plan.takeWanted(8 * MIB)).toBeUndefined()
     have.set(0)
     plan.advance(inOrder)
     plan.release(inOrder)
-    expect(plan.takeWanted()).toMatchObject({ next: 1, end: 9 })
-    expect(plan.takeWanted()).toBeUndefined()
+    expect(plan.takeWanted(8 * MIB)).toMatchObject({ next: 1, end: 9 })
+    expect(plan.takeWanted(8 * MIB)).toBeUndefined()
   })
 
   it('remembers 64 pieces that are waited for, the last ones', () => {
     const { plan } = begin(10_000)
     for (let n = 0; n < 100; n++) plan.want(100 * n)
     const taken: number[] = []
-    for (let next = plan.takeWanted(); next !== undefined; next = plan.takeWanted()) {
+    for (let next = plan.takeWanted(8 * MIB); next !== undefined; next = plan.takeWanted(8 * MIB)) {
       taken.push(next.first)
       plan.want(next.first)
       if (taken.length > 200) break
@@ -107,7 +124,7 @@ describe('a plan', () => {
           }
           for (const event of story) {
             if (event.kind === 'next' && open.length < 3) take(plan.takeNext())
-            else if (event.kind === 'wanted' && open.length < 3) take(plan.takeWanted())
+            else if (event.kind === 'wanted' && open.length < 3) take(plan.takeWanted(8 * MIB))
             else if (event.kind === 'want') plan.want(event.at % pieces)
             else if ('at' in event && open.length > 0) {
               const stretch = open[event.at % open.length]!
@@ -124,7 +141,7 @@ describe('a plan', () => {
             bring(open[0]!)
           }
           expect(plan.takeNext()).toBeUndefined()
-          expect(plan.takeWanted()).toBeUndefined()
+          expect(plan.takeWanted(8 * MIB)).toBeUndefined()
         },
       ),
     )

@@ -9,6 +9,8 @@ import { assert, type Bitfield } from '@shoal/core'
 /** Pieces that one connection fetches: from `first` to before `end`. What others take over is taken from its end. */
 export interface Stretch {
   readonly first: number
+  /** Up to here somebody is likely to wait for it; of one that goes in order that is known of none. */
+  readonly wantedEnd: number
   /** What its connection was asked for ends before this piece. */
   readonly askedEnd: number
   /** The piece that it is at. */
@@ -21,53 +23,56 @@ export interface FetchPlanInit {
   readonly pieceLength: number
 }
 
-/** As agents fetch from a seeder: some pieces, not a request for each. */
-const WANTED_STRETCH_BYTES = 8 * 1024 * 1024
+/** From a piece that somebody waits for on, so much is fetched out of turn. */
+const WANTED_BYTES = 8 * 1024 * 1024
 /** Of those the oldest are forgotten: they come in their turn. */
 const WANTED_MAX = 64
 
 export class FetchPlan {
   readonly #have: Bitfield
-  readonly #stretchPieces: number
-  readonly #wanted = new Set<number>()
+  readonly #pieceLength: number
+  readonly #wantedPieces: number
+  /** Up to which piece each goes on. */
+  readonly #wanted = new Map<number, number>()
   readonly #stretches = new Set<Stretch>()
 
   constructor({ have, pieceLength }: FetchPlanInit) {
     this.#have = have
-    this.#stretchPieces = Math.ceil(WANTED_STRETCH_BYTES / pieceLength)
+    this.#pieceLength = pieceLength
+    this.#wantedPieces = Math.ceil(WANTED_BYTES / pieceLength)
   }
 
   /** Somebody waits for the piece. */
   want(index: number): void {
-    if (this.#have.has(index)) return
-    this.#wanted.delete(index)
-    this.#wanted.add(index)
-    const [oldest] = this.#wanted
-    if (this.#wanted.size > WANTED_MAX) this.#wanted.delete(oldest!)
+    this.#want(index, Math.min(this.#have.length, index + this.#wantedPieces))
   }
 
   /** The first pieces that are neither here nor on their way; undefined when there are none. */
   takeNext(): Stretch | undefined {
     for (let index = this.#have.nextMissing(); index < this.#have.length; ) {
       const taken = this.#stretchOf(index)
-      if (taken === undefined) return this.#take(index, this.#have.length)
+      if (taken === undefined) return this.#take(index, this.#have.length, index)
       index = this.#have.nextMissing(taken.end)
     }
     return undefined
   }
 
-  /** A stretch from a piece that somebody waits for, and that does not come at once anyway. */
-  takeWanted(): Stretch | undefined {
-    for (const index of this.#wanted) {
+  /**
+   * A stretch from a piece that somebody waits for, and that does not come at once anyway.
+   * @param bytesMax as much as comes in moments: what is left comes after what others wait for
+   */
+  takeWanted(bytesMax: number): Stretch | undefined {
+    for (const [index, wantedEnd] of this.#wanted) {
       const taken = this.#stretchOf(index)
       if (this.#have.has(index)) {
         this.#wanted.delete(index)
         continue
       }
       if (taken !== undefined && index <= taken.next + 1) continue
-      const end = Math.min(taken?.end ?? this.#have.length, index + this.#stretchPieces)
+      const pieces = Math.max(1, Math.floor(bytesMax / this.#pieceLength))
+      const end = Math.min(taken?.end ?? this.#have.length, wantedEnd, index + pieces)
       if (taken !== undefined) taken.end = index
-      return this.#take(index, end)
+      return this.#take(index, end, wantedEnd)
     }
     return undefined
   }
@@ -77,7 +82,9 @@ export class FetchPlan {
     assert(this.#stretches.has(stretch), 'a stretch is under way')
     this.#wanted.delete(stretch.next)
     stretch.next++
-    return stretch.next < stretch.end
+    if (stretch.next < stretch.end) return true
+    if (stretch.next < stretch.wantedEnd) this.#want(stretch.next, stretch.wantedEnd)
+    return false
   }
 
   /** Its connection has ended: what is missing of it is nobody's again, or that one's which would have brought it. */
@@ -87,9 +94,17 @@ export class FetchPlan {
       if (other.end === stretch.next) other.end = this.#endOf(other.end, other.askedEnd)
   }
 
-  #take(first: number, endMax: number): Stretch {
+  #want(index: number, end: number): void {
+    if (this.#have.has(index)) return
+    this.#wanted.delete(index)
+    this.#wanted.set(index, end)
+    const [oldest] = this.#wanted.keys()
+    if (this.#wanted.size > WANTED_MAX) this.#wanted.delete(oldest!)
+  }
+
+  #take(first: number, endMax: number, wantedEnd: number): Stretch {
     const end = this.#endOf(first + 1, endMax)
-    const stretch = { first, next: first, end, askedEnd: end }
+    const stretch = { first, next: first, end, askedEnd: end, wantedEnd }
     this.#stretches.add(stretch)
     return stretch
   }

@@ -36,6 +36,15 @@ interface PartialPiece {
   bytes: number
 }
 
+/** A reader who has had all that is here. */
+interface Waiting {
+  /** The byte that he waits for. */
+  readonly position: number
+  readonly isUnconfirmed: boolean
+  /** With bytes from there on that are just being written, or with none: he looks again. */
+  readonly more: PromiseWithResolvers<Uint8Array | undefined>
+}
+
 /** What a reader is given at a time, at most. */
 const READ_BYTES_MAX = 256 * 1024
 const SHA256_BYTES = 32
@@ -50,8 +59,7 @@ export class StreamingCopy implements SwarmPieces {
   readonly #ended = Promise.withResolvers<void>()
   #appended = 0
   #outcome: 'open' | 'right' | Error = 'open'
-  /** Readers who wait for more. */
-  readonly #waiting = new Set<PromiseWithResolvers<void>>()
+  readonly #waiting = new Set<Waiting>()
   #readers = 0
   #isRemoved = false
 
@@ -60,7 +68,7 @@ export class StreamingCopy implements SwarmPieces {
     try {
       return new StreamingCopy(parts, await open(parts.path, 'w+', FILE_MODE))
     } catch (cause) {
-      throw new CopyLostError(parts.digest, { cause })
+      throw new CopyLostError(parts.digest, 'not-kept', { cause })
     }
   }
 
@@ -75,6 +83,10 @@ export class StreamingCopy implements SwarmPieces {
 
   get length(): number {
     return this.metainfo.length
+  }
+
+  get isEnded(): boolean {
+    return this.#outcome !== 'open'
   }
 
   /** Resolves when it is known what became of the blob. */
@@ -109,7 +121,8 @@ export class StreamingCopy implements SwarmPieces {
   }
 
   /**
-   * Bytes of piece `index`, from where they are missing.
+   * Bytes of piece `index`, from where they are missing. Readers who wait for them are given them without reading them again,
+   * and keep them until they ask for the next: they must stay as they are.
    * @returns how many of them belong to the piece; the others are not taken
    * @throws CopyLostError
    */
@@ -129,7 +142,7 @@ export class StreamingCopy implements SwarmPieces {
         at += bytesWritten
       }
     } catch (cause) {
-      throw new CopyLostError(this.metainfo.digest, { cause })
+      throw new CopyLostError(this.metainfo.digest, 'not-kept', { cause })
     }
     partial.hash.update(part)
     partial.bytes += part.length
@@ -139,14 +152,17 @@ export class StreamingCopy implements SwarmPieces {
       this.have.set(index)
       this.#parts.onPiece(index)
     }
-    this.#tellChange()
+    this.#give(start, part)
     return part.length
   }
 
   /** The next bytes in order. More than were announced are for whoever checks the digest to refuse. */
   async append(chunk: Uint8Array): Promise<void> {
     for (let rest = chunk; rest.length > 0 && this.#appended < this.length; ) {
-      const taken = await this.write(Math.floor(this.#appended / this.metainfo.pieceLength), rest)
+      const piece = Math.floor(this.#appended / this.metainfo.pieceLength)
+      const pieceEnd = piece * this.metainfo.pieceLength + pieceBytes(this.metainfo, piece)
+      // Whoever appends uses the memory again.
+      const taken = await this.write(piece, new Uint8Array(rest.subarray(0, pieceEnd - this.#appended)))
       this.#appended += taken
       rest = rest.subarray(taken)
     }
@@ -193,7 +209,7 @@ export class StreamingCopy implements SwarmPieces {
   async remove(): Promise<void> {
     if (this.#isRemoved) return
     this.#isRemoved = true
-    this.fail(new CopyLostError(this.metainfo.digest))
+    this.fail(new CopyLostError(this.metainfo.digest, 'ended'))
     await rm(this.#parts.path, { force: true })
     if (this.#readers === 0) await this.#handle.close()
   }
@@ -204,9 +220,9 @@ export class StreamingCopy implements SwarmPieces {
     bufferOf: (bytes: number) => Uint8Array,
     isUnconfirmed: boolean,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    if (this.#isRemoved) throw new CopyLostError(this.metainfo.digest)
-    let more: PromiseWithResolvers<void> | undefined
-    const abort = () => more?.reject(signal.reason)
+    if (this.#isRemoved) throw new CopyLostError(this.metainfo.digest, 'ended')
+    let waiting: Waiting | undefined
+    const abort = () => waiting?.more.reject(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
     this.#readers++
     try {
@@ -217,7 +233,7 @@ export class StreamingCopy implements SwarmPieces {
         if (available > position) {
           const chunk = bufferOf(Math.min(READ_BYTES_MAX, available - position))
           await this.readInto(position, [chunk]).catch((cause: unknown) => {
-            throw new CopyLostError(this.metainfo.digest, { cause })
+            throw new CopyLostError(this.metainfo.digest, 'not-kept', { cause })
           })
           position += chunk.length
           yield chunk
@@ -226,13 +242,16 @@ export class StreamingCopy implements SwarmPieces {
         const index = Math.floor(position / this.metainfo.pieceLength)
         if (!isUnconfirmed && !this.have.has(index) && !this.#partial.has(index))
           this.#parts.onWanted?.(index)
-        more = Promise.withResolvers()
-        this.#waiting.add(more)
-        await more.promise
+        waiting = { position, isUnconfirmed, more: Promise.withResolvers() }
+        this.#waiting.add(waiting)
+        const given = (await waiting.more.promise)?.subarray(0, end - position)
+        if (given === undefined) continue
+        position += given.length
+        yield given
       }
     } finally {
       signal.removeEventListener('abort', abort)
-      if (more !== undefined) this.#waiting.delete(more)
+      if (waiting !== undefined) this.#waiting.delete(waiting)
       this.#readers--
       if (this.#readers === 0 && this.#isRemoved) await this.#handle.close()
     }
@@ -241,8 +260,7 @@ export class StreamingCopy implements SwarmPieces {
   /** Up to where there are bytes from `position` on, as far as one read goes. */
   #availableFrom(position: number, isUnconfirmed: boolean): number {
     const { pieceLength } = this.metainfo
-    const last = this.have.length - 1
-    const limit = isUnconfirmed || this.#outcome === 'right' ? this.length : last * pieceLength
+    const limit = this.#limit(isUnconfirmed)
     let available = position
     while (available < limit && available - position < READ_BYTES_MAX) {
       const index = Math.floor(available / pieceLength)
@@ -252,14 +270,27 @@ export class StreamingCopy implements SwarmPieces {
     return Math.min(available, limit)
   }
 
+  /** Readers get no byte from here on. */
+  #limit(isUnconfirmed: boolean): number {
+    if (isUnconfirmed || this.#outcome === 'right') return this.length
+    return (this.have.length - 1) * this.metainfo.pieceLength
+  }
+
+  /** To those who wait for one of these bytes. */
+  #give(start: number, part: Uint8Array): void {
+    for (const waiting of this.#waiting) {
+      const { position, isUnconfirmed, more } = waiting
+      const available = Math.min(start + part.length, this.#limit(isUnconfirmed))
+      if (position < start || position >= available) continue
+      this.#waiting.delete(waiting)
+      more.resolve(part.subarray(position - start, available - start))
+    }
+  }
+
   #end(outcome: 'right' | Error): void {
     this.#outcome = outcome
     this.#ended.resolve()
-    this.#tellChange()
-  }
-
-  #tellChange(): void {
-    for (const more of this.#waiting) more.resolve()
+    for (const { more } of this.#waiting) more.resolve(undefined)
     this.#waiting.clear()
   }
 }

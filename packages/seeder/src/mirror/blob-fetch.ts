@@ -33,10 +33,15 @@ export interface BlobFetchParts {
   readonly arriving: Pick<ArrivingBlobs, 'begin'>
 }
 
-/** Connections that may break during one blob. */
+/** Connections that may break during one blob, after each other without bringing much. */
 const ATTEMPTS_MAX = 5
+/** A connection that has brought so much was worth it: a long blob is not given up for the number of its connections. */
+const WORTH_BYTES = 16 * 1024 * 1024
 /** Connections beside the one that goes through the blob in order. */
 const SEEKERS_MAX = 2
+/** What these ask for at a time comes in so long, so that others who wait for something else have their turn. */
+const SEEK_MS = 2_000
+const SEEK_BYTES_MIN = 256 * 1024
 /** After so many have failed what is wanted waits for its turn. */
 const SEEK_FAILURES_MAX = 3
 /** A registry that asks to be left alone for longer, all in all, does not give the blob now. */
@@ -56,6 +61,7 @@ export class BlobFetch implements FetchInTurn {
   readonly #arrival: Arrival
   readonly #stopping: AbortSignal
   #attempts = 0
+  #beganAtMs = 0
   #lastByteAtMs = 0
   /** Connections of which a byte is awaited. */
   #reading = 0
@@ -186,6 +192,7 @@ export class BlobFetch implements FetchInTurn {
         const uploadId = await openUpload()
         const copy = await this.#openCopy()
         if (copy === undefined) return this.#straight(uploadId, turn)
+        if (fed === undefined) this.#beganAtMs = this.#parts.nowMs()
         fed ??= this.#feed(uploadId, copy, failed)
         this.mayGiveWay = this.#canSeek
         const outcome = await this.#receiveAll(copy, AbortSignal.any([turn, failed.signal]))
@@ -194,7 +201,7 @@ export class BlobFetch implements FetchInTurn {
         return outcome
       })
     } finally {
-      failed.abort(new CopyLostError(digest))
+      failed.abort(new CopyLostError(digest, 'ended'))
       await fed?.catch(() => {})
     }
   }
@@ -256,7 +263,7 @@ export class BlobFetch implements FetchInTurn {
   /** Opens connections for what is waited for. */
   #seek(): void {
     while (this.#seeking !== undefined && this.#canSeek && this.#seekers.size < SEEKERS_MAX) {
-      const stretch = this.#plan?.takeWanted()
+      const stretch = this.#plan?.takeWanted(this.#seekBytes())
       if (stretch === undefined) return
       const { copy, signal } = this.#seeking
       const seeker: Promise<void> = this.#fetchWanted(copy, stretch, signal).then(() => {
@@ -265,6 +272,12 @@ export class BlobFetch implements FetchInTurn {
       })
       this.#seekers.add(seeker)
     }
+  }
+
+  #seekBytes(): number {
+    const elapsedMs = Math.max(1_000, this.#parts.nowMs() - this.#beganAtMs)
+    const ofEach = (SEEK_MS * this.receivedBytes) / elapsedMs / (1 + this.#seekers.size)
+    return Math.max(SEEK_BYTES_MIN, ofEach)
   }
 
   async #fetchWanted(copy: StreamingCopy, stretch: Stretch, signal: AbortSignal): Promise<void> {
@@ -415,7 +428,9 @@ export class BlobFetch implements FetchInTurn {
       try {
         return await work(signal)
       } catch (error) {
-        const hasMoved = this.#arrival.receivedBytes > before
+        const broughtBytes = this.#arrival.receivedBytes - before
+        if (broughtBytes >= WORTH_BYTES) this.#attempts = 0
+        const hasMoved = broughtBytes > 0
         const isPassing = error instanceof UpstreamUnavailableError && (error.isPassing || hasMoved)
         if (!isPassing || ++this.#attempts === ATTEMPTS_MAX || signal.aborted) throw error
       }

@@ -69,6 +69,7 @@ const PATIENCE_MS = 1_500
  * of a blob whose length is known the header leaves then, and the bytes follow as they come.
  */
 const ANSWER_PATIENCE_MS = 500
+const COPY_PATIENCE_MS = 100
 /** Lengths that manifests say of blobs: whoever asks for one of them is told it before its registry has answered. */
 const LENGTHS_MAX = 20_000
 
@@ -187,7 +188,10 @@ export class Mirror implements RegistryBackend, RegistryPush {
     const pushed = own === undefined ? undefined : arriving.find(own, digest)
     if (pushed !== undefined) return pushed
     const from = await this.#upstreamOf(name, own)
-    return from && arriving.find(from.name, digest)
+    const begun = from && this.#parts.arrivals.find(from.name, digest)?.copy
+    // An arrival that has just begun has one within moments: an agent that is told of it need not ask again.
+    const copy = begun && (await Promise.race([begun, sleep(COPY_PATIENCE_MS, undefined, { ref: false })]))
+    return copy?.isEnded ? undefined : copy
   }
 
   /**
