@@ -67,6 +67,7 @@ function metainfoOf(bytes: Buffer): Metainfo {
 
 let nowMs = 0
 let failures: unknown[] = []
+let damages = 0
 
 async function open(
   bytes: Buffer,
@@ -74,6 +75,7 @@ async function open(
 ): Promise<OriginBlob> {
   await objects.put(KEY, stored)
   failures = []
+  damages = 0
   const metainfo = metainfoOf(bytes)
   return OriginBlob.open({
     metainfo,
@@ -87,6 +89,7 @@ async function open(
       failures.push(error)
       return false
     },
+    onDamaged: () => damages++,
   })
 }
 
@@ -131,6 +134,7 @@ describe('OriginBlob', () => {
     spoilt[300_000]! ^= 1
     const blob = await open(bytes, { stored: spoilt })
     await expect(bytesOf(blob, 262_144, 262_150)).rejects.toThrow(OriginCorruptError)
+    expect(damages).toBe(1)
     expect(bytes.subarray(0, 10).equals(await bytesOf(blob, 0, 10))).toBe(true)
   })
 

@@ -49,6 +49,24 @@ describe('shoal gc', () => {
     expect(stub.questions[0]?.line).toBe('POST /api/v1/gc?dryRun=true')
   })
 
+  test('with --untagged names the manifests that no tag reached, and asks for the age', async () => {
+    const digest = `sha256:${'1'.repeat(64)}` as const
+    const untagged = [{ repository: 'team/app', digest }]
+    stub.answer = answerJson(200, { ...report, isDryRun: true, removedManifests: 3, untagged })
+    const { status, out } = await start('--dry-run', '--untagged', '--older-than', '36h').ended
+    expect(status).toBe(0)
+    expect(out).toContain(`team/app@${digest}\nand 2 more\n`)
+    expect(out).toMatch(/│ manifests +│ +3 │ +30 │/)
+    expect(stub.questions[0]?.line).toBe('POST /api/v1/gc?dryRun=true&untaggedForMs=129600000')
+  })
+
+  test('with --untagged ends with 1 at a seeder of before, which has not looked for them', async () => {
+    stub.answer = answerJson(200, report)
+    const { status, err } = await start('--untagged').ended
+    expect(status).toBe(1)
+    expect(err).toContain('older version')
+  })
+
   test('with --json prints the report as it came', async () => {
     stub.answer = answerJson(200, report)
     const { status, out } = await start('--json').ended
@@ -75,6 +93,7 @@ describe('shoal gc', () => {
   test.each<[string, string[]]>([
     ['an argument', ['app:1']],
     ['a flag that is none', ['--force']],
+    ['an age that is none', ['--untagged', '--older-than', 'soon']],
     ['a seeder that is no URL', ['--seeder', 'seeder']],
   ])('ends with 2 on %s', async (_what, args) => {
     const { status, out, err } = await start(...args).ended

@@ -23,7 +23,6 @@ async function run({ json = false, ...flags }: SeederFlags & { readonly json?: b
     const { signal } = interruption
     const target = await controlTargetOf(flags, { signal, silentMsMax: SILENT_MS_MAX })
     const end = await followScrub(target, (line) => {
-      if (line.type === 'failed') throw new Error(`${line.message} (${line.code})`)
       if (line.type === 'damaged') console.log(json ? JSON.stringify(line) : scrubLineText(line))
     }).finally(() => target.dispatcher.destroy())
     console.log(json ? JSON.stringify(end) : scrubEndText(end))

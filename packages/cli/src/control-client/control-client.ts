@@ -123,7 +123,11 @@ export function followScrub(
   const url = urlOf(target, SCRUB_PATH)
   return ask(target, url, async (silence) => {
     const answer = await post(target, url, 200, silence)
-    return await untilEnd(url, answer, silence, decodeScrubLine, onLine)
+    return await untilEnd(url, answer, silence, decodeScrubLine, (line) => {
+      // It had begun to answer when it failed.
+      if (line.type === 'failed') throw new SeederRefusedError(url, 500, line.code, printable(line.message))
+      onLine(line)
+    })
   })
 }
 

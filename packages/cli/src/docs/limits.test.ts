@@ -18,8 +18,11 @@ import { HELD_ANSWERS_LIMITS } from '../../../engine/src/tracker/held-answers.ts
 import { LOOKUP_LIMITS } from '../../../engine/src/tracker/lookups.ts'
 import { TRACKER_LIMITS } from '../../../engine/src/tracker/protocol.ts'
 import { TRY_LIMITS } from '../../../engine/src/tracker/tries.ts'
+import { REPOSITORIES_PER_PAGE_MAX } from '../../../registry/src/catalog-routes.ts'
 import { UPSTREAM_LIMITS } from '../../../registry/src/client/limits.ts'
+import { DAMAGED_NAMED_MAX, SCRUB_BYTES_PER_SECOND } from '../../../registry/src/image-store/blob-checks.ts'
 import { IMAGE_STORE_LIMITS } from '../../../registry/src/image-store/image-store.ts'
+import { LOOKS_PER_PAGE_MAX } from '../../../registry/src/image-store/repositories.ts'
 import { BLOB_PLACES, MANIFEST_PLACES, UPLOAD_PLACES } from '../../../registry/src/plugin.ts'
 import { HTTP_SERVER_LIMITS } from '../../../registry/src/server.ts'
 import { PASSING_BYTES_MAX } from '../../../seeder/src/passing-pieces.ts'
@@ -101,6 +104,14 @@ describe('the numbers', () => {
       expectRow(what, n(places.placesMax), n(places.placesPerAddressMax), patience)
     }
     const { uploadsMax, uploadIdleMs, uploadsRestingMax, ...uploads } = IMAGE_STORE_LIMITS
+    expectRow(
+      'a page of the catalog',
+      `${n(REPOSITORIES_PER_PAGE_MAX)} names, ${LOOKS_PER_PAGE_MAX} requests to the store`,
+    )
+    expectRow(
+      'a scrub',
+      `${mib(SCRUB_BYTES_PER_SECOND)}/s, one at a time, ${n(DAMAGED_NAMED_MAX)} damaged blobs named`,
+    )
     expectRow('uploads that a seeder holds', n(uploadsMax), '—', `${uploadIdleMs / 3_600_000} hour`)
     const abandoned = `${uploads.uploadAbandonedMs / 3_600_000} hours anywhere`
     expectRow('uploads that rest', n(uploadsRestingMax), n(uploads.uploadsRestingPerAddressMax), abandoned)

@@ -23,7 +23,7 @@ describe('quantities', () => {
   it.each(['', '5', '101%', '-5%', '5 percent', '%'])('%j is no share', (text) =>
     expect(parseShare(text)).toBeUndefined(),
   )
-  it.each(['', '5', '-1s', '1d', 's'])('%j is no duration', (text) =>
+  it.each(['', '5', '-1s', '1w', 's'])('%j is no duration', (text) =>
     expect(parseDuration(text)).toBeUndefined(),
   )
 

@@ -19,9 +19,16 @@
  *
  * A store that is full takes no mark: then a condition on the deletion itself stands for it, until the first bytes are free.
  */
-import { type Digest, ShoalError, tryParseDigest } from '@shoal/core'
+import {
+  type Digest,
+  decodeInfo,
+  METAINFO_BYTES_MAX,
+  MetainfoInvalidError,
+  ShoalError,
+  tryParseDigest,
+} from '@shoal/core'
 import { namedDescriptors } from '@shoal/oci'
-import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
+import { infoHashOf, type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { readManifest } from '../manifest-text.ts'
 import { linkOfKey } from './blob-checks.ts'
@@ -162,6 +169,8 @@ class GarbageRun {
   /** Every blob that is there after this run, and the keys of their content. */
   readonly #blobs = new Set<Digest>()
   readonly #contents = new Set<string>()
+  /** Every blob that has a record, whatever it says. */
+  readonly #recorded = new Set<Digest>()
   /** What this run has removed, or would. */
   readonly #goneBlobs = new Set<Digest>()
   readonly #goneContents = new Set<string>()
@@ -199,7 +208,10 @@ class GarbageRun {
     await this.#eachBlob((digest, stored) => this.#settle(digest, stored))
     await this.#removeContents()
     await this.#removeLinks()
-    if (!this.#init.isDryRun) await this.#tidyRecords()
+    if (!this.#init.isDryRun) {
+      await this.#removeLostMetainfo()
+      await this.#tidyRecords()
+    }
     this.#counts.abandonedUploads = await this.#parts.uploads.sweepAbandoned({
       isDryRun: this.#init.isDryRun,
     })
@@ -337,6 +349,7 @@ class GarbageRun {
   }
 
   async #settle(digest: Digest, stored: StoredBlob): Promise<void> {
+    this.#recorded.add(digest)
     const { record } = stored
     const verdict = this.#judge(digest, stored)
     const isCondemned =
@@ -388,22 +401,47 @@ class GarbageRun {
     return true
   }
 
-  /** The metainfo is put back when somebody has made the blob anew at this very moment: it is the same for the same bytes. */
   async #bury(digest: Digest, { record, etag }: StoredBlob): Promise<void> {
+    const { objects } = this.#parts
+    await objects.delete(record.contentKey)
+    await objects.deleteIf(keys.blob(digest), etag)
+    await this.#removeMetainfo(digest, record.infoHash)
+  }
+
+  /** It is put back when somebody has made the blob anew at this very moment: it is the same for the same bytes. */
+  async #removeMetainfo(digest: Digest, infoHash: string): Promise<void> {
     const { objects, blobs } = this.#parts
-    const metainfoKeys = [keys.torrent(digest), keys.swarm(record.infoHash)]
+    const metainfoKeys = [keys.torrent(digest), keys.swarm(infoHash)]
     const kept = await Promise.all(
       metainfoKeys.map(async (key) => {
         const object = await objects.read(key)
         return object && (await readWhole(key, object, Number.POSITIVE_INFINITY))
       }),
     )
-    await objects.delete(record.contentKey)
-    await objects.deleteIf(keys.blob(digest), etag)
     for (const key of metainfoKeys) await objects.delete(key)
     if ((await blobs.readRecord(digest)) === undefined) return
     for (const [index, key] of metainfoKeys.entries())
       if (kept[index] !== undefined) await objects.put(key, kept[index])
+  }
+
+  /** What a push left that died before its blob was there, or a full store. */
+  async #removeLostMetainfo(): Promise<void> {
+    const { objects, blobs } = this.#parts
+    await this.#eachKey(keys.torrents, async (key) => {
+      const digest = tryParseDigest(key.slice(keys.torrents.length).replace('-', ':'))
+      if (digest === undefined || this.#recorded.has(digest)) return
+      const object = await objects.read(key)
+      if (object === undefined) return
+      const info = await readWhole(key, object, METAINFO_BYTES_MAX)
+      if (object.modifiedAtMs >= this.#leaseEndedBeforeMs) return
+      if ((await blobs.readRecord(digest)) !== undefined) return
+      try {
+        await this.#removeMetainfo(digest, infoHashOf(decodeInfo(info)))
+      } catch (error) {
+        // Nobody knows which info hash it had; it harms nobody where it is.
+        if (!(error instanceof MetainfoInvalidError)) throw error
+      }
+    })
   }
 
   async #removeContents(): Promise<void> {

@@ -95,6 +95,7 @@ export const keys = {
   upload: (uploadId: string) => `uploads/${uploadId}`,
   uploads: 'uploads/',
   blobs: 'blobs/',
+  torrents: 'torrents/',
   torrent: (digest: Digest) => `torrents/${torrentName(digest)}`,
   swarm: (infoHash: string) => `swarms/${infoHash}`,
   repositories: 'repos/',

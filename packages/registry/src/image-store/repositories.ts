@@ -14,7 +14,7 @@ const LINKS_KEPT_MAX = 32_768
 const ATTEMPTS_MAX = 8
 
 /** Requests to the store for one page of names: the rest is the next page's. */
-const LOOKS_PER_PAGE_MAX = 64
+export const LOOKS_PER_PAGE_MAX = 64
 
 interface Link {
   readonly etag: string

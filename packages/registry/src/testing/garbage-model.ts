@@ -1,7 +1,8 @@
 /**
- * Several clients push, mount, delete and pull images through two replicas, while garbage is collected, over one store
- * whose every call takes a random while. After every round whatever was pushed must be readable; at the end nothing else
- * may be left.
+ * Several clients push, mount, delete and pull images and build caches through two replicas, while garbage is collected, over
+ * one store whose every call takes a random while. In some rounds the store is full: then pushes fail, and collections do not.
+ * Between rounds content is damaged, found, and pushed again. After every round whatever was pushed must be readable, and a
+ * dry run must count what the run then does; at the end nothing else may be left.
  *
  * Every client has a repository of its own, so that what must be in it is known; the blobs are few and shared, so that one
  * client's garbage is what another is about to push. Time is virtual, in the store's dates too.
@@ -9,6 +10,7 @@
 import type { Digest, Prng } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
 import type {
+  ListOptions,
   ObjectRead,
   ObjectStat,
   ObjectStore,
@@ -16,6 +18,7 @@ import type {
   Precondition,
   WriterCheckpoint,
 } from '@shoal/storage'
+import { StorageFullError } from '@shoal/storage'
 import { pino } from 'pino'
 import { ImageStore } from '../image-store/image-store.ts'
 import { patternBytes, sha256 } from './registry-server.ts'
@@ -34,11 +37,11 @@ export interface GarbageModelInit {
 /** @throws Error on the first thing that is wrong, with what led there */
 export async function runGarbageModel(
   init: GarbageModelInit,
-): Promise<{ removedBlobs: number; ops: number }> {
+): Promise<{ removedBlobs: number; damagedBlobs: number; ops: number }> {
   const model = new GarbageModel(init)
   for (let round = 0; round < init.rounds; round++) await model.round()
   await model.end()
-  return { removedBlobs: model.removedBlobs, ops: model.ops }
+  return { removedBlobs: model.removedBlobs, damagedBlobs: model.damagedBlobs, ops: model.ops }
 }
 
 class GarbageModel {
@@ -51,7 +54,9 @@ class GarbageModel {
   #nowMs = 1_800_000_000_000
   #ids = 0
   #manifests = 0
+  readonly #halfPushed: { client: number; digest: Digest }[] = []
   removedBlobs = 0
+  damagedBlobs = 0
   ops = 0
 
   constructor(init: GarbageModelInit) {
@@ -62,6 +67,7 @@ class GarbageModel {
       log: pino({ level: 'silent' }),
       nowMs: () => this.#nowMs,
       newId: () => `upload-${this.#ids++}`,
+      pause: async () => {},
     }
     const limits = { graceMs: GRACE_MS, uploadIdleMs: GRACE_MS * 2, uploadAbandonedMs: GRACE_MS * 2 }
     this.#replicas = [new ImageStore(parts, limits), new ImageStore(parts, limits)]
@@ -69,8 +75,15 @@ class GarbageModel {
 
   async round(): Promise<void> {
     const { prng, opsPerRound } = this.#init
+    this.#store.isFull = prng.below(6) === 0
     const clients = Array.from({ length: CLIENTS }, async (_, client) => {
-      for (let op = 0; op < opsPerRound; op++) await this.#act(client)
+      for (let op = 0; op < opsPerRound; op++) {
+        try {
+          await this.#act(client)
+        } catch (error) {
+          if (!(error instanceof StorageFullError && this.#store.isFull)) throw error
+        }
+      }
     })
     const collecting = (async () => {
       for (let runs = prng.below(3); runs > 0; runs--) await this.#collect()
@@ -80,7 +93,53 @@ class GarbageModel {
     for (const end of ends) if (end.status === 'rejected') throw end.reason
     // Between rounds nobody is in the middle of anything.
     this.#nowMs += [0, GRACE_MS / 4, GRACE_MS * 1.5, GRACE_MS * 1.5][prng.below(4)]!
+    this.#store.isFull = false
+    await this.#forgetHalfPushed()
+    if (prng.below(3) === 0) await this.#damage()
     await this.#check()
+    if (prng.below(3) === 0) await this.#compareRuns()
+  }
+
+  /** A push into a full store may have come as far as its manifest. */
+  async #forgetHalfPushed(): Promise<void> {
+    for (const { client, digest } of this.#halfPushed.splice(0))
+      await this.#replica().removeManifest(nameOf(client), { kind: 'digest', digest })
+  }
+
+  /** Some content is cut, lost or changed; a scrub finds it, and whoever pushes it again mends it. */
+  async #damage(): Promise<void> {
+    const { prng, store } = this.#init
+    const { keys: contents } = await store.list('content/', { keysMax: 1_000 })
+    const key = contents[prng.below(Math.max(1, contents.length))]
+    if (key === undefined) return
+    if (prng.below(2) === 0) await store.delete(key)
+    else await store.put(key, patternBytes(prng.below(2) === 0 ? 90 : 137, 77))
+    const { damaged } = await this.#replica().scrub()
+    this.damagedBlobs += damaged.length
+    // The other replica remembers for a minute what it has read.
+    this.#nowMs += 61_000
+    for (const { digest } of damaged) {
+      const bytes = this.#contents.find((content) => sha256(content) === digest)!
+      for (const [client, manifests] of this.#pushed.entries())
+        if ([...manifests.values()].some((blobs) => blobs.includes(digest)))
+          await this.#pushBlob(client, bytes)
+    }
+  }
+
+  /** Nobody is at work: what a dry run counts is what the run does. */
+  async #compareRuns(): Promise<void> {
+    const replica = this.#replica()
+    const options = this.#init.prng.below(2) === 0 ? { untaggedForMs: GRACE_MS } : {}
+    const dry = await replica.collectGarbage({ ...options, isDryRun: true })
+    const run = await replica.collectGarbage({ ...options, isDryRun: false })
+    expectThat(dry.kind === 'done' && run.kind === 'done', 'a run was busy')
+    if (dry.kind !== 'done' || run.kind !== 'done') return
+    this.removedBlobs += run.report.removedBlobs
+    for (const { repository, digest } of run.report.untagged)
+      this.#pushed[Number(repository.split('-').at(-1))]!.delete(digest)
+    const said = JSON.stringify({ ...dry.report, isDryRun: false })
+    const done = JSON.stringify(run.report)
+    expectThat(said === done, `a dry run said ${said}, and the run did ${done}`)
   }
 
   /** Everything that nothing needs is gone, and the rest is there. */
@@ -109,6 +168,7 @@ class GarbageModel {
     if (kind < 4 || any === undefined) return this.#push(client)
     if (kind < 8) {
       pushed.delete(any)
+      this.#halfPushed.push({ client, digest: any })
       const isRemoved = await this.#replica().removeManifest(nameOf(client), { kind: 'digest', digest: any })
       return expectThat(isRemoved, `${any} could not be deleted from ${nameOf(client)}`)
     }
@@ -130,20 +190,20 @@ class GarbageModel {
       descriptors.push({ mediaType: 'application/x', digest, size: content.length })
     }
     const [config, ...layers] = descriptors
+    // A build cache is an index of blobs.
+    const isCache = prng.below(4) === 0
+    const mediaType = isCache ? MEDIA_TYPES.ociIndex : MEDIA_TYPES.ociManifest
     const document = JSON.stringify({
       schemaVersion: 2,
-      mediaType: MEDIA_TYPES.ociManifest,
-      config,
-      layers,
+      mediaType,
+      ...(isCache ? { manifests: descriptors } : { config, layers }),
       annotations: { n: `${this.#manifests++}` },
     })
+    const pushing = { client, digest: sha256(Buffer.from(document)) }
+    this.#halfPushed.push(pushing)
     const reference = { kind: 'tag', tag: `t${prng.below(3)}` } as const
-    const { digest } = await this.#replica().putManifest(
-      name,
-      reference,
-      MEDIA_TYPES.ociManifest,
-      Buffer.from(document),
-    )
+    const { digest } = await this.#replica().putManifest(name, reference, mediaType, Buffer.from(document))
+    this.#halfPushed.splice(this.#halfPushed.indexOf(pushing), 1)
     this.#pushed[client]!.set(digest, blobs)
   }
 
@@ -198,6 +258,7 @@ class GarbageModel {
 class ClockedObjectStore {
   readonly description: string
   readonly #dates = new Map<string, number>()
+  isFull = false
 
   constructor(
     private readonly inner: ObjectStore,
@@ -215,11 +276,13 @@ class ClockedObjectStore {
 
   async read(key: string, options?: object): Promise<ObjectRead | undefined> {
     await this.#pass()
-    return this.inner.read(key, options)
+    const object = await this.inner.read(key, options)
+    return object && { ...object, modifiedAtMs: this.#dates.get(key) ?? 0 }
   }
 
   async put(key: string, bytes: Uint8Array, precondition?: Precondition) {
     await this.#pass()
+    this.#makeRoom()
     this.#dates.set(key, this.tick())
     return this.inner.put(key, bytes, precondition)
   }
@@ -246,7 +309,7 @@ class ClockedObjectStore {
     return this.inner.deleteIf(key, etag)
   }
 
-  async list(prefix: string, options: { after?: string; keysMax: number }) {
+  async list(prefix: string, options: ListOptions) {
     await this.#pass()
     return this.inner.list(prefix, options)
   }
@@ -263,10 +326,15 @@ class ClockedObjectStore {
       abort: () => writer.abort(),
       complete: async () => {
         await this.#pass()
+        this.#makeRoom()
         this.#dates.set(key, this.tick())
         await writer.complete()
       },
     }
+  }
+
+  #makeRoom(): void {
+    if (this.isFull) throw new StorageFullError(this.description, 'write')
   }
 
   async #pass(): Promise<void> {

@@ -9,6 +9,7 @@ import {
   CONTROL_BODY_BYTES_MAX,
   decodeControlRefusal,
   decodePublishLine,
+  decodeScrubLine,
   type PublishLine,
 } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -168,6 +169,47 @@ describe('the token', () => {
   })
 })
 
+describe('a scrub', () => {
+  it('tells what is damaged, and its end; one at a time', async () => {
+    const begun = Promise.withResolvers<void>()
+    const go = Promise.withResolvers<void>()
+    scrub = async () => {
+      begun.resolve()
+      await go.promise
+      return scrubbed
+    }
+    const first = post('/api/v1/scrub')
+    await begun.promise
+    expect((await refusalOf(await post('/api/v1/scrub'))).code).toBe('SCRUB_BUSY')
+    go.resolve()
+    const lines = (await (await first).text()).split('\n').filter((line) => line !== '')
+    expect(lines.map(decodeScrubLine)).toEqual([
+      { type: 'damaged', digest, damage: 'cut', repositories: ['team/app'] },
+      { type: 'end', blobs: 2, bytes: 3, mendedBlobs: 0, damagedBlobs: 1 },
+    ])
+    scrub = async () => {
+      throw new Error('an inner secret')
+    }
+    const failed = await (await post('/api/v1/scrub')).text()
+    expect(decodeScrubLine(failed.trim())).toMatchObject({ type: 'failed', code: 'UNKNOWN' })
+    expect(failed).not.toContain('secret')
+  })
+
+  it('ends when the client leaves', async () => {
+    const ended = Promise.withResolvers<void>()
+    scrub = ({ signal } = {}) =>
+      new Promise((_, reject) => {
+        signal!.addEventListener('abort', () => {
+          reject(signal!.reason)
+          ended.resolve()
+        })
+      })
+    const answer = await post('/api/v1/scrub')
+    await answer.body!.cancel()
+    await ended.promise
+  })
+})
+
 describe('garbage', () => {
   it.each([
     ['', false],
@@ -178,6 +220,17 @@ describe('garbage', () => {
     expect(answer.status).toBe(200)
     expect(answer.headers.get('content-type')).toMatch(/^application\/json/)
     expect(await answer.json()).toEqual({ ...report, isDryRun })
+  })
+
+  it('that no tag reaches is removed when an age is given', async () => {
+    const asked: unknown[] = []
+    collect = async (options) => {
+      asked.push(options)
+      return { kind: 'done', report: { ...report, isDryRun: false } }
+    }
+    expect((await post('/api/v1/gc?untaggedForMs=5')).status).toBe(200)
+    expect(asked).toEqual([{ isDryRun: false, untaggedForMs: 5 }])
+    expect((await post('/api/v1/gc?untaggedForMs=soon')).status).toBe(400)
   })
 
   it('that is being collected is 409', async () => {
