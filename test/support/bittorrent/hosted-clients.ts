@@ -187,7 +187,8 @@ export const hostedClients: readonly HostedClient[] = [
 
 /** The one file that a client has put down; undefined until it has one. */
 export async function fetchedFile(folder: string): Promise<string | undefined> {
-  const [name] = (await readdir(join(folder, 'files'))).filter((file) => file.startsWith('sha256-'))
+  // (aria2 keeps its own notes beside it, under the name and `.aria2`.)
+  const [name] = (await readdir(join(folder, 'files'))).filter((file) => /^sha256-[0-9a-f]{64}$/.test(file))
   return name && join(folder, 'files', name)
 }
 
