@@ -290,7 +290,7 @@ describe('many uploads', () => {
     const page = await (await fetch(`${seeder.url}/metrics`)).text()
     const held = Number(/^shoal_seeder_uploads(?:_\w+)? (\d+)$/m.exec(page)?.[1])
     expect(held).toBeGreaterThan(0)
-    expect(held).toBeLessThanOrEqual(160)
+    expect(held).toBeLessThanOrEqual(256)
     const { digest } = memoryBlob(bytes)
     expect((await ask('PUT', `${uploads[0]!}?digest=${digest}`, { body: bytes })).status).toBe(201)
   })

@@ -240,11 +240,11 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       prng,
       seeder: { peerId, ...engine.address, role: 'seeder' },
       signingKey: signer.publicKey,
-      isKnown: async (infoHash) => {
-        if (arriving.has(infoHash) || (await images.digestOfInfoHash(infoHash)) !== undefined) return true
+      isKnown: async (infoHash) =>
+        arriving.has(infoHash) || (await images.digestOfInfoHash(infoHash)) !== undefined,
+      onUnknown: () => {
         metrics.unknownSwarms.inc()
         if (isFresh) warnOfFreshOrigin()
-        return false
       },
       seed: (infoHash) => seed(infoHash),
       dialPeer: (peer) => dialPeer(peer, peerId, mayDial),

@@ -33,6 +33,8 @@ export interface TrackerParts {
   readonly signingKey: Uint8Array
   /** Whether a swarm of this info hash may exist. */
   readonly isKnown: (infoHash: InfoHash) => Promise<boolean>
+  /** An agent announces a swarm that is of no blob here. */
+  readonly onUnknown?: (infoHash: InfoHash) => void
   /** Resolves when the seeder can serve peers of the swarm, which has a member. */
   readonly seed: (infoHash: InfoHash) => Promise<void>
   /** Finds out whether the seeder itself reaches a peer. */
@@ -211,7 +213,7 @@ export class Tracker extends EventEmitter<TrackerEvents> {
   }
 
   async #lookUp(infoHash: InfoHash): Promise<void> {
-    const { isKnown, log } = this.#parts
+    const { isKnown, onUnknown, log } = this.#parts
     let outcome: 'known' | 'unknown' | 'failed' = 'failed'
     try {
       outcome = (await isKnown(infoHash)) ? 'known' : 'unknown'
@@ -220,6 +222,7 @@ export class Tracker extends EventEmitter<TrackerEvents> {
         log.warn({ event: 'swarm-lookup-failed', infoHash, err: error }, 'a swarm could not be looked up')
       this.#isLookupFailureTold = true
     }
+    if (outcome === 'unknown') onUnknown?.(infoHash)
     this.#look({ kind: 'looked-up', infoHash, outcome })
   }
 

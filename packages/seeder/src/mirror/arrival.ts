@@ -6,8 +6,6 @@ export class Arrival {
   receivedBytes = 0
   /** Bytes of the whole blob, once somebody has said it. */
   length: number | undefined
-  /** Its registry does not give it now, and is asked again in a while; nothing of it has come. */
-  isPutOff = false
   readonly #known = Promise.withResolvers<number | undefined>()
   readonly #answered = Promise.withResolvers<void>()
   readonly #copy = Promise.withResolvers<StreamingCopy | undefined>()
@@ -28,7 +26,7 @@ export class Arrival {
     return this.#known.promise
   }
 
-  /** Resolves when the registry has begun to give it, has no such blob, or puts it off. @throws UpstreamError */
+  /** Resolves when the registry has begun to give it or has no such blob. @throws UpstreamError */
   get answered(): Promise<void> {
     return this.#answered.promise
   }
@@ -49,12 +47,6 @@ export class Arrival {
   }
 
   answer(): void {
-    this.isPutOff = false
-    this.#answered.resolve()
-  }
-
-  putOff(): void {
-    this.isPutOff = this.receivedBytes === 0
     this.#answered.resolve()
   }
 

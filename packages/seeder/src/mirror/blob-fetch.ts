@@ -411,11 +411,11 @@ export class BlobFetch implements FetchInTurn {
       } catch (error) {
         if (this.#stopping.aborted) throw error
         if (error instanceof TurnOverError) continue
-        if (!(error instanceof UpstreamBusyError)) throw error
+        // Before the first byte it is a refusal: clients are told, and turn to another registry.
+        if (!(error instanceof UpstreamBusyError) || this.receivedBytes === 0) throw error
         const waitMs = Math.max(0, error.retryAtMs - this.#parts.nowMs())
         busyMs += Math.max(1_000, waitMs)
         if (busyMs > BUSY_MS_MAX) throw error
-        this.#arrival.putOff()
         await sleep(waitMs, undefined, { signal: this.#stopping, ref: false })
       }
     }

@@ -62,6 +62,8 @@ export interface ArrivingBlob {
 }
 
 const REFUSAL_AGE_MS = 10_000
+/** A registry that asks to be left alone for longer is asked again for a blob then. */
+const BUSY_AGE_MS_MAX = 60_000
 const REFUSALS_MAX = 10_000
 /** A registry is given this long, whoever has left in the meantime: the next who asks finds what it said. */
 const QUESTION_TIMEOUT_MS = 30_000
@@ -132,8 +134,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
     try {
       const length = await arrival.known
       await Promise.race([arrival.answered, sleep(ANSWER_PATIENCE_MS, undefined, { ref: false })])
-      // Clients turn to the registry themselves, or to another; who asks later finds what has come.
-      return length === undefined || arrival.isPutOff ? undefined : { digest, length, isArriving: true }
+      return length === undefined ? undefined : { digest, length, isArriving: true }
     } catch {
       return undefined
     }
@@ -481,8 +482,14 @@ export class Mirror implements RegistryBackend, RegistryPush {
     if (length !== undefined) this.#noteLength(key, length)
     const said = length ?? this.#lengths.get(key)
     const arrival = arrivals.find(from.name, digest) ?? arrivals.begin(from, digest, said)
-    const refuse = () => this.#refusals.add(key, nowMs())
-    arrival.whole.then((isThere) => isThere || refuse(), refuse)
+    const refuse = (untilMs = nowMs() + REFUSAL_AGE_MS) => this.#refusals.add(key, untilMs - REFUSAL_AGE_MS)
+    arrival.whole.then(
+      (isThere) => isThere || refuse(),
+      (error: unknown) => {
+        const { retryAtMs } = error instanceof UpstreamBusyError ? error : { retryAtMs: 0 }
+        refuse(nowMs() + Math.min(BUSY_AGE_MS_MAX, Math.max(REFUSAL_AGE_MS, retryAtMs - nowMs())))
+      },
+    )
     return arrival
   }
 

@@ -331,26 +331,30 @@ describe('what cannot be kept while it arrives', () => {
 })
 
 describe('a registry that wants to be left alone', () => {
-  const busyFor = (ms: number, times: number) => {
-    registry.fault = ({ kind }) => {
-      if (kind === 'blob' && times-- > 0) throw new UpstreamBusyError(HOST, Date.now() + ms)
+  const busyFor = (ms: number, isMeant: (range: ByteRange | undefined) => boolean, times = 99) => {
+    registry.fault = (asked) => {
+      if (asked.kind === 'blob' && isMeant(asked.range) && times-- > 0)
+        throw new UpstreamBusyError(HOST, Date.now() + ms)
     }
   }
 
-  it('for moments is asked again then; until it answers clients are told to turn elsewhere', async () => {
-    busyFor(50, 4)
+  it('for moments, in the middle of a blob, is asked again then', async () => {
+    busyFor(50, (range) => range !== undefined, 4)
+    registry.body = async function* (bytes, { range }) {
+      yield range === undefined ? bytes.subarray(0, 100_000) : bytes
+      if (range === undefined) throw new UpstreamUnavailableError(HOST, 'cut')
+    }
     await pull()
-    expect(await stat()).toBeUndefined()
-    open(blob.length)
     const reader = read()
     await reader.ended
     expect(reader.bytes()).toEqual(part(0))
     expect(warnings()).toEqual([])
   })
 
-  it('for longer gives nothing now, and clients are told at once', async () => {
-    busyFor(60_000, 9)
+  it('before the first byte gives nothing now: clients are told at once, and it is left alone', async () => {
+    busyFor(60_000, () => true)
     await pull()
+    expect(await stat()).toBeUndefined()
     expect(await stat()).toBeUndefined()
     expect(registry.count('blob', digest)).toBe(1)
   })
