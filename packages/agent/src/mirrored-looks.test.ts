@@ -34,7 +34,7 @@ it('a look finds what a manifest names, and a pull whatever there is', async () 
   const { signal } = new AbortController()
   const stat = (name: string, purpose: 'look' | 'pull', digest = layer) =>
     backend.blobStat(name, digest, purpose, signal)
-  const found = { digest: layer, length: BLOB_LENGTH }
+  const found = { digest: layer, length: BLOB_LENGTH, isArriving: false }
   expect(await stat('docker.io/team/app', 'look')).toBeUndefined()
   expect(await stat('team/app', 'look')).toEqual(found)
   await backend.manifest('docker.io/team/app', { kind: 'tag', tag: '1' }, 'pull', signal)

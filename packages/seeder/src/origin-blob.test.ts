@@ -136,6 +136,8 @@ describe('OriginBlob', () => {
     await expect(bytesOf(blob, 262_144, 262_150)).rejects.toThrow(OriginCorruptError)
     expect(damages).toBe(1)
     expect(bytes.subarray(0, 10).equals(await bytesOf(blob, 0, 10))).toBe(true)
+    // The window goes on, up to that piece.
+    await expect.poll(() => damages).toBe(2)
   })
 
   it('says when the origin has lost the content, or a part, and tries again when asked again', async () => {
