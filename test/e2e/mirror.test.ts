@@ -82,11 +82,17 @@ describe('an image of another registry', () => {
     await hold.asked
     // Its length is known before it is here.
     const layer = image.layers[0]!
-    const head = await ask(`${cluster.agents[0]!.url}/v2/${MIRRORED}/blobs/${layer.digest}`, {
-      method: 'HEAD',
-    })
-    expect(head.status).toBe(200)
-    expect(Number(head.headers.get('content-length'))).toBe(layer.sizeBytes)
+    const url = `${cluster.agents[0]!.url}/v2/${MIRRORED}/blobs/${layer.digest}`
+    // The other agent may have been the one that asked: this one has a blob when it has a manifest that names it.
+    await expect
+      .poll(
+        async () => {
+          const head = await ask(url, { method: 'HEAD' })
+          return [head.status, Number(head.headers.get('content-length'))]
+        },
+        { timeout: 10_000 },
+      )
+      .toEqual([200, layer.sizeBytes])
     hold.go()
     for (const { digest } of await pulling) expect(digest).toBe(image.manifest.digest)
   }, 120_000)
