@@ -25,7 +25,7 @@ const layer = await randomLayer({ contentBytes: 6_000_000, seed: 'resets' })
 const image = buildImage({ layers: [layer] })
 
 async function expectAlive(node: Node): Promise<void> {
-  const answer = await fetch(`${node.url}/readyz`).catch((error: unknown) => error)
+  const answer = await fetch(`${node.url}/healthz`).catch((error: unknown) => error)
   expect(
     {
       hasExited: node.process.hasExited,
