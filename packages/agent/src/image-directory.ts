@@ -13,7 +13,7 @@ import {
   type Platform,
   requiredBlobs,
 } from '@shoal/oci'
-import { type Manifest, type Reference, readManifest } from '@shoal/registry'
+import { type Manifest, orAborted, type Reference, readManifest } from '@shoal/registry'
 import { arrivalHashOf } from '@shoal/storage'
 import type { Resolution, SignedTag } from '@shoal/wire'
 import type { Logger } from 'pino'
@@ -233,7 +233,7 @@ export class ImageDirectory {
     const found = await this.locate(repository, digest)
     if (found !== 'arriving') return found
     const arrived = this.#arrivalOf(repository, digest)
-    return signal === undefined ? arrived : Promise.race([arrived, aborted(signal)])
+    return signal === undefined ? arrived : orAborted(arrived, signal)
   }
 
   #arrivalOf(repository: string, digest: Digest): Promise<BlobSource | 'unknown' | undefined> {
@@ -715,13 +715,6 @@ function isAnswered(repository: string, reference: string, { tag, manifests }: R
     record.tag === reference &&
     record.digest === first
   )
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    if (signal.aborted) reject(signal.reason)
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
 }
 
 /** Whom a container runtime asks for the blobs of an image: each once. */
