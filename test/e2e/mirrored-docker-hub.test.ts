@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PIECE_LENGTHS_BYTES } from '@shoal/core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Cluster, Node } from '../support/cluster.ts'
 import { type Containerd, startContainerd } from '../support/containerd.ts'
@@ -29,6 +30,8 @@ const OFFICIAL = 'docker.io/library/app:1'
 const HUB = 'registry-1.docker.io:443'
 /** What a person takes for an answer and not for a hang; clients wait 30 s for a connection that nobody refuses. */
 const PROMPT_MS = 5_000
+/** How long an agent keeps the readers of a blob on its way after its seeder is gone. */
+const ARRIVAL_HOPE_MS = 20_000
 const FRESH_TAGS = {
   seederArgs: ['--upstream-tag-ttl-ms', '0'],
   agentArgs: ['--tag-ttl-ms', '0'],
@@ -67,12 +70,18 @@ const expectEachLeftOnce = (hub: MirroredDockerHub) => {
 }
 const bytesOfBlobs = ({ blobs }: Image) => blobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 
-/** All that this agent's clients got came to it from the swarm and nothing of it a second time. */
+/**
+ * All that this agent's clients got came to it from the swarm and nothing of it a second time; but that a blob of one piece, which
+ * has no swarm while it is on its way, may pass through to a client and be fetched to be kept as well.
+ */
 async function expectServed(agent: Node, image: Image): Promise<void> {
   const bytes = bytesOfBlobs(image)
+  const short = image.blobs.filter(({ sizeBytes }) => sizeBytes <= PIECE_LENGTHS_BYTES[0])
   expect(await agent.metric('shoal_agent_served_bytes_total')).toBe(bytes)
-  const received = await agent.received()
-  expect(received).toMatchObject({ origin: 0, all: bytes })
+  const { origin, all } = await agent.received()
+  expect(origin).toBe(0)
+  expect(all).toBeGreaterThanOrEqual(bytes)
+  expect(all).toBeLessThanOrEqual(bytes + short.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
 }
 
 async function failure(client: Promise<unknown>): Promise<{ message: string; durationMs: number }> {
@@ -196,7 +205,8 @@ describeWith(['containerd', 'ldd'], 'containerd in the middle of a pull', () => 
     await hold.asked
     await seeder.kill9()
     hold.go()
-    expect(await timed(pulling)).toBeLessThan(PROMPT_MS)
+    // It has the header of a layer: the agent hopes for the seeder's return before it cuts the body.
+    expect(await timed(pulling)).toBeLessThan(ARRIVAL_HOPE_MS + 2 * PROMPT_MS)
     expect((await containerd.run(OFFICIAL)).stdout.trim()).toBe('official')
   })
 })

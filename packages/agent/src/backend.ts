@@ -166,7 +166,7 @@ export function createBackend(parts: {
   }
 
   /** What nobody can give is a miss, so that clients turn to the next registry on their list; it says why. */
-  const missed = (error: unknown, code: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'): unknown => {
+  const unobtainableAsMiss = (error: unknown, code: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'): unknown => {
     if (!(error instanceof UnobtainableError)) return error
     metrics.unobtainable.inc()
     return new OciError(code, error.message, { cause: error, detail: { reason: error.reason } })
@@ -183,13 +183,13 @@ export function createBackend(parts: {
   return {
     manifest: (repository, reference, purpose) =>
       directory.manifest(repository, reference, purpose).catch((error: unknown) => {
-        throw missed(error, 'MANIFEST_UNKNOWN')
+        throw unobtainableAsMiss(error, 'MANIFEST_UNKNOWN')
       }),
     blobStat: async (repository, digest, purpose) => {
       const isMirrored = purpose === 'look' && splitMirroredName(repository) !== undefined
       if (isMirrored && !(await isNamed(repository, digest))) return undefined
       return blobStat(repository, digest).catch((error: unknown) => {
-        throw missed(error, 'BLOB_UNKNOWN')
+        throw unobtainableAsMiss(error, 'BLOB_UNKNOWN')
       })
     },
     // The route has asked for the blob's stat, and so whether the repository has it.
@@ -204,7 +204,7 @@ export function createBackend(parts: {
         }
       } catch (error) {
         if (hasGiven || signal.aborted) throw error
-        throw missing(digest, missed(error, 'BLOB_UNKNOWN'))
+        throw failureAsMiss(digest, unobtainableAsMiss(error, 'BLOB_UNKNOWN'))
       }
     },
     tags: (repository, page): Promise<TagsPage | undefined> => tagLists.tags(repository, page),
@@ -214,7 +214,7 @@ export function createBackend(parts: {
 }
 
 /** 404 for what nobody gives, so that the client goes on to the next registry: after another answer it may not. */
-function missing(digest: Digest, error: unknown): unknown {
+function failureAsMiss(digest: Digest, error: unknown): unknown {
   if (!(error instanceof ShoalError) || error instanceof OciError) return error
   return new OciError('BLOB_UNKNOWN', `the blob cannot be had here now: ${error.message}`, {
     detail: { digest },

@@ -13,17 +13,19 @@ import {
   type Platform,
   requiredBlobs,
 } from '@shoal/oci'
-import { type Manifest, type Reference, readManifest } from '@shoal/registry'
+import { type Manifest, orAborted, type Reference, readManifest } from '@shoal/registry'
 import { arrivalHashOf } from '@shoal/storage'
 import type { Resolution, SignedTag } from '@shoal/wire'
 import type { Logger } from 'pino'
 import type { ArrivalNews } from './arrival-news.ts'
 import type { ArrivalSource } from './arrivals.ts'
 import { type BlobSource, blobSourceOf } from './blob-source.ts'
-import { type ProvenAnswer, provenPart } from './contact-answer.ts'
+import type { ProvenAnswer } from './contact-answer.ts'
+import { type Asked, ContactQuestions, formatPlatform } from './contact-questions.ts'
 import type { Contacts } from './contacts.ts'
 import { SourceUnavailableError, UnobtainableError } from './errors.ts'
-import type { HttpSources, ResolveQuestion } from './http-sources.ts'
+import { forgetOldest } from './forget-oldest.ts'
+import type { HttpSources } from './http-sources.ts'
 import { hasDigest, type ImageRecords } from './image-records.ts'
 import { isDatedAhead, latestTag } from './latest-tag.ts'
 import { type NextProof, nextProof } from './obtainable.ts'
@@ -82,9 +84,6 @@ const PEERS_ASKED = 8
 const BLOBS_ASKED_MAX = 16
 /** That another agent said it has all of a blob is believed for so long. */
 const OFFER_AGE_MAX_MS = 5_000
-/** An agent that did not answer is not asked again for so long: a pull waits for it once. */
-const CONTACT_RESTS_MS = 10_000
-const RESTING_MAX = 64
 /** For the first byte of a blob from the origin. */
 const ORIGIN_TIMEOUT_MS = 900
 
@@ -115,8 +114,6 @@ interface Arriving {
   readonly saidAtMs: number
 }
 
-type Asked = Omit<ResolveQuestion, 'platform' | 'peerId' | 'later'>
-
 /** The seeder is away, and no other agent knows: no reason to believe that there is no such thing. */
 const NOBODY_CAN_SAY: Answer = { digest: undefined, sources: [], arriving: [] }
 
@@ -130,10 +127,7 @@ export class ImageDirectory {
   readonly #underWay = new Map<string, Promise<Answer | undefined>>()
   /** When another agent last said that it has all of a blob. */
   readonly #offers = new Map<Digest, number>()
-  /** Until when agents that did not answer are left alone, by address. */
-  readonly #resting = new Map<string, number>()
-  /** When an agent last answered anything. */
-  readonly #answered = new Map<string, number>()
+  readonly #questions: ContactQuestions
   /** Blobs that the seeder is still receiving. */
   readonly #arriving = new Map<Digest, Arriving>()
   /** Those whose end is waited for, with their repository. */
@@ -142,6 +136,7 @@ export class ImageDirectory {
   constructor(parts: ImageDirectoryParts, init: ImageDirectoryInit) {
     this.#parts = parts
     this.#init = init
+    this.#questions = new ContactQuestions(parts, init)
   }
 
   /**
@@ -235,7 +230,7 @@ export class ImageDirectory {
     const found = await this.locate(repository, digest)
     if (found !== 'arriving') return found
     const arrived = this.#arrivalOf(repository, digest)
-    return signal === undefined ? arrived : Promise.race([arrived, aborted(signal)])
+    return signal === undefined ? arrived : orAborted(arrived, signal)
   }
 
   #arrivalOf(repository: string, digest: Digest): Promise<BlobSource | 'unknown' | undefined> {
@@ -345,10 +340,7 @@ export class ImageDirectory {
     if (child === undefined) {
       // The seeder sends it along: it is missing where another agent answered, or the seeder fetches it itself.
       if (await this.#parts.seeder.confirm()) return
-      await this.#askContacts(
-        { repository, reference: chosen.digest },
-        this.#whole({ repository, reference: chosen.digest }),
-      )
+      await this.#askContacts({ repository, reference: chosen.digest })
       child = await this.#parts.records.manifest(repository, chosen.digest)
       if (child === undefined) throw this.#unobtainable(`${repository}@${chosen.digest}`)
     }
@@ -477,13 +469,13 @@ export class ImageDirectory {
 
   async #askSeederThenOthers(question: Asked, purpose: 'look' | 'pull'): Promise<Answer | undefined> {
     const { http, seeder, log } = this.#parts
-    const { seederUrl, peerId } = this.#init
+    const { seederUrl, peerId, platform } = this.#init
     // Who only looks is not taken into the swarms.
-    const whole = { ...this.#whole(question), peerId: purpose === 'pull' ? peerId : '' }
+    const asker = { platform: formatPlatform(platform), peerId: purpose === 'pull' ? peerId : '' }
     let upstreamProblem: string | undefined
     try {
       const resolution = await seeder.ask((signal) =>
-        http.resolve(seederUrl, { ...whole, later: 'true' }, 'seeder', signal),
+        http.resolve(seederUrl, { ...question, ...asker, later: 'true' }, 'seeder', signal),
       )
       if (resolution === undefined) return undefined
       return await this.#keep(question, resolution)
@@ -498,11 +490,7 @@ export class ImageDirectory {
           'another registry did not answer the seeder',
         )
     }
-    return { ...(await this.#askContacts(question, whole)), upstreamProblem }
-  }
-
-  #whole(question: Asked): ResolveQuestion {
-    return { ...question, platform: formatPlatform(this.#init.platform), peerId: '' }
+    return { ...(await this.#askContacts(question)), upstreamProblem }
   }
 
   /** Has agents say which of these blobs they have: those that are known as peers, and contacts. */
@@ -516,13 +504,7 @@ export class ImageDirectory {
     const contacts = this.#parts.contacts.agents.slice(0, CONTACTS_ASKED)
     const asked = distinctAddresses([...contacts, ...peers])
     const ask = async (question: Asked) => {
-      const answers = await Promise.all(
-        asked.map((contact) => this.#askContact(contact, question, this.#whole(question))),
-      )
-      await this.#keepProven(
-        question,
-        answers.flatMap((answer) => answer ?? []),
-      )
+      await this.#keepProven(question, await this.#questions.ask(question, asked))
     }
     if (reference !== undefined) await ask({ repository, reference })
     const left = about.filter((digest) => !this.#isOffered(digest)).slice(0, BLOBS_ASKED_MAX)
@@ -550,13 +532,11 @@ export class ImageDirectory {
   }
 
   /** What this node knows itself, and what other agents can prove: the latest genuine meaning of a tag wins. */
-  async #askContacts(question: Asked, whole: ResolveQuestion): Promise<Answer> {
+  async #askContacts(question: Asked): Promise<Answer> {
     const { contacts } = this.#parts
     const { repository, reference } = question
     const asked = contacts.agents.slice(0, CONTACTS_ASKED)
-    const answers = (
-      await Promise.all(asked.map((contact) => this.#askContact(contact, question, whole)))
-    ).flatMap((answer) => answer ?? [])
+    const answers = await this.#questions.ask(question, asked)
     if (reference === undefined || reference.includes(':')) {
       await this.#keepProven(question, answers)
       const digest = answers[0]?.manifests[0]?.digest
@@ -568,45 +548,6 @@ export class ImageDirectory {
     const agreeing = answers.filter(({ tag }) => tag?.record.digest === digest)
     await this.#keepProven(question, agreeing)
     return { digest, sources: agreeing.flatMap(({ sources }) => sources), arriving: [] }
-  }
-
-  /** @returns undefined when it does not answer, or proves nothing */
-  async #askContact(
-    contact: PeerAddress,
-    question: Asked,
-    whole: ResolveQuestion,
-  ): Promise<ProvenAnswer | undefined> {
-    const { http, contacts, log, nowMs } = this.#parts
-    const address = formatHostPort(contact)
-    const rests = (this.#resting.get(address) ?? 0) - nowMs()
-    if (rests > 0 && rests <= CONTACT_RESTS_MS) return undefined
-    const askedAtMs = nowMs()
-    let resolution: Resolution | undefined
-    try {
-      resolution = await http.resolve(`http://${address}`, { ...whole, peerId: '' }, 'contact')
-      this.#answered.delete(address)
-      this.#answered.set(address, nowMs())
-      forgetOldest(this.#answered, RESTING_MAX)
-    } catch (error) {
-      if (!(error instanceof ShoalError)) throw error
-      // It is asked one thing at a time: who has answered meanwhile is busy, and not away.
-      const isBusy = (this.#answered.get(address) ?? Number.NEGATIVE_INFINITY) >= askedAtMs
-      if (error instanceof SourceUnavailableError && error.isUnanswered && !isBusy) {
-        this.#resting.set(address, nowMs() + CONTACT_RESTS_MS)
-        forgetOldest(this.#resting, RESTING_MAX)
-      }
-      return undefined
-    }
-    if (resolution === undefined) return undefined
-    try {
-      // At once: what an answer does not prove need not wait in memory for the others.
-      return provenPart(question, resolution, { contacts, contact, platform: this.#init.platform })
-    } catch (err) {
-      if (!(err instanceof ShoalError)) throw err
-      const { host, port } = contact
-      log.warn({ event: 'contact-refused', ...question, host, port, err }, 'a contact gave a wrong answer')
-      return undefined
-    }
   }
 
   /** Keeps the latest genuine meaning, this node's own or another agent's. */
@@ -728,13 +669,6 @@ function isAnswered(repository: string, reference: string, { tag, manifests }: R
   )
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    if (signal.aborted) reject(signal.reason)
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
-}
-
 /** Whom a container runtime asks for the blobs of an image: each once. */
 function neededBlobs(parsed: ParsedManifest): readonly Digest[] {
   return [...new Set(requiredBlobs(parsed).map(({ digest }) => digest))]
@@ -756,15 +690,4 @@ function distinctPeers(peers: readonly PeerAddress[]): PeerAddress[] {
 
 function distinctAddresses(peers: readonly PeerAddress[]): PeerAddress[] {
   return [...new Map(peers.map((peer) => [formatHostPort(peer), peer])).values()]
-}
-
-function forgetOldest(map: Map<unknown, unknown>, sizeMax: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= sizeMax) return
-    map.delete(key)
-  }
-}
-
-function formatPlatform({ os, architecture, variant }: Platform): string {
-  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/')
 }

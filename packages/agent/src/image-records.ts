@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { type Digest, digestAlgorithm, digestHex, tryParseDigest } from '@shoal/core'
 import { OciError } from '@shoal/oci'
 import { type Manifest, readManifest } from '@shoal/registry'
-import { type ObjectStore, readWhole, StorageUnavailableError } from '@shoal/storage'
+import { type ObjectStore, readWhole, StorageError } from '@shoal/storage'
 import {
   decodeSignedTag,
   encodeSignedTag,
@@ -94,7 +94,7 @@ export class ImageRecords {
       await this.#objects.put(key, bytes)
       this.#drop(key)
     } catch (error) {
-      if (!(error instanceof StorageUnavailableError)) throw error
+      if (!(error instanceof StorageError)) throw error
       this.#drop(key)
       this.#unkept.set(key, Uint8Array.from(bytes))
       this.#unkeptBytes += bytes.length

@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import { bytesEqual, type Metainfo, pieceSha256 } from '@shoal/core'
-import { Gate } from '@shoal/registry'
+import { Gate, orAborted } from '@shoal/registry'
 import type { ByteRange } from '@shoal/storage'
 import { cutPieces, PieceMismatchError, rangeOfPieces } from '@shoal/swarm'
 import type { BlobSource } from './blob-source.ts'
@@ -114,7 +114,7 @@ export class PassingBlobs {
     })
     const giveBack = () => left.resolve()
     try {
-      await Promise.race([taken.promise, aborted(signal)])
+      await orAborted(taken.promise, signal)
     } catch (error) {
       giveBack()
       throw error
@@ -136,11 +136,4 @@ function runOf(metainfo: Metainfo, start: number, end: number): number[] {
 
 async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    if (signal.aborted) reject(signal.reason)
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
 }

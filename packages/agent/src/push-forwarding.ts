@@ -11,8 +11,8 @@ import type { Logger } from 'pino'
 import { request as ask, HttpAgent } from './http-client.ts'
 
 const PUSH_METHODS: readonly string[] = ['POST', 'PUT', 'PATCH']
-/** The seeder may still have to make a large layer safe before it answers. */
-const ANSWER_TIMEOUT_MS = 300_000
+/** The seeder may still have to make a large layer safe before it answers. It waits for its store for 15 minutes. */
+export const ANSWER_TIMEOUT_MS = 16 * 60_000
 /** More than the seeder takes uploads at once: its own refusal says more than waiting here. */
 const CONNECTIONS_MAX = 256
 /** Those of the connection, not of the message (RFC 9110, 7.6.1), and what is the next connection's own. */

@@ -80,5 +80,5 @@ export function logProxies({ shown }: Proxies, log: Pick<Logger, 'info' | 'warn'
   const { problems, ...proxies } = shown
   for (const problem of problems) log.warn({ event: 'proxy-unusable', problem }, 'a proxy cannot be used')
   if (proxies.http === undefined && proxies.https === undefined) return
-  log.info({ event: 'proxy', ...proxies }, 'connections to other registries and the origin take a proxy')
+  log.info({ event: 'proxy', ...proxies }, 'connections that lead out take a proxy')
 }

@@ -49,3 +49,12 @@ export function proxyDispatcher(init: ProxyConnectionsInit): Dispatcher {
     factory: (origin, options) => new HttpPool(origin, { ...limits, ...options }),
   })
 }
+
+/** The status with which a proxy refused to go on: undici says it in the text of its errors alone. */
+export function proxyRefusal(error: unknown): number | undefined {
+  if (!(error instanceof Error)) return undefined
+  const status =
+    /^Proxy response \((\d{3})\)/.exec(error.message)?.[1] ??
+    /^Proxy Authentication Required \((407)\)/.exec(error.message)?.[1]
+  return status === undefined ? undefined : Number(status)
+}

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { UNKEPT_BYTES_MAX } from '../../../agent/src/image-records.ts'
 import { PASSING_BLOBS_MAX, RUN_BYTES_MAX } from '../../../agent/src/passing-blobs.ts'
+import { ANSWER_TIMEOUT_MS } from '../../../agent/src/push-forwarding.ts'
 import { SCRUB_RATE } from '../../../agent/src/scrub-pace.ts'
 import { PROBE_INTERVAL_MS } from '../../../agent/src/seeder-health.ts'
 import { PROBE_TIMEOUT_MS } from '../../../agent/src/seeder-sight.ts'
@@ -36,6 +37,7 @@ import {
   PUBLISH_LINE_BYTES_MAX,
   PUBLISH_REFERENCES_MAX,
 } from '../../../wire/src/control.ts'
+import { HEADERS_TIMEOUT_MS } from '../registry-client/connection.ts'
 import { expectAnchorsToLead } from '../testing/page-anchors.ts'
 
 const path = fileURLToPath(new URL('../../../../docs/limits.md', import.meta.url))
@@ -193,6 +195,9 @@ describe('the numbers', () => {
     expectRow('parts of an upload', `${n(partsMax)}, of ${mib(partBytes)} each or of ${mib(longPartBytes)}`)
     const completing = `5 minutes for an answer, ${completeTimeoutMs / 60_000} minutes in all`
     expectRow('completing an upload', '—', '—', completing)
+    // Whoever pushes, through an agent or not, hears what became of it.
+    for (const waitsMs of [ANSWER_TIMEOUT_MS, HEADERS_TIMEOUT_MS])
+      expect(waitsMs).toBeGreaterThan(completeTimeoutMs)
   })
 
   test('of other registries, events and what is watched', () => {

@@ -16,7 +16,7 @@ import {
 } from '../image-archive/errors.ts'
 import { parsePlatform } from '../image-archive/platform-text.ts'
 import { openConnections } from '../registry-client/connection.ts'
-import { PulledDigestError, TagUnsupportedError } from '../registry-client/errors.ts'
+import { DigestUnsupportedError, PulledDigestError, TagUnsupportedError } from '../registry-client/errors.ts'
 import { pullImage } from '../registry-client/pull.ts'
 import {
   blobPath,
@@ -149,6 +149,12 @@ describe('an image whose manifest has a digest of SHA-512', () => {
     const failed = pushFolder(sha512Image().files)
     await expect(failed).rejects.toThrow(TagUnsupportedError)
     await expect(failed).rejects.toThrow(/pull it by its digest/)
+    expect(stub.manifests.get('1')?.digest).toBe(before.digest)
+    stub.isSha256Alone = true
+    const refused = pushFolder(sha512Image().files)
+    await expect(refused).rejects.toThrow(DigestUnsupportedError)
+    await expect(refused).rejects.toThrow(/knows SHA-256 alone.*nothing was tagged/)
+    expect([...stub.manifests.keys()].filter((name) => name.startsWith('sha512:'))).toHaveLength(1)
     expect(stub.manifests.get('1')?.digest).toBe(before.digest)
   })
 })

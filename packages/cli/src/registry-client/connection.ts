@@ -2,8 +2,11 @@
 import { Agent, type Dispatcher, request } from 'undici'
 import { RegistryAnswerError } from './errors.ts'
 
-/** A registry that has all bytes of a large layer may still have to make them safe before it answers. */
-const HEADERS_TIMEOUT_MS = 300_000
+/**
+ * A registry that has all bytes of a large layer may still have to make them safe before it answers. A seeder waits for its store
+ * for 15 minutes, and then says so.
+ */
+export const HEADERS_TIMEOUT_MS = 16 * 60_000
 /** Longer than the 20 s after which an agent gives up by itself: its own error says more than ours. */
 const BODY_TIMEOUT_MS = 120_000
 const ERROR_BODY_BYTES_MAX = 16_384

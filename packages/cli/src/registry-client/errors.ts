@@ -9,9 +9,9 @@ export class RegistryAnswerError extends RegistryClientError {
     readonly method: string,
     readonly url: string,
     readonly status: number,
-    body: string,
+    readonly body: string,
   ) {
-    super(`${method} ${url} was answered with ${status}: ${body.slice(0, 500)}`)
+    super(`${method} ${url} was answered with ${status}: ${body.slice(0, 500).trim()}`)
   }
 }
 
@@ -37,6 +37,22 @@ export class TagUnsupportedError extends RegistryClientError {
     super(
       `${registryUrl} stored the manifest and gave it no tag: it does not know "PUT manifests/<digest>?tag=", without which the tag ` +
         `${tag} would mean another digest than ${digest}; pull it by its digest, or build the image with sha256 digests`,
+    )
+  }
+}
+
+/** Many registries know SHA-256 alone: Distribution 2.8 hashes every manifest with it, and finds another digest wrong. */
+export class DigestUnsupportedError extends RegistryClientError {
+  readonly code = 'CLI_DIGEST_UNSUPPORTED'
+  constructor(
+    readonly registryUrl: string,
+    readonly digest: Digest,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `${registryUrl} takes no manifest by the digest ${digest}: it knows SHA-256 alone, it seems; nothing was tagged; build the ` +
+        'image with sha256 digests, or push it to a registry that knows others',
+      options,
     )
   }
 }

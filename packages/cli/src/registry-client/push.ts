@@ -3,12 +3,17 @@
  * OCI distribution specification, "Pushing a blob monolithically" (POST, then one PUT) and "Pushing Manifests".
  */
 import { Readable } from 'node:stream'
-import { digestAlgorithm } from '@shoal/core'
+import { type Digest, digestAlgorithm } from '@shoal/core'
 import type { Dispatcher } from 'undici'
 import type { BlobSource } from '../image-builder/blob-source.ts'
 import type { Image } from '../image-builder/image.ts'
 import { call, header } from './connection.ts'
-import { PulledDigestError, TagUnsupportedError } from './errors.ts'
+import {
+  DigestUnsupportedError,
+  PulledDigestError,
+  RegistryAnswerError,
+  TagUnsupportedError,
+} from './errors.ts'
 import { inParallel } from './in-parallel.ts'
 
 /** As many as Docker pushes at once without being told otherwise is five; three leaves a small machine room to breathe. */
@@ -35,7 +40,7 @@ export interface PushedContent {
   readonly root: BlobSource
 }
 
-/** @throws RegistryAnswerError on any answer that the specification does not allow here · PulledDigestError · TagUnsupportedError */
+/** @throws RegistryAnswerError on any answer that the specification does not allow here · PulledDigestError · TagUnsupportedError · DigestUnsupportedError */
 export async function pushImage(target: PushTarget, tag: string, image: Image): Promise<void> {
   const blobs = [...image.layers, image.config]
   await pushContent(target, tag, { blobs, manifests: [], root: image.manifest })
@@ -109,6 +114,9 @@ async function pushManifest(
       'content-length': String(sizeBytes),
     },
     body: bodyOf(manifest.open()),
+  }).catch((error) => {
+    if (!isDigestRefused(error, digest)) throw error
+    throw new DigestUnsupportedError(target.registryUrl, digest, { cause: error })
   })
   await response.body.dump()
   const stored = header(response, 'docker-content-digest')
@@ -116,6 +124,11 @@ async function pushManifest(
     throw new PulledDigestError(url, digest, stored as typeof digest)
   const given = response.headers['oci-tag'] ?? []
   return [given].flat().flatMap((value) => value.split(',').map((tag) => tag.trim()))
+}
+
+function isDigestRefused(error: unknown, digest: Digest): boolean {
+  if (!(error instanceof RegistryAnswerError) || digestAlgorithm(digest) === 'sha256') return false
+  return error.status === 400 && error.body.includes('DIGEST_INVALID')
 }
 
 async function pushBlob(target: PushTarget, blob: BlobSource): Promise<void> {

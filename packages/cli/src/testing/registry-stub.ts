@@ -19,6 +19,8 @@ export interface RegistryStub extends AsyncDisposable {
   spoil: (bytes: Buffer) => Buffer
   /** Whether a manifest that is pushed by its digest can be given a tag with it, and whether that is said. */
   tagParameter: 'told' | 'silent' | 'unknown'
+  /** Finds every other digest of a manifest wrong, as Distribution 2.8 does. */
+  isSha256Alone: boolean
 }
 
 export async function startRegistryStub(): Promise<RegistryStub> {
@@ -35,6 +37,7 @@ export async function startRegistryStub(): Promise<RegistryStub> {
     blobsAtOnceMax: 0,
     spoil: (bytes) => bytes,
     tagParameter: 'told',
+    isSha256Alone: false,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
@@ -53,8 +56,9 @@ async function answer(stub: RegistryStub, request: IncomingMessage, response: Se
   const refuse = () => response.writeHead(404).end('{"errors":[]}')
   if (kind === 'manifests' && request.method === 'PUT') {
     const algorithm = /^(sha\d+):/.exec(reference)?.[1]
-    const digest = digestOf(body, algorithm)
-    if (algorithm !== undefined && reference !== digest) return void response.writeHead(400).end('{}')
+    const digest = digestOf(body, stub.isSha256Alone ? 'sha256' : algorithm)
+    if (algorithm !== undefined && reference !== digest)
+      return void response.writeHead(400).end('{"errors":[{"code":"DIGEST_INVALID"}]}\n')
     const tags = stub.tagParameter === 'unknown' ? [] : searchParams.getAll('tag')
     const stored = { mediaType: request.headers['content-type'] ?? '', bytes: body, digest }
     for (const name of [reference, digest, ...tags]) stub.manifests.set(name, stored)

@@ -3,7 +3,7 @@ import { Bitfield, createPrng, type PeerAddress } from '@shoal/core'
 import { encodeExtensionHandshake, type PeerMessage } from '@shoal/wire'
 import { describe, expect, it } from 'vitest'
 import { NodeEngine } from './node-engine.ts'
-import type { NodeEffect, NodeEvent, NodeLimits } from './protocol.ts'
+import type { BlobShape, NodeEffect, NodeEvent, NodeLimits } from './protocol.ts'
 
 const INFO_HASH = 'aa'.repeat(20)
 const OWN_ID = '50'.repeat(20)
@@ -11,7 +11,9 @@ const PIECE = 262_144
 const PIECES = 8
 const SHAPE = { length: PIECES * PIECE, pieceLength: PIECE }
 
-function node(init: { have?: Bitfield; limits?: Partial<NodeLimits>; isSource?: boolean } = {}) {
+function node(
+  init: { have?: Bitfield; limits?: Partial<NodeLimits>; isSource?: boolean; shape?: BlobShape } = {},
+) {
   const engine = new NodeEngine({
     peerId: OWN_ID,
     prng: createPrng(1),
@@ -26,7 +28,7 @@ function node(init: { have?: Bitfield; limits?: Partial<NodeLimits>; isSource?: 
   step(0, {
     kind: 'swarm-joined',
     infoHash: INFO_HASH,
-    shape: SHAPE,
+    shape: init.shape ?? SHAPE,
     have: init.have ?? new Bitfield(PIECES),
   })
   const say = (nowMs: number, connection: number, message: PeerMessage) =>
@@ -74,6 +76,19 @@ function arrive(one: ReturnType<typeof node>, requests: readonly Extract<NodeEff
 }
 
 describe('NodeEngine', () => {
+  it('lets a peer say what it has as often as it has more, and nothing new a few times', () => {
+    const one = node({ have: Bitfield.full(16), shape: { length: 16 * PIECE, pieceLength: PIECE } })
+    one.connected(1)
+    const had = new Bitfield(16)
+    const closes = () => of(one.say(1, 1, { kind: 'bitfield', bytes: had.toBytes() }), 'close')
+    for (let index = 0; index < 15; index++) {
+      had.set(index)
+      expect(closes()).toEqual([])
+    }
+    const repeated = Array.from({ length: 20 }, closes).flat()
+    expect(repeated).toMatchObject([{ connection: 1, reason: 'bad-message' }])
+  })
+
   it('greets with what is here first, and lets itself be asked last', () => {
     expect(sent(node().connected(1))).toEqual(['have-none', 'extended', 'unchoke'])
     expect(sent(node({ have: Bitfield.full(PIECES) }).connected(1))).toEqual([

@@ -43,7 +43,10 @@ const KEEP_ALIVE_MS = 90_000
 const COMPLETE_LINGER_MS = 10_000
 /** Bytes of blocks that were not asked for, beyond what was cancelled, before the peer is dropped. */
 const UNASKED_BYTES_MAX = 1024 * 1024
-/** How often a peer may say at once all that it has: once by BEP 3, a second time after it showed pieces one by one. */
+/**
+ * How often a peer may say that it has everything, or what it has without a piece that it has not said before: once by BEP 3, a
+ * second time after it showed pieces one by one.
+ */
 const STATEMENTS_MAX = 8
 /** Pieces that a peer has as well and is told of together. */
 const UNTOLD_MAX = 8
@@ -298,14 +301,17 @@ export class NodeEngine {
         }
         break
       case 'bitfield': {
-        if (!this.#mayState(nowMs, peer)) return
         const have = Bitfield.fromBytes(message.bytes, peer.have.length)
         if (have === undefined) {
           this.#drop(nowMs, peer, 'bad-message')
           return
         }
-        for (let index = 0; index < have.length; index++) if (have.has(index)) peer.swarm.peerHas(peer, index)
-        this.#peerHasMore(nowMs, peer)
+        let isNews = false
+        for (let index = 0; index < have.length; index++)
+          if (have.has(index) && peer.swarm.peerHas(peer, index)) isNews = true
+        // aria2 sends one in the place of several haves, all along: with one piece more each, they are no more than there are pieces.
+        if (isNews) this.#peerHasMore(nowMs, peer)
+        else this.#mayState(nowMs, peer)
         break
       }
       case 'have-all':

@@ -14,7 +14,7 @@ import { type AddressClass, addressClass } from '@shoal/core'
 import type { Agent, Dispatcher } from 'undici'
 import { discardAnswer, heard } from '../answer-body.ts'
 import { NO_PROXIES, type Proxies, shownProxy } from '../proxies.ts'
-import { proxyDispatcher } from '../proxy-dispatcher.ts'
+import { proxyDispatcher, proxyRefusal } from '../proxy-dispatcher.ts'
 import type { UpstreamAddress } from './address.ts'
 import {
   UpstreamClosedError,
@@ -87,15 +87,17 @@ export class UpstreamConnections {
         ? {}
         : { secureContext: createSecureContext({ ca: [...getCACertificates('default'), tls.ca] }) }
     this.#trust = trust
-    const agent = (lane: UpstreamRequest['lane'], lookupOf: LookupFunction) =>
-      new HttpAgent({
-        connections: lane === 'blob' ? limits.blobConnectionsMax : limits.connectionsMax,
-        headersTimeout: limits.headersTimeoutMs,
-        bodyTimeout: lane === 'blob' ? limits.blobIdleTimeoutMs : limits.bodyIdleTimeoutMs,
+    const agent = (lane: UpstreamRequest['lane'], lookupOf: LookupFunction) => {
+      const { connectionsMax, headersTimeoutMs, bodyIdleTimeoutMs } = laneLimits(lane, limits)
+      return new HttpAgent({
+        connections: connectionsMax,
+        headersTimeout: headersTimeoutMs,
+        bodyTimeout: bodyIdleTimeoutMs,
         connect: { timeout: limits.connectTimeoutMs, lookup: lookupOf, ...trust },
         // One body at a time on a connection: bounding those bounds bodies, and one that is cut takes no other with it.
         allowH2: false,
       })
+    }
     const lanes = (lookupOf: LookupFunction) => ({
       talk: agent('talk', lookupOf),
       blob: agent('blob', lookupOf),
@@ -129,8 +131,17 @@ export class UpstreamConnections {
       })
       return this.#answer(url, heard(answer), both)
     } catch (error) {
-      const way = proxy === undefined ? '' : ` through the proxy ${shownProxy(new URL(proxy))}`
-      throw this.failure(error, both, `no answer from ${url.host}${way}`)
+      if (proxy === undefined) throw this.failure(error, both, `no answer from ${url.host}`)
+      const shown = shownProxy(new URL(proxy))
+      const refusal = proxyRefusal(error)
+      if (refusal === undefined || both.aborted)
+        throw this.failure(error, both, `no answer from ${url.host} through the proxy ${shown}`)
+      const remedy = refusal === 407 ? 'check its user and password' : 'check what it lets through'
+      throw new UpstreamUnavailableError(
+        this.#upstream,
+        `the proxy ${shown} refused to go to ${url.host} (status ${refusal}); ${remedy}`,
+        { cause: error, isPassing: refusal >= 500 },
+      )
     }
   }
 
@@ -197,15 +208,7 @@ export class UpstreamConnections {
     const key = `${lane} ${proxy}`
     const known = this.#proxied.get(key)
     if (known !== undefined) return known
-    const { connectionsMax, connectTimeoutMs, headersTimeoutMs, bodyIdleTimeoutMs } = this.limits
-    const made = proxyDispatcher({
-      proxy,
-      connectionsMax,
-      connectTimeoutMs,
-      headersTimeoutMs,
-      bodyIdleTimeoutMs,
-      ...this.#trust,
-    })
+    const made = proxyDispatcher({ proxy, ...laneLimits(lane, this.limits), ...this.#trust })
     this.#proxied.set(key, made)
     return made
   }
@@ -257,6 +260,20 @@ function guardedLookup(check: (host: string, addresses: readonly string[]) => vo
       else callback(null, first!.address, first!.family)
     })
   }
+}
+
+/** Of either way to a host, direct or through a proxy. */
+function laneLimits(lane: UpstreamRequest['lane'], limits: UpstreamLimits) {
+  const { connectTimeoutMs, headersTimeoutMs, blobConnectionsMax, blobIdleTimeoutMs } = limits
+  const { connectionsMax, bodyIdleTimeoutMs } = limits
+  return lane === 'blob'
+    ? {
+        connectTimeoutMs,
+        headersTimeoutMs,
+        connectionsMax: blobConnectionsMax,
+        bodyIdleTimeoutMs: blobIdleTimeoutMs,
+      }
+    : { connectTimeoutMs, headersTimeoutMs, connectionsMax, bodyIdleTimeoutMs }
 }
 
 function isLocalName({ hostname }: URL): boolean {

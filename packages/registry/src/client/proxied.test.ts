@@ -105,9 +105,46 @@ describe('through a proxy', () => {
     const wrong = through({ [variable]: withLogin.replace('s3cret', 'wr0ng') }, url, { ca: tls.cert })
     const error = (await wrong.client.manifest(APP, 'v1', { signal }).catch((thrown) => thrown)) as Error
     expect(error).toBeInstanceOf(UpstreamUnavailableError)
-    expect(error.message).toContain(`through the proxy ${proxy.url}`)
+    expect(error.message).toContain(`the proxy ${proxy.url} refused`)
+    expect(error.message).toContain('check its user and password')
+    expect(proxy.asked).toHaveLength(2)
     const told = `${known.logText()}${wrong.logText()}${error.stack}${(error.cause as Error).stack}`
     for (const secret of ['s3cret', 'wr0ng', btoa(login)]) expect(told).not.toContain(secret)
+  })
+
+  test('slow blobs are as many as without one, and leave a connection for what is asked beside them', async () => {
+    const proxy = await proxyTo({ [HOST]: registry.host })
+    const slow = Array.from({ length: 10 }, (_, n) => registry.addBlob(`layer ${n}`))
+    for (const digest of slow)
+      registry.overrides.set(
+        `/v2/${APP}/blobs/${digest}`,
+        (_, response) => void response.setHeader('content-length', 7).write('l'),
+      )
+    const { client } = through({ HTTP_PROXY: proxy.url })
+    const blobs = await Promise.all(slow.map((digest) => client.blob(APP, digest, { signal })))
+    expect(blobs).toHaveLength(10)
+    expect(await client.manifest(APP, 'v1', { signal })).toBeDefined()
+    await client.close()
+    await Promise.allSettled(blobs.map((blob) => bytesOf(blob!.body)))
+  })
+
+  test('a blob that stands still is cut as early as without one', async () => {
+    const proxy = await proxyTo({ [HOST]: registry.host })
+    const digest = registry.addBlob('layer')
+    registry.overrides.set(
+      `/v2/${APP}/blobs/${digest}`,
+      (_, response) => void response.setHeader('content-length', 5).write('l'),
+    )
+    const limits = { retriesMax: 0, blobIdleTimeoutMs: 300, bodyIdleTimeoutMs: 120_000 }
+    const client = stack.use(
+      clientOf(registry, {
+        parts: { proxies: proxiesOf({ HTTP_PROXY: proxy.url }) },
+        init: { address: upstreamAddress(HOST, `http://${HOST}`) },
+        limits,
+      }),
+    )
+    const blob = await client.client.blob(APP, digest, { signal })
+    await expect(bytesOf(blob!.body)).rejects.toThrow(/cut|BODY_TIMEOUT/)
   })
 
   test('what NO_PROXY excepts is asked directly', async () => {

@@ -12,6 +12,7 @@ import {
   type BlobStat,
   type ImageStore,
   type Manifest,
+  orAborted,
   type Reference,
   type ReferrersPage,
   type RegistryBackend,
@@ -169,7 +170,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
     const own = this.#ownName(name)
     const pushed = own === undefined ? undefined : this.#parts.arriving.find(own, digest)
     const arrival = pushed === undefined ? await this.#arrival(name, digest) : undefined
-    const copy = pushed ?? (await Promise.race([arrival?.copy, aborted(signal)]))
+    const copy = pushed ?? (await orAborted(arrival?.copy, signal))
     if (copy === undefined) return false
     let isGiven = false
     try {
@@ -206,7 +207,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
     if ((await this.#blobHere(name, digest, 'pull')) !== undefined) return true
     const arrival = await this.#arrival(name, digest)
     if (arrival === undefined) return false
-    return await Promise.race([arrival.whole, aborted(signal)])
+    return await orAborted(arrival.whole, signal)
   }
 
   /** The blobs that are not here yet and on their way, of those that a manifest of `name` needs. */
@@ -520,13 +521,5 @@ function unknownNow({ host, name }: UpstreamRepository, cause: Error): OciError 
   return new OciError('MANIFEST_UNKNOWN', `${host} gave no manifest: ${cause.message}`, {
     detail: { name },
     cause,
-  })
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort, { once: true })
   })
 }
