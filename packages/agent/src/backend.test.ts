@@ -85,7 +85,8 @@ beforeEach(() => {
   download = transferOf(bytes)
   begun = undefined
   warmed = 0
-  arrivingBytes = bytes.length
+  // Of several pieces, for all that is said.
+  arrivingBytes = 300_000
   beginning = undefined
   fromSeeder = async function* (start) {
     for (let at = start; at < bytes.length; at += 2) yield bytes.subarray(at, at + 2)
@@ -152,7 +153,7 @@ describe('a blob that is on its way to the seeder', () => {
   it('is said to be, so that its header does not wait for a byte', async () => {
     expect(await backend().blobStat(NAME, digest, 'pull', NEVER)).toEqual({
       digest,
-      length: bytes.length,
+      length: arrivingBytes,
       isArriving: true,
     })
   })
@@ -164,7 +165,6 @@ describe('a blob that is on its way to the seeder', () => {
   })
 
   it('is given as soon as it has arrived: a fast registry has given it before there is a swarm', async () => {
-    arrivingBytes = 300_000
     beginning = new Promise(() => {})
     fromSeeder = async function* () {
       yield* []
@@ -174,6 +174,17 @@ describe('a blob that is on its way to the seeder', () => {
     arrived = 'unknown'
     beginning = Promise.resolve(download)
     expect(await read()).toEqual({ text: bytes.toString(), error: undefined })
+  })
+
+  it('of one piece is not fetched twice: it is given when it has arrived, and kept', async () => {
+    arrivingBytes = bytes.length
+    let isSeederAsked = false
+    fromSeeder = (start) => {
+      isSeederAsked = true
+      return transferOf(bytes).read(start, bytes.length)
+    }
+    expect(await read()).toEqual({ text: bytes.toString(), error: undefined })
+    expect(isSeederAsked).toBe(false)
   })
 
   it('goes on from here as soon as it comes here too', async () => {

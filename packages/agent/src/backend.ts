@@ -92,7 +92,12 @@ export function createBackend(parts: {
       yield* transfer.read(start, end, signal)
       return
     }
-    // Too short for a swarm while it arrives, or too many do: it comes from the seeder, until it can be had here.
+    if (!hasPieces(digest)) {
+      // Nothing of it is given before the whole is confirmed, and then it is here.
+      yield* readArrived(repository, digest, { start, end }, signal)
+      return
+    }
+    // Too many arrive for a swarm of each, or here is no room: it comes from the seeder, until it can be had here.
     directory.warmBlob(repository, digest)
     const url = new URL(`/v2/${repository}/blobs/${digest}`, seederUrl)
     let offset = start
@@ -112,7 +117,7 @@ export function createBackend(parts: {
     else yield* readArrived(repository, digest, { start: offset, end }, signal)
   }
 
-  /** A seeder of an earlier version gives nothing before it has the whole. */
+  /** As soon as the seeder has the whole: one of an earlier version gives nothing before. */
   async function* readArrived(
     repository: string,
     digest: Digest,
