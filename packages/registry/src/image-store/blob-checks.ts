@@ -12,7 +12,7 @@ import { type ObjectStore, StorageFullError } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { Gate } from '../gate.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
-import type { BlobLibrary, StoredBlob } from './blob-library.ts'
+import { type BlobLibrary, isLive, type StoredBlob } from './blob-library.ts'
 import { eachPage } from './each-page.ts'
 import { type BlobRecord, keys } from './layout.ts'
 import { RecentValues } from './recent-values.ts'
@@ -86,7 +86,10 @@ export class BlobChecks {
     if (seen === true) return true
     // It may have been replaced since the record was read: then the record says another thing now.
     const stored = await this.#parts.blobs.readRecord(digest)
-    if (stored === undefined || stored.record.contentKey !== record.contentKey) return false
+    if (stored?.record.contentKey !== record.contentKey) {
+      this.#parts.blobs.forget(digest, record.infoHash)
+      return stored !== undefined && isLive(stored.record) && (await this.isThere(digest, stored.record))
+    }
     const now = await length()
     if (now === record.length) return true
     await this.#note(digest, stored, now === undefined ? 'missing' : 'cut')
