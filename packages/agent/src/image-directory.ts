@@ -302,7 +302,7 @@ export class ImageDirectory {
 
   /** @throws UnobtainableError where nobody could say */
   #digestIn(answer: Answer | undefined, what: string): Digest | undefined {
-    if (answer !== undefined && answer.digest === undefined) throw this.#unobtainable(what)
+    if (answer !== undefined && answer.digest === undefined) throw this.unobtainable(what)
     return answer?.digest
   }
 
@@ -321,7 +321,8 @@ export class ImageDirectory {
     return digest
   }
 
-  #unobtainable(what: string): UnobtainableError {
+  /** What whoever asks is told where nobody can say. */
+  unobtainable(what: string): UnobtainableError {
     const { problem } = this.#parts.seeder
     return new UnobtainableError(
       what,
@@ -347,7 +348,7 @@ export class ImageDirectory {
         this.#whole({ repository, reference: chosen.digest }),
       )
       child = await this.#parts.records.manifest(repository, chosen.digest)
-      if (child === undefined) throw this.#unobtainable(`${repository}@${chosen.digest}`)
+      if (child === undefined) throw this.unobtainable(`${repository}@${chosen.digest}`)
     }
     await this.#requireBlobs(repository, child.digest, neededBlobs(parse(child)))
   }

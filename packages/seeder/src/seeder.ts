@@ -164,6 +164,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const watch = new OriginWatch({ objects: store, log: log.child({ component: 'origin' }) })
     const objects = new MeteredObjectStore(store, {
       onMissing: (key) => watch.confirmMissing(key),
+      onWriting: (key) => watch.mayWrite(key),
       onWritten: (error) => watch.wrote(error),
       onRequest: (operation) => metrics.originRequests.inc({ operation }),
       onReadBytes: (bytes) => metrics.originReadBytes.inc(bytes),
