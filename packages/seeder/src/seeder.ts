@@ -71,6 +71,7 @@ import { PushWarming } from './publishing/push-warming.ts'
 import { parseWarmRules } from './publishing/warm-rules.ts'
 import { Warming } from './publishing/warming.ts'
 import { type Question, Resolver } from './resolver.ts'
+import { ScrubSchedule } from './scrub-schedule.ts'
 import { Seeding } from './seeding.ts'
 import type { SeederSettings } from './settings.ts'
 import { Signer } from './signer.ts'
@@ -344,6 +345,15 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     )
     garbage.start()
     undo.push(() => garbage.stop())
+    if (origin.kind === 'filesystem') {
+      const scrubbing = new ScrubSchedule({
+        images,
+        log: log.child({ component: 'scrub' }),
+        random: Math.random,
+      })
+      scrubbing.start()
+      undo.push(() => scrubbing.stop())
+    }
 
     const readiness = () => ({
       problems: [watch.problem].filter(isSaid),

@@ -241,6 +241,11 @@ describe('a scrub', () => {
     }
   })
 
+  test.each([0, 0.3, 0.999])('comes to every blob once, wherever it begins: at %d', async (startAt) => {
+    for (let n = 0; n < 40; n++) await push(patternBytes(100 + n, n))
+    expect(await images.scrub({ startAt })).toMatchObject({ blobs: 42, damagedBlobs: 0 })
+  })
+
   test('ends when it is told to', async () => {
     const stop = new AbortController()
     await expect(
