@@ -1,13 +1,15 @@
 /**
  * A layer from a registry that trickles, pulled by all agents at once: when each client has its header and its first byte, how
- * often the registry is read, and how long after its last byte the last client has the layer.
+ * often the registry is read, and how long after its last byte the last client has the layer. A connection that is not read
+ * gets no more.
  *
  * The registry is one in this process that gives every connection its share of a rate. With `--ranges`, clients read the layer in
  * parallel ranges, as containerd's parallel fetch does; it is read in order otherwise.
  */
 import { createHash } from 'node:crypto'
-import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, get, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { createPrng } from '../../packages/core/src/prng.ts'
@@ -108,22 +110,21 @@ async function trickle(seconds: number) {
   let sentBytes = 0
   let endedAtMs = 0
   let connections = 0
-  const send = async (response: ServerResponse, bytes: Buffer) => {
+  const trickled = async function* (bytes: Buffer) {
     connections++
     try {
       let lastMs = performance.now()
-      for (let at = 0; at < bytes.length && !response.destroyed; ) {
+      for (let at = 0; at < bytes.length; ) {
         await sleep(STEP_MS)
         const nowMs = performance.now()
         // By the clock: on a busy machine a step takes longer than it should.
         const part = bytes.subarray(at, at + Math.ceil(((nowMs - lastMs) * bytesPerMs) / connections))
         lastMs = nowMs
-        response.write(part)
         at += part.length
         sentBytes += part.length
+        yield part
       }
       endedAtMs = performance.now()
-      response.end()
     } finally {
       connections--
     }
@@ -149,7 +150,7 @@ async function trickle(seconds: number) {
         ...(from !== undefined && { 'content-range': `bytes ${start}-${end - 1}/${layer.length}` }),
       })
       if (request.method === 'HEAD') response.end()
-      else void send(response, layer.subarray(start, end))
+      else void pipeline(trickled(layer.subarray(start, end)), response).catch(() => {})
     } else response.writeHead(path === '/v2/' ? 200 : 404).end()
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

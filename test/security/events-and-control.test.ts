@@ -47,7 +47,7 @@ const OPEN_ON_SEEDER: Readonly<Record<string, string>> = {
   '* /v2/*': 'as above',
 }
 /** These are for whoever shows the token, and these for whoever shows a secret. */
-const CONTROLLED = ['POST /api/v1/gc', 'POST /api/v1/publish']
+const CONTROLLED = ['POST /api/v1/gc', 'POST /api/v1/publish', 'POST /api/v1/scrub']
 const PROVEN = ['POST /api/v1/events']
 const OPEN_ON_AGENT = ['GET /healthz', 'GET /readyz', 'GET /metrics', '* /v2', '* /v2/*']
 /** Programs on the agent's own machine alone: `reachability.test.ts`. */

@@ -25,7 +25,7 @@ const layer = await randomLayer({ contentBytes: 6_000_000, seed: 'resets' })
 const image = buildImage({ layers: [layer] })
 
 async function expectAlive(node: Node): Promise<void> {
-  const answer = await fetch(`${node.url}/readyz`).catch((error: unknown) => error)
+  const answer = await fetch(`${node.url}/healthz`).catch((error: unknown) => error)
   expect(
     {
       hasExited: node.process.hasExited,
@@ -207,6 +207,9 @@ async function breaking(answers: (socket: Socket, asked: string) => void) {
   }
 }
 
+/** Of a seeder, as an agent asks it. */
+const READY = JSON.stringify({ status: 'ready', service: 'seeder' })
+
 const brokenAnswers: readonly [string, (socket: Socket, asked: string) => void][] = [
   ['nothing', (socket) => socket.resetAndDestroy()],
   ['half a head', (socket) => socket.write('HTTP/1.1 206 Par', () => socket.resetAndDestroy())],
@@ -288,7 +291,8 @@ describe('what an agent asks for', () => {
         const asked = new URL(path, 'http://x')
         const { status, blob } =
           blobs.get(asked.searchParams.get('blob') ?? asked.pathname.split('/').at(-1)!) ?? {}
-        if (blob === undefined) response.writeHead(404).end()
+        if (path === '/readyz') response.end(READY)
+        else if (blob === undefined) response.writeHead(404).end()
         else if (asked.pathname === '/api/v1/resolve') {
           response.writeHead(200, { 'content-type': 'application/vnd.shoal.resolution.v1+msgpack' })
           const resolved = { info: encodeInfo(blob.metainfo), peers: [] }
@@ -364,6 +368,7 @@ describe('what an agent asks for', () => {
     )
     const stub = stack.use(
       await startStub(({ path }, response) => {
+        if (path === '/readyz') return void response.end(READY)
         if (!path.startsWith('/api/v1/resolve')) return void response.writeHead(503).end()
         response.writeHead(200, { 'content-type': 'application/vnd.shoal.resolution.v1+msgpack' })
         const told = peers.map(({ host }, n) => ({

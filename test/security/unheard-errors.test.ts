@@ -37,6 +37,7 @@ const HEARD_ELSEWHERE: Readonly<Record<string, string>> = {
 const NEVER_REJECTS: Readonly<Record<string, readonly string[]>> = {
   'agent/src/agent.ts': ['http.greet('],
   'agent/src/arrivals.ts': ['this.#nudge(', 'this.#fetch('],
+  'agent/src/passing-blobs.ts': ['this.#gate.run('],
   'agent/src/reachability.ts': ['this.#dialForOther(', 'this.#heard('],
   'registry/src/image-store/image-store.ts': ['sweep('],
   'seeder/src/mirror/mirror.ts': ['this.arriving('],

@@ -167,8 +167,17 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     undo.push(() => http.stop())
     const probe = new SeederProbe(seederUrl)
     undo.push(() => probe.stop())
+    let hasStream = () => false
     const seeder = new SeederWatch(
-      { look: () => probe.look(), log: log.child({ component: 'seeder' }), nowMs: () => performance.now() },
+      {
+        // Whoever stands before the seeder may answer `/readyz` itself: an open stream shows that the seeder is there.
+        look: async () => {
+          const sight = await probe.look()
+          return sight.kind === 'stranger' && hasStream() ? { kind: 'seeder' } : sight
+        },
+        log: log.child({ component: 'seeder' }),
+        nowMs: () => performance.now(),
+      },
       { seederUrl },
     )
     undo.push(async () => seeder.stop())
@@ -215,6 +224,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         port: engine.address.port,
       },
     )
+    hasStream = () => announcer.isConnected
     const metrics = createMetrics({
       blobs: () => downloads.blobCount,
       downloads: () => downloads.activeCount,

@@ -37,23 +37,30 @@ let fromSeeder: (start: number) => AsyncGenerator<Uint8Array>
 let download: GivenTransfer
 let begun: GivenTransfer | undefined
 let warmed: number
+/** What the seeder says of the blob's length; a swarm needs more than a piece. */
+let arrivingBytes: number
+/** Resolves when the blob is in a swarm that is read here, if it ever is. */
+let beginning: Promise<GivenTransfer | undefined> | undefined
 let passed: (start: number) => AsyncGenerator<Uint8Array>
 
 function backend() {
   const directory = {
     locate: async () => found,
     source: async () => arrived,
-    length: async () => (found === 'unknown' || found === undefined ? found : bytes.length),
+    length: async () => (found === 'unknown' || found === undefined ? found : arrivingBytes),
     remembers: async () => false,
     unobtainable: (what: string) => new UnobtainableError(what, 'the seeder is away'),
-    arrivingLength: () => (found === 'arriving' ? bytes.length : undefined),
+    arrivingLength: () => (found === 'arriving' ? arrivingBytes : undefined),
     hasBlob: () => true,
     warmBlob: () => warmed++,
     requireBlob: async () => {},
     knownSource: () => arrived,
   }
   const downloads = { find: () => undefined, whole: () => undefined, ensure: async () => download }
-  const arrivals = { find: async () => begun, has: () => begun !== undefined }
+  const arrivals = {
+    find: async (_digest: unknown, withinMs = 0) => (withinMs > 0 ? beginning : begun),
+    has: () => begun !== undefined,
+  }
   return createBackend({
     directory: directory as unknown as ImageDirectory,
     downloads: downloads as unknown as Downloads,
@@ -80,6 +87,8 @@ beforeEach(() => {
   download = transferOf(bytes)
   begun = undefined
   warmed = 0
+  arrivingBytes = bytes.length
+  beginning = undefined
   fromSeeder = async function* (start) {
     for (let at = start; at < bytes.length; at += 2) yield bytes.subarray(at, at + 2)
   }
@@ -165,6 +174,19 @@ describe('a blob that is on its way to the seeder', () => {
     expect(await read(2, 10)).toMatchObject({ error: undefined })
     expect((await read()).text).toBe(bytes.toString())
     expect(warmed).toBe(2)
+  })
+
+  it('is given as soon as it has arrived: a fast registry has given it before there is a swarm', async () => {
+    arrivingBytes = 300_000
+    beginning = new Promise(() => {})
+    fromSeeder = async function* () {
+      yield* []
+      throw new Error('it is here')
+    }
+    expect(await read()).toEqual({ text: bytes.toString(), error: undefined })
+    arrived = 'unknown'
+    beginning = Promise.resolve(download)
+    expect(await read()).toEqual({ text: bytes.toString(), error: undefined })
   })
 
   it('goes on from here as soon as it comes here too', async () => {

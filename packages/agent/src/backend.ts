@@ -55,11 +55,30 @@ export function createBackend(parts: {
     const begun = downloads.find(digest) ?? (await arrivals.find(digest))
     if (begun !== undefined) return begun
     const source = await directory.locate(repository, digest)
-    if (source === 'arriving') return arrivals.find(digest, hasPieces(digest) ? SWARM_WITHIN_MS : 0)
+    if (source === 'arriving')
+      return hasPieces(digest) ? begunOrArrived(repository, digest) : arrivals.find(digest)
     if (source !== undefined && source !== 'unknown') return downloads.ensure(source)
     const whole = source === undefined ? downloads.whole(digest) : undefined
     if (whole === undefined) throw new BlobUnknownError(digest)
     return whole
+  }
+
+  /** What is on its way becomes a swarm, or has arrived before it did: a fast registry is not waited for. */
+  const begunOrArrived = async (repository: string, digest: Digest): Promise<Transfer | undefined> => {
+    const settled = new AbortController()
+    const begun = arrivals.find(digest, SWARM_WITHIN_MS)
+    const arrived = directory.source(repository, digest, settled.signal).catch((error: unknown) => {
+      // The seeder's registry is asked next, and says it too.
+      if (!settled.signal.aborted && !(error instanceof ShoalError)) throw error
+      return undefined
+    })
+    try {
+      const first = await Promise.race([begun, arrived])
+      if (first === undefined || first === 'unknown') return begun
+      return 'metainfo' in first ? downloads.ensure(first) : first
+    } finally {
+      settled.abort()
+    }
   }
 
   async function* read(

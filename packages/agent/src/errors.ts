@@ -8,12 +8,19 @@ export class SourceUnavailableError extends AgentError {
   readonly code = 'AGENT_SOURCE_UNAVAILABLE'
   /** Nothing was said at all: it may be away. */
   readonly isUnanswered: boolean
-  constructor(source: string, reason: string, options?: ErrorOptions & { readonly isUnanswered?: boolean }) {
+  /** It was there, and says why another registry did not answer it. */
+  readonly upstreamProblem: string | undefined
+  constructor(
+    source: string,
+    reason: string,
+    options?: ErrorOptions & { readonly isUnanswered?: boolean; readonly upstreamProblem?: string },
+  ) {
     super(
       `${source} gave no usable answer: ${reason}; others are asked, and it is tried again later`,
       options,
     )
     this.isUnanswered = options?.isUnanswered ?? false
+    this.upstreamProblem = options?.upstreamProblem
   }
 }
 

@@ -39,6 +39,29 @@ function sourcesOf(mayDial: MayDial): HttpSources {
   return sources
 }
 
+describe('a seeder whom another registry did not answer', () => {
+  const problem = 'slow.test gave no manifest: its rate limit is used up'
+  it.each([
+    ['says so', JSON.stringify({ errors: [{ code: 'MANIFEST_UNKNOWN', message: problem }] }), problem],
+    ['is not the proxy before it', '<html>502 Bad Gateway</html>', undefined],
+    ['may be of an earlier version', '', undefined],
+    ['says it in a sentence', JSON.stringify({ errors: [{ message: { not: 'a sentence' } }] }), undefined],
+  ])('%s', async (_what, body, upstreamProblem) => {
+    const server = createServer((_request, response) => response.writeHead(502).end(body))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    stack.defer(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    await expect(sourcesOf(() => true).resolve(url, question, 'seeder')).rejects.toMatchObject({
+      code: 'AGENT_SOURCE_UNAVAILABLE',
+      isUnanswered: false,
+      upstreamProblem,
+    })
+  })
+})
+
 describe('a contact', () => {
   it.each(['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]', '127.1', '2130706433'])(
     'at %s is not asked from a node of a cluster: not a packet leaves',

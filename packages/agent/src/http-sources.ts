@@ -21,6 +21,7 @@ import {
   type Resolution,
   STREAM_SECRET_HEADER,
   UNSERVED_REGISTRY_HEADER,
+  UPSTREAM_PROBLEM_STATUS,
   WireError,
 } from '@shoal/wire'
 import type { Dispatcher } from 'undici'
@@ -66,6 +67,9 @@ const WAITS_AT_ONCE = 64
 const ARRIVING_BODIES_AT_ONCE = 64
 /** An upstream may pause; clients turn elsewhere after this. */
 const ARRIVING_IDLE_TIMEOUT_MS = 20_000
+/** Of an answer that says why another registry could not be asked, and of the sentence in it. */
+const PROBLEM_BYTES_MAX = 16 * 1024
+const PROBLEM_CHARS_MAX = 1_024
 const TAG_LIST_BYTES_MAX = 4 * 1024 * 1024
 /** A page and the longest manifest's annotations. */
 const REFERRERS_BYTES_MAX = 16 * 1024 * 1024
@@ -182,6 +186,12 @@ export class HttpSources {
         if (who === 'seeder' && typeof registry === 'string' && looksLikeHost(registry))
           this.#parts.onUnserved?.(registry)
         return undefined
+      }
+      if (answer.statusCode === UPSTREAM_PROBLEM_STATUS && who === 'seeder') {
+        const upstreamProblem = problemIn(await collect(answer.body, PROBLEM_BYTES_MAX))
+        if (upstreamProblem !== undefined)
+          throw new SourceUnavailableError(url.host, upstreamProblem, { upstreamProblem })
+        throw new SourceUnavailableError(url.host, `status ${answer.statusCode}`)
       }
       if (answer.statusCode !== 200) {
         await discardAnswer(answer)
@@ -373,4 +383,14 @@ async function collect(body: AsyncIterable<Uint8Array>, bytesMax: number): Promi
 function isTagList(value: unknown): value is { tags: string[] } {
   const tags = typeof value === 'object' && value !== null && 'tags' in value ? value.tags : undefined
   return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
+}
+
+/** The first message of an OCI error; undefined where a proxy in between says something else. */
+function problemIn(body: Uint8Array): string | undefined {
+  try {
+    const message: unknown = JSON.parse(Buffer.from(body).toString()).errors[0].message
+    return typeof message === 'string' ? message.slice(0, PROBLEM_CHARS_MAX) : undefined
+  } catch {
+    return undefined
+  }
 }

@@ -99,6 +99,8 @@ interface Answer {
   readonly digest: Digest | undefined
   readonly sources: readonly BlobSource[]
   readonly warning?: string
+  /** Why the seeder could not say it, where that was another registry. */
+  readonly upstreamProblem?: string | undefined
   /** What the seeder is still receiving itself. */
   readonly arriving: readonly ArrivingBlob[]
 }
@@ -302,7 +304,8 @@ export class ImageDirectory {
 
   /** @throws UnobtainableError where nobody could say */
   #digestIn(answer: Answer | undefined, what: string): Digest | undefined {
-    if (answer !== undefined && answer.digest === undefined) throw this.unobtainable(what)
+    if (answer !== undefined && answer.digest === undefined)
+      throw this.unobtainable(what, answer.upstreamProblem)
     return answer?.digest
   }
 
@@ -322,8 +325,8 @@ export class ImageDirectory {
   }
 
   /** What whoever asks is told where nobody can say. */
-  unobtainable(what: string): UnobtainableError {
-    const { problem } = this.#parts.seeder
+  unobtainable(what: string, upstreamProblem?: string): UnobtainableError {
+    const problem = upstreamProblem ?? this.#parts.seeder.problem
     return new UnobtainableError(
       what,
       problem ?? 'the seeder gave no answer in time, and no other agent has it',
@@ -478,6 +481,7 @@ export class ImageDirectory {
     const { seederUrl, peerId } = this.#init
     // Who only looks is not taken into the swarms.
     const whole = { ...this.#whole(question), peerId: purpose === 'pull' ? peerId : '' }
+    let upstreamProblem: string | undefined
     try {
       const resolution = await seeder.ask((signal) =>
         http.resolve(seederUrl, { ...whole, later: 'true' }, 'seeder', signal),
@@ -486,9 +490,16 @@ export class ImageDirectory {
       return await this.#keep(question, resolution)
     } catch (error) {
       if (!(error instanceof ShoalError)) throw error
-      log.warn({ event: 'seeder-unavailable', ...question, err: error }, 'seeder unavailable')
+      upstreamProblem = error instanceof SourceUnavailableError ? error.upstreamProblem : undefined
+      if (upstreamProblem === undefined)
+        log.warn({ event: 'seeder-unavailable', ...question, err: error }, 'seeder unavailable')
+      else
+        log.warn(
+          { event: 'upstream-unavailable', ...question, reason: upstreamProblem },
+          'another registry did not answer the seeder',
+        )
     }
-    return this.#askContacts(question, whole)
+    return { ...(await this.#askContacts(question, whole)), upstreamProblem }
   }
 
   #whole(question: Asked): ResolveQuestion {

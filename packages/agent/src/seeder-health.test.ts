@@ -135,3 +135,14 @@ test('what knows nothing and is no seeder has said nothing', async () => {
   expect(watch.problem).toBeUndefined()
   watch.stop()
 })
+
+test('a seeder that was away is asked as soon as it is back, where a look takes moments', async () => {
+  let sight: SeederSight = { kind: 'unreachable', reason: 'connection refused' }
+  const watch = watchOver(async () => sight)
+  await watch.start()
+  await expect(watch.ask(async () => 1)).rejects.toThrow('connection refused')
+  expect(await watch.confirm()).toBe(false)
+  sight = { kind: 'seeder' }
+  expect(await watch.confirm()).toBe(true)
+  expect(await watch.ask(async () => 2)).toBe(2)
+})

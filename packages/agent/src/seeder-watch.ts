@@ -1,6 +1,7 @@
 /**
  * Remembers whether the seeder can be asked, and has nobody wait for one that cannot: performs what `stepSeederHealth` decides.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { SourceUnavailableError } from './errors.ts'
 import {
@@ -11,6 +12,9 @@ import {
   stepSeederHealth,
   UNKNOWN_HEALTH,
 } from './seeder-health.ts'
+
+/** Where nobody listens a look ends at once, and is worth waiting for; where somebody hangs it is not. */
+const QUICK_LOOK_MS = 100
 
 /** A question that takes longer is reason to look whether the seeder is there at all. */
 const DOUBT_AFTER_MS = 500
@@ -30,6 +34,8 @@ export class SeederWatch {
   #timer: NodeJS.Timeout | undefined
   #probe: Promise<void> = Promise.resolve()
   #wasFound = false
+  /** How long the last look took. */
+  #lookMs = 0
   #isStopped = false
   /** Those who wait for an answer. */
   readonly #questions = new Set<AbortController>()
@@ -78,7 +84,8 @@ export class SeederWatch {
   /** Whether it answers now; asked only where there was no sign of life of late. */
   async confirm(): Promise<boolean> {
     if (isSure(this.#health, this.#parts.nowMs())) return true
-    if (this.#health.kind === 'silent' || this.#health.kind === 'stranger') return false
+    if (this.#health.kind === 'silent') return this.#isBack()
+    if (this.#health.kind === 'stranger') return false
     this.doubt()
     await this.#probe
     return this.#health.kind === 'answers'
@@ -90,10 +97,7 @@ export class SeederWatch {
    * @throws SourceUnavailableError, and what the question throws
    */
   async ask<T>(question: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#health.kind === 'silent') {
-      this.doubt()
-      throw this.#unreachable()
-    }
+    if (this.#health.kind === 'silent' && !(await this.#isBack())) throw this.#unreachable()
     const controller = new AbortController()
     const doubtTimer = setTimeout(() => this.doubt(), DOUBT_AFTER_MS)
     this.#questions.add(controller)
@@ -111,6 +115,14 @@ export class SeederWatch {
       clearTimeout(doubtTimer)
       this.#questions.delete(controller)
     }
+  }
+
+  /** Whether a seeder that was away answers again, where that is soon found out. */
+  async #isBack(): Promise<boolean> {
+    this.doubt()
+    if (this.#lookMs < QUICK_LOOK_MS)
+      await Promise.race([this.#probe, sleep(QUICK_LOOK_MS, undefined, { ref: false })])
+    return this.#health.kind === 'answers'
   }
 
   #unreachable(cause?: unknown): SourceUnavailableError {
@@ -137,7 +149,10 @@ export class SeederWatch {
   }
 
   async #look(): Promise<void> {
-    const sight = await this.#parts.look()
+    const { look, nowMs } = this.#parts
+    const beganAtMs = nowMs()
+    const sight = await look()
+    this.#lookMs = nowMs() - beganAtMs
     this.#step({ kind: 'probed', sight })
   }
 

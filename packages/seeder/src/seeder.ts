@@ -49,6 +49,7 @@ import {
   RESOLVE_PATH,
   STREAM_SECRET_HEADER,
   UNSERVED_REGISTRY_HEADER,
+  UPSTREAM_PROBLEM_STATUS,
 } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -436,7 +437,10 @@ function serveResolutions(server: FastifyInstance, resolver: Resolver, tracker: 
         return reply.code(404).send()
       }
       // Said in the log by whoever asked the other registry. While that is away, other agents may know: not a plain no.
-      if (resolution instanceof OciError) return reply.code(isUnusable(resolution) ? 404 : 502).send()
+      if (resolution instanceof OciError) {
+        if (isUnusable(resolution)) return reply.code(404).send()
+        return reply.code(UPSTREAM_PROBLEM_STATUS).send(resolution.body())
+      }
       return reply.type(RESOLUTION_MEDIA_TYPE).send(encodeResolution(resolution))
     },
   )

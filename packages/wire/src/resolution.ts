@@ -18,6 +18,8 @@ export const RESOLVE_PATH = '/api/v1/resolve'
 export const STREAM_SECRET_HEADER = 'shoal-stream-secret'
 /** Of a 404: the registry that is meant, which the seeder does not serve at all. */
 export const UNSERVED_REGISTRY_HEADER = 'shoal-unserved-registry'
+/** Another registry could not be asked; the body says why, as an OCI error does. */
+export const UPSTREAM_PROBLEM_STATUS = 502
 export const RESOLUTION_MEDIA_TYPE = 'application/vnd.shoal.resolution.v1+msgpack'
 
 export const RESOLUTION_BYTES_MAX = 64 * 1024 * 1024

@@ -355,11 +355,19 @@ function allManifests(face: Face): void {
     })
 
     it.each(['config', 'layers'])('must be descriptors: %s', async (field) => {
-      for (const wrong of [undefined, null, 7, {}, [7], { mediaType: OCI_LAYER, digest: nobody() }]) {
+      // Tools that have no layers leave the list out, or write null: none, as for other registries.
+      const nothing = field === 'layers' ? [] : [undefined, null]
+      for (const wrong of [...nothing, 7, {}, [7], [null], { mediaType: OCI_LAYER, digest: nobody() }]) {
         const image = freshImage({ [field]: wrong })
         const answer = await putManifest(base(), freshRepository(), 'wrong', image.manifest)
         expectRefusal(answer, 400, 'MANIFEST_INVALID')
       }
+    })
+
+    it.each([undefined, null])('may be no layers at all: %s', async (layers) => {
+      const image = freshImage({ layers })
+      const name = await pushAnd(image, 'bare')
+      await expectStored(await pushManifest(base(), name, image.manifest), name, image.manifest)
     })
 
     it('may be brought along in `data`', async () => {

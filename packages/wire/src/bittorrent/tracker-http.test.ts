@@ -77,7 +77,7 @@ describe('an announce', () => {
     ['no peer id', `info_hash=${percent(HASH)}&port=1`, 'invalid peer_id'],
     ['a port of none', announce('').replace('6881', '0'), 'invalid port'],
     ['a port beyond all', announce('').replace('6881', '65536'), 'invalid port'],
-    ['an event that is none', announce('&event=begun'), 'invalid event'],
+    ['two ports', announce('&port=6882'), 'port is said more than once'],
   ])('with %s is refused', (_what, query, reason) => {
     expect(() => readAnnounce(query)).toThrow(reason)
   })

@@ -51,7 +51,6 @@ const PEERS_WANTED_DEFAULT = 50
 export const ANNOUNCED_PEERS_MAX = 82
 /** Of one scrape. */
 export const SCRAPED_SWARMS_MAX = 64
-const EVENTS = ['', 'empty', 'update', 'started', 'completed', 'stopped', 'paused']
 
 /**
  * @param query what follows the question mark, as it was sent
@@ -59,20 +58,23 @@ const EVENTS = ['', 'empty', 'update', 'started', 'completed', 'stopped', 'pause
  */
 export function readAnnounce(query: string): AnnounceRequest {
   const parameters = parametersOf(query)
-  const one = (name: string) => parameters.get(name)?.[0]
+  const one = (name: string) => {
+    const values = parameters.get(name) ?? []
+    if (values.length > 1) throw new TrackerRequestInvalidError(`${name} is said more than once`)
+    return values[0]
+  }
   const text = (name: string) => latin1(one(name) ?? new Uint8Array())
   const port = Number(text('port'))
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
     throw new TrackerRequestInvalidError('invalid port')
-  const event = text('event')
-  if (!EVENTS.includes(event)) throw new TrackerRequestInvalidError('invalid event')
   const wanted = text('numwant') === '' ? Number.NaN : Number(text('numwant'))
   return {
     infoHash: idOf('info_hash', parameters.get('info_hash')),
     peerId: idOf('peer_id', parameters.get('peer_id')),
     port,
     isComplete: Number(text('left') || Number.NaN) === 0,
-    isStopping: event === 'stopped',
+    // Other events change nothing here, and nor do those that nobody knows.
+    isStopping: text('event') === 'stopped',
     peersWanted: wanted >= 0 ? Math.min(Math.floor(wanted), ANNOUNCED_PEERS_MAX) : PEERS_WANTED_DEFAULT,
     isCompact: text('compact') === '1',
     wantsPeerIds: text('no_peer_id') !== '1',
