@@ -9,7 +9,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import type { AgentArrivals } from './arrivals.ts'
 import { createBackend } from './backend.ts'
 import type { Downloads } from './downloads.ts'
-import { CacheDiskFullError, SourceUnavailableError } from './errors.ts'
+import { CacheDiskFullError, SourceUnavailableError, UnobtainableError } from './errors.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import { createMetrics } from './metrics.ts'
 import type { ReferrerLists } from './referrer-lists.ts'
@@ -47,7 +47,9 @@ function backend() {
   const directory = {
     locate: async () => found,
     source: async () => arrived,
-    length: async () => (found === 'unknown' ? 'unknown' : arrivingBytes),
+    length: async () => (found === 'unknown' || found === undefined ? found : arrivingBytes),
+    remembers: async () => false,
+    unobtainable: (what: string) => new UnobtainableError(what, 'the seeder is away'),
     arrivingLength: () => (found === 'arriving' ? arrivingBytes : undefined),
     hasBlob: () => true,
     warmBlob: () => warmed++,
@@ -131,6 +133,17 @@ describe('a blob that cannot be had', () => {
       text: '',
       error: 404,
       message: expect.stringContaining('cannot be had here'),
+    })
+  })
+
+  it('has no length either, and why', async () => {
+    found = 'unknown'
+    expect(await backend().blobStat(NAME, digest, 'pull', NEVER)).toBeUndefined()
+    found = undefined
+    await expect(backend().blobStat(NAME, digest, 'pull', NEVER)).rejects.toMatchObject({
+      code: 'BLOB_UNKNOWN',
+      status: 404,
+      message: expect.stringContaining('the seeder is away'),
     })
   })
 

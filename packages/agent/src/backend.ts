@@ -167,7 +167,8 @@ export function createBackend(parts: {
       return { digest, length, isArriving: directory.arrivingLength(digest) !== undefined }
     // Nobody can say.
     const isOurs = stored !== undefined && (await directory.remembers(repository, digest))
-    return isOurs ? { digest, length: stored } : undefined
+    if (!isOurs) throw directory.unobtainable(digest)
+    return { digest, length: stored }
   }
 
   /** What nobody can give is a miss, so that clients turn to the next registry on their list; it says why. */

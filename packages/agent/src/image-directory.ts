@@ -300,7 +300,7 @@ export class ImageDirectory {
   /** @throws UnobtainableError where nobody could say */
   #digestIn(answer: Answer | undefined, what: string): Digest | undefined {
     if (answer !== undefined && answer.digest === undefined)
-      throw this.#unobtainable(what, answer.upstreamProblem)
+      throw this.unobtainable(what, answer.upstreamProblem)
     return answer?.digest
   }
 
@@ -319,7 +319,8 @@ export class ImageDirectory {
     return digest
   }
 
-  #unobtainable(what: string, upstreamProblem?: string): UnobtainableError {
+  /** What whoever asks is told where nobody can say. */
+  unobtainable(what: string, upstreamProblem?: string): UnobtainableError {
     const problem = upstreamProblem ?? this.#parts.seeder.problem
     return new UnobtainableError(
       what,
@@ -342,7 +343,7 @@ export class ImageDirectory {
       if (await this.#parts.seeder.confirm()) return
       await this.#askContacts({ repository, reference: chosen.digest })
       child = await this.#parts.records.manifest(repository, chosen.digest)
-      if (child === undefined) throw this.#unobtainable(`${repository}@${chosen.digest}`)
+      if (child === undefined) throw this.unobtainable(`${repository}@${chosen.digest}`)
     }
     await this.#requireBlobs(repository, child.digest, neededBlobs(parse(child)))
   }

@@ -5,25 +5,33 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { FilesystemObjectStore, type ObjectStore, StorageUnavailableError } from '@shoal/storage'
+import {
+  FilesystemObjectStore,
+  type ObjectStore,
+  StorageFullError,
+  StorageRefusedError,
+  StorageUnavailableError,
+} from '@shoal/storage'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ImageRecords, UNKEPT_BYTES_MAX } from './image-records.ts'
 import { sha256 } from './testing/test-directory.ts'
 
 let folder: string
 let isFull: boolean
+let refusal: Error
 let unkept: unknown[]
 let records: ImageRecords
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shoal-records-'))
   isFull = false
+  refusal = new StorageFullError('the folder', 'write')
   unkept = []
   const store = new FilesystemObjectStore({ folder })
   await store.start()
   const objects: Pick<ObjectStore, 'put' | 'read' | 'delete' | 'list'> = {
     put: async (...args) => {
-      if (isFull) throw new StorageUnavailableError('the folder', 'write')
+      if (isFull) throw refusal
       return store.put(...args)
     },
     read: (...args) => store.read(...args),
@@ -41,22 +49,30 @@ const indexOf = (name: string, bytesMin = 0) => {
   return { digest: sha256(bytes), mediaType, bytes }
 }
 
-test('a manifest that cannot be written is there nevertheless, also among those of its repository', async () => {
-  const [first, second] = [indexOf('first'), indexOf('second')]
-  await records.keepManifest('team/app', first)
-  isFull = true
-  await records.keepManifest('team/app', second)
-  expect(unkept).toHaveLength(1)
-  expect((await records.manifest('team/app', second.digest))?.digest).toBe(second.digest)
-  const listed: string[] = []
-  for await (const { digest } of records.manifests('team/app', 10)) listed.push(digest)
-  expect(listed.sort()).toEqual([first.digest, second.digest].sort())
-  // With room it goes to disk, and is no longer in memory only.
-  isFull = false
-  await records.keepManifest('team/app', second)
-  const again = new ImageRecords({ objects: new FilesystemObjectStore({ folder }) })
-  expect((await again.manifest('team/app', second.digest))?.digest).toBe(second.digest)
-})
+test.each([
+  new StorageFullError('the folder', 'write'),
+  new StorageRefusedError('the folder', 'write', 'EROFS'),
+  new StorageUnavailableError('the folder', 'write'),
+])(
+  'a manifest that cannot be written is there nevertheless, also among those of its repository: $code',
+  async (error) => {
+    refusal = error
+    const [first, second] = [indexOf('first'), indexOf('second')]
+    await records.keepManifest('team/app', first)
+    isFull = true
+    await records.keepManifest('team/app', second)
+    expect(unkept).toHaveLength(1)
+    expect((await records.manifest('team/app', second.digest))?.digest).toBe(second.digest)
+    const listed: string[] = []
+    for await (const { digest } of records.manifests('team/app', 10)) listed.push(digest)
+    expect(listed.sort()).toEqual([first.digest, second.digest].sort())
+    // With room it goes to disk, and is no longer in memory only.
+    isFull = false
+    await records.keepManifest('team/app', second)
+    const again = new ImageRecords({ objects: new FilesystemObjectStore({ folder }) })
+    expect((await again.manifest('team/app', second.digest))?.digest).toBe(second.digest)
+  },
+)
 
 test('the latest of them are kept, as many as there is memory for', async () => {
   isFull = true

@@ -7,7 +7,13 @@ import { createHash } from 'node:crypto'
 import { type Digest, digestAlgorithm, digestHex, tryParseDigest } from '@shoal/core'
 import { OciError } from '@shoal/oci'
 import { type Manifest, readManifest } from '@shoal/registry'
-import { type ObjectStore, readWhole, StorageError } from '@shoal/storage'
+import {
+  type ObjectStore,
+  readWhole,
+  StorageFullError,
+  StorageRefusedError,
+  StorageUnavailableError,
+} from '@shoal/storage'
 import {
   decodeSignedTag,
   encodeSignedTag,
@@ -94,7 +100,7 @@ export class ImageRecords {
       await this.#objects.put(key, bytes)
       this.#drop(key)
     } catch (error) {
-      if (!(error instanceof StorageError)) throw error
+      if (!isOfTheDisk(error)) throw error
       this.#drop(key)
       this.#unkept.set(key, Uint8Array.from(bytes))
       this.#unkeptBytes += bytes.length
@@ -135,4 +141,11 @@ function manifestKey(repository: string, digest: Digest): string {
 
 function tagKey(repository: string, tag: string): string {
   return `repos/${repository}/_tags/${tag}`
+}
+
+/** Full, closed to writing, or broken. */
+function isOfTheDisk(error: unknown): boolean {
+  return [StorageFullError, StorageRefusedError, StorageUnavailableError].some(
+    (kind) => error instanceof kind,
+  )
 }

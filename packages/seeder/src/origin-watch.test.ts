@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   FilesystemObjectStore,
+  MeteredObjectStore,
   StorageFullError,
   StorageRefusedError,
   StorageUnavailableError,
@@ -121,8 +122,20 @@ describe('later', () => {
     await rm(data, { recursive: true })
     await mkdir(data)
     await open()
+    watch.mayWrite('a')
     await watch.look()
     expect(watch.problem).toContain('another one is there')
+    // It would take what is written: nothing of this seeder's belongs there.
+    const metered = new MeteredObjectStore(objects, {
+      onRequest: () => {},
+      onReadBytes: () => {},
+      onWrittenBytes: () => {},
+      onWriting: (key) => watch.mayWrite(key),
+    })
+    const before = await readdir(origin)
+    await expect(metered.put('a', new Uint8Array(1))).rejects.toThrow(StorageUnavailableError)
+    await expect(metered.createWriter('b')).rejects.toThrow('it is gone')
+    expect(await readdir(origin)).toEqual(before)
     watch.stop()
   })
 

@@ -85,6 +85,15 @@ export class OriginWatch {
       throw new StorageUnavailableError(objects.description, `say whether it has ${key}: it is gone`)
   }
 
+  /**
+   * Something is about to be written.
+   * @throws StorageUnavailableError when the origin is gone: what is in its place is somebody else's, or nobody would find it there
+   */
+  mayWrite(key: string): void {
+    if (this.#isGone)
+      throw new StorageUnavailableError(this.#parts.objects.description, `write ${key}: it is gone`)
+  }
+
   /** Something was written, or could not be. */
   wrote(error?: unknown): void {
     const before = this.#writeProblem

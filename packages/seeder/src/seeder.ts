@@ -72,6 +72,7 @@ import { PushWarming } from './publishing/push-warming.ts'
 import { parseWarmRules } from './publishing/warm-rules.ts'
 import { Warming } from './publishing/warming.ts'
 import { type Question, Resolver } from './resolver.ts'
+import { ScrubSchedule } from './scrub-schedule.ts'
 import { Seeding } from './seeding.ts'
 import type { SeederSettings } from './settings.ts'
 import { Signer } from './signer.ts'
@@ -165,6 +166,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const watch = new OriginWatch({ objects: store, log: log.child({ component: 'origin' }) })
     const objects = new MeteredObjectStore(store, {
       onMissing: (key) => watch.confirmMissing(key),
+      onWriting: (key) => watch.mayWrite(key),
       onWritten: (error) => watch.wrote(error),
       onRequest: (operation) => metrics.originRequests.inc({ operation }),
       onReadBytes: (bytes) => metrics.originReadBytes.inc(bytes),
@@ -344,6 +346,15 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     )
     garbage.start()
     undo.push(() => garbage.stop())
+    if (origin.kind === 'filesystem') {
+      const scrubbing = new ScrubSchedule({
+        images,
+        log: log.child({ component: 'scrub' }),
+        random: Math.random,
+      })
+      scrubbing.start()
+      undo.push(() => scrubbing.stop())
+    }
 
     const readiness = () => ({
       problems: [watch.problem].filter(isSaid),

@@ -25,8 +25,8 @@ import { PieceWrites } from './piece-writes.ts'
 const SHORT_BYTES = 1024 * 1024
 /** A handle that nobody used for this long is closed: a node may hold thousands of blobs. */
 const HANDLE_IDLE_MS = 5_000
-/** While a file is read, it is looked this often whether somebody has changed it. */
-const LOOK_INTERVAL_MS = 1_000
+/** While a file is read, it is looked this often whether somebody has changed it: some microseconds each time. */
+const LOOK_INTERVAL_MS = 50
 
 /** A file that is open, for all who use it. */
 interface OpenFile {

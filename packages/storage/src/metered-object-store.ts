@@ -21,6 +21,8 @@ export interface ObjectMeter {
   onWrittenBytes(bytes: number): void
   /** Nothing is there: rejects where that is not to be believed. */
   onMissing?(key: string): Promise<void>
+  /** Something is about to be written: throws where it must not be. */
+  onWriting?(key: string): void
   /** A write was done, or failed. */
   onWritten?(error?: unknown): void
 }
@@ -64,6 +66,7 @@ export class MeteredObjectStore implements ObjectStore {
   }
 
   async put(key: string, bytes: Uint8Array, precondition?: Precondition): Promise<PutOutcome> {
+    this.#meter.onWriting?.(key)
     this.#meter.onRequest('put')
     const outcome = await this.#writing(this.#inner.put(key, bytes, precondition))
     if (outcome.kind === 'stored') this.#meter.onWrittenBytes(bytes.length)
@@ -71,14 +74,16 @@ export class MeteredObjectStore implements ObjectStore {
   }
 
   async createWriter(key: string, options?: { readonly lengthBytes?: number }): Promise<ObjectWriter> {
+    this.#meter.onWriting?.(key)
     this.#meter.onRequest('write')
-    return this.#metered(await this.#writing(this.#inner.createWriter(key, options), false))
+    return this.#metered(key, await this.#writing(this.#inner.createWriter(key, options), false))
   }
 
   async resumeWriter(key: string, checkpoint: WriterCheckpoint): Promise<ObjectWriter | undefined> {
+    this.#meter.onWriting?.(key)
     this.#meter.onRequest('write')
     const writer = await this.#writing(this.#inner.resumeWriter(key, checkpoint), false)
-    return writer && this.#metered(writer)
+    return writer && this.#metered(key, writer)
   }
 
   sweepWriters(beforeMs: number): Promise<number> {
@@ -111,13 +116,16 @@ export class MeteredObjectStore implements ObjectStore {
     return this.#inner.presign(key, validSeconds)
   }
 
-  #metered(writer: ObjectWriter): ObjectWriter {
+  #metered(key: string, writer: ObjectWriter): ObjectWriter {
     return {
       write: async (chunk) => {
         await this.#writing(writer.write(chunk), false)
         this.#meter.onWrittenBytes(chunk.length)
       },
-      complete: () => this.#writing(writer.complete()),
+      complete: async () => {
+        this.#meter.onWriting?.(key)
+        return this.#writing(writer.complete())
+      },
       checkpoint: () => this.#writing(writer.checkpoint()),
       release: () => writer.release(),
       abort: () => writer.abort(),

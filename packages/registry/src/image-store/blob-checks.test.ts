@@ -136,6 +136,31 @@ describe('content that was changed', () => {
     await isMendedByPush()
   })
 
+  test.each(['one request', 'many'])(
+    'and that nobody has read gives way to who pushes without having looked, in %s',
+    async (requests) => {
+      damages.changed()
+      const before = contentKey()
+      nowMs += 1
+      if (requests === 'many') {
+        const { id } = await images.startUpload('app', {})
+        await images.appendUpload('app', id, once(bytes.subarray(0, 10)))
+        images = create()
+        await images.appendUpload('app', id, once(bytes.subarray(10)))
+        await images.finishUpload('app', id, digest)
+      } else await push(bytes)
+      expect(await readAll()).toBe(digest)
+      expect(await images.scrub()).toMatchObject({ blobs: 2, damagedBlobs: 0 })
+      // As far as anybody knew it was right, and may have been read at that moment: the next collection after the grace.
+      expect(objects.objects.has(before)).toBe(true)
+      nowMs += 25 * 60 * 60 * 1000
+      await pushImage()
+      await images.collectGarbage({ isDryRun: false })
+      expect(objects.objects.has(before)).toBe(false)
+      expect(await readAll()).toBe(digest)
+    },
+  )
+
   test('is right after all where the reader was wrong: it is read once, not at every complaint', async () => {
     const reads = () => objects.calls.read ?? 0
     images.suspect(digest)
@@ -150,6 +175,17 @@ describe('content that was changed', () => {
     expect(damaged).toBe(0)
     expect(await images.blobStat('app', digest, 'look')).toBeDefined()
   })
+})
+
+test('of two who push the same bytes at once, the second keeps what the first has stored', async () => {
+  const same = patternBytes(700, 9)
+  const uploads = [await images.startUpload('app', {}), await images.startUpload('app', {})]
+  for (const { id } of uploads) {
+    nowMs += 10
+    await images.appendUpload('app', id, once(same))
+    await images.finishUpload('app', id, sha256(same))
+  }
+  expect(objects.keys('content/')).toHaveLength(3)
 })
 
 describe('a scrub', () => {
@@ -203,6 +239,11 @@ describe('a scrub', () => {
       expect(await create().scrub()).toMatchObject({ mendedBlobs: 1 })
       expect(Buffer.from(objects.objects.get(torrent!)!.bytes).equals(right)).toBe(true)
     }
+  })
+
+  test.each([0, 0.3, 0.999])('comes to every blob once, wherever it begins: at %d', async (startAt) => {
+    for (let n = 0; n < 40; n++) await push(patternBytes(100 + n, n))
+    expect(await images.scrub({ startAt })).toMatchObject({ blobs: 42, damagedBlobs: 0 })
   })
 
   test('ends when it is told to', async () => {

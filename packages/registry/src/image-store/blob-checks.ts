@@ -12,7 +12,7 @@ import { type ObjectStore, StorageFullError } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { Gate } from '../gate.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
-import type { BlobLibrary, StoredBlob } from './blob-library.ts'
+import { type BlobLibrary, isLive, type StoredBlob } from './blob-library.ts'
 import { eachPage } from './each-page.ts'
 import { type BlobRecord, keys } from './layout.ts'
 import { RecentValues } from './recent-values.ts'
@@ -39,6 +39,9 @@ export interface ScrubReport {
 
 export interface ScrubOptions {
   readonly signal?: AbortSignal
+  readonly bytesPerSecond?: number
+  /** Where among the digests it begins, from 0 to 1: it goes round. One that is often cut short comes to all of them so. */
+  readonly startAt?: number
   /** Called after each blob. */
   readonly onProgress?: (blobs: number, bytes: number) => void
 }
@@ -86,7 +89,10 @@ export class BlobChecks {
     if (seen === true) return true
     // It may have been replaced since the record was read: then the record says another thing now.
     const stored = await this.#parts.blobs.readRecord(digest)
-    if (stored === undefined || stored.record.contentKey !== record.contentKey) return false
+    if (stored?.record.contentKey !== record.contentKey) {
+      this.#parts.blobs.forget(digest, record.infoHash)
+      return stored !== undefined && isLive(stored.record) && (await this.isThere(digest, stored.record))
+    }
     const now = await length()
     if (now === record.length) return true
     await this.#note(digest, stored, now === undefined ? 'missing' : 'cut')
@@ -146,32 +152,35 @@ export class BlobChecks {
   }
 
   /** Checks every blob, one after the other. */
-  async scrub({ signal, onProgress }: ScrubOptions): Promise<ScrubReport> {
+  async scrub({
+    signal,
+    onProgress,
+    bytesPerSecond = SCRUB_BYTES_PER_SECOND,
+    startAt = 0,
+  }: ScrubOptions): Promise<ScrubReport> {
     const { objects, log, nowMs } = this.#parts
     const startedAtMs = nowMs()
     const counts = { blobs: 0, bytes: 0, mendedBlobs: 0, damagedBlobs: 0 }
     const found = new Map<Digest, Damage>()
     const pace = async (bytes: number) => {
       counts.bytes += bytes
-      const aheadMs = (counts.bytes / SCRUB_BYTES_PER_SECOND) * 1000 - (nowMs() - startedAtMs)
+      const aheadMs = (counts.bytes / bytesPerSecond) * 1000 - (nowMs() - startedAtMs)
       if (aheadMs >= 10)
         await sleep(Math.min(1_000, aheadMs), undefined, signal === undefined ? {} : { signal })
     }
-    for await (const page of eachPage(objects, keys.blobs)) {
-      for (const key of page.keys) {
-        signal?.throwIfAborted()
-        const digest = digestOfBlobKey(key)
-        const check =
-          digest && (await this.check(digest, { pace, ...(signal === undefined ? {} : { signal }) }))
-        if (digest === undefined || check === undefined || check === 'gone') continue
-        counts.blobs++
-        if (check === 'mended') counts.mendedBlobs++
-        else if (check !== 'right') {
-          counts.damagedBlobs++
-          if (found.size < DAMAGED_NAMED_MAX) found.set(digest, check)
-        }
-        onProgress?.(counts.blobs, counts.bytes)
+    for await (const key of keysFrom(objects, startAt)) {
+      signal?.throwIfAborted()
+      const digest = digestOfBlobKey(key)
+      const check =
+        digest && (await this.check(digest, { pace, ...(signal === undefined ? {} : { signal }) }))
+      if (digest === undefined || check === undefined || check === 'gone') continue
+      counts.blobs++
+      if (check === 'mended') counts.mendedBlobs++
+      else if (check !== 'right') {
+        counts.damagedBlobs++
+        if (found.size < DAMAGED_NAMED_MAX) found.set(digest, check)
       }
+      onProgress?.(counts.blobs, counts.bytes)
     }
     log.info({ event: 'scrubbed', ...counts }, 'every blob was checked')
     return { ...counts, damaged: await this.#withRepositories(found) }
@@ -220,6 +229,19 @@ export class BlobChecks {
       damage,
       repositories: repositories.get(digest) ?? [],
     }))
+  }
+}
+
+/** Every blob's key once, from somewhere among them. */
+async function* keysFrom(objects: ObjectStore, startAt: number): AsyncGenerator<string> {
+  const first = Math.min(255, Math.floor(startAt * 256))
+  const start = `${keys.blobs}sha256/${first.toString(16).padStart(2, '0')}`
+  for await (const page of eachPage(objects, keys.blobs, { after: start })) yield* page.keys
+  for await (const page of eachPage(objects, keys.blobs)) {
+    for (const key of page.keys) {
+      if (key > start) return
+      yield key
+    }
   }
 }
 

@@ -121,10 +121,12 @@ export class BlobLibrary {
 
   /**
    * Makes content that is already in its place a blob. When another upload of the same blob was first, this one's content
-   * is deleted and the other's is used: both succeed. Content that is known to be damaged gives way.
-   * @returns whether it did
+   * is deleted and the other's is used: both succeed. Content that is older than the upload gives way: this one's was just
+   * seen to be right, of the other nobody knows whether it still is.
+   * @param uploadBeganAtMs when the upload of this content began
+   * @returns whether content gave way that was known to be damaged
    */
-  async publish(blob: HashedBlob, contentKey: string): Promise<boolean> {
+  async publish(blob: HashedBlob, contentKey: string, uploadBeganAtMs: number): Promise<boolean> {
     const { digest, length, metainfo } = blob
     const infoHash = infoHashOf(metainfo)
     const record: BlobRecord = { length, contentKey, infoHash, leasedAtMs: this.#nowMs() }
@@ -142,14 +144,21 @@ export class BlobLibrary {
       await this.#objects.delete(contentKey)
       throw error
     }
-    const { record: winner, replaced } = await this.#create(digest, record)
+    const { record: winner, replaced } = await this.#create(digest, record, uploadBeganAtMs)
     // What was there may be what is left of a removed blob, and going away at this moment.
     if (!isNew) await putMetainfo()
     this.#metainfos.set(digest, { metainfo, infoHash })
     if (winner.contentKey !== contentKey) await this.#objects.delete(contentKey)
-    // Last: until the record says another thing, it is the content of the blob.
-    if (replaced !== undefined) await this.#objects.delete(replaced.contentKey)
+    // Last: until the record says another thing, it is the content of the blob. What is right as far as anybody knows may be
+    // read at this moment, and by URLs that were given away: garbage collection removes it.
+    if (replaced !== undefined && !isLive(replaced)) await this.#objects.delete(replaced.contentKey)
     return replaced?.damagedAtMs !== undefined
+  }
+
+  /** Whether the content that a record speaks of is there, as far as its length tells, and no older than that. */
+  async isWrittenSince({ contentKey, length }: BlobRecord, sinceMs: number): Promise<boolean> {
+    const stat = await this.#objects.stat(contentKey)
+    return stat !== undefined && stat.length === length && stat.modifiedAtMs >= sinceMs
   }
 
   /** Writes the metainfo anew where it is not what the content says. */
@@ -221,6 +230,7 @@ export class BlobLibrary {
   async #create(
     digest: Digest,
     record: BlobRecord,
+    uploadBeganAtMs: number,
   ): Promise<{ readonly record: BlobRecord; readonly replaced?: BlobRecord }> {
     const outcome = await this.#objects
       .put(keys.blob(digest), encodeBlobRecord(record), { ifAbsent: true })
@@ -232,16 +242,22 @@ export class BlobLibrary {
     }
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       this.#records.delete(digest)
-      const leased = await this.lease(digest)
-      if (leased !== undefined) return { record: leased }
-      const removed = await this.readRecord(digest)
-      if (outcome.kind === 'unclear' && removed === undefined) throw outcome.error
+      const other = await this.readRecord(digest)
+      if (other !== undefined && isLive(other.record)) {
+        const isOwn = other.record.contentKey === record.contentKey
+        if (isOwn || (await this.isWrittenSince(other.record, uploadBeganAtMs))) {
+          const leased = await this.lease(digest)
+          if (leased !== undefined) return { record: leased }
+          continue
+        }
+      }
+      if (outcome.kind === 'unclear' && other === undefined) throw outcome.error
       const isStored =
-        removed === undefined
+        other === undefined
           ? (await this.#objects.put(keys.blob(digest), encodeBlobRecord(record), { ifAbsent: true }))
               .kind === 'stored'
-          : !isLive(removed.record) && (await this.replace(digest, removed.etag, record))
-      if (isStored) return { record, ...(removed === undefined ? {} : { replaced: removed.record }) }
+          : await this.replace(digest, other.etag, record)
+      if (isStored) return { record, ...(other === undefined ? {} : { replaced: other.record }) }
     }
     throw new Error(`the record of ${digest} changed ${ATTEMPTS_MAX} times while it was written`)
   }
@@ -252,6 +268,7 @@ export class BlobLibrary {
   }
 }
 
-function isLive({ removedAtMs, damagedAtMs }: BlobRecord): boolean {
+/** Whether it is there to whoever asks. */
+export function isLive({ removedAtMs, damagedAtMs }: BlobRecord): boolean {
   return removedAtMs === undefined && damagedAtMs === undefined
 }

@@ -7,9 +7,9 @@ export const LIST_KEYS_MAX = 1_000
 export async function* eachPage(
   objects: Pick<ObjectStore, 'list'>,
   prefix: string,
-  options: Pick<ListOptions, 'withLengths'> = {},
+  options: Pick<ListOptions, 'withLengths' | 'after'> = {},
 ): AsyncGenerator<ListPage> {
-  let after: string | undefined
+  let { after } = options
   do {
     const page = await objects.list(prefix, {
       ...options,

@@ -20,6 +20,7 @@ let ids: number
 beforeEach(() => {
   objects = new MapObjectStore()
   nowMs = 1_000_000
+  objects.nowMs = () => nowMs
   ids = 0
 })
 const create = (parts: Partial<ImageStoreParts> = {}) =>
@@ -113,7 +114,7 @@ describe('a pushed blob', () => {
 })
 
 describe('the same blob pushed twice', () => {
-  test('one after the other: the second’s bytes go, the second repository may read it', async () => {
+  test('at the same moment: the second’s bytes go, the second repository may read it', async () => {
     const images = create()
     await push(images, 'first')
     await push(images, 'second')

@@ -473,7 +473,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     // Known to be wrong before anything of it can be seen.
     if (hashed !== undefined && hashed.digest !== digest) throw digestInvalid(digest, hashed.digest)
     const stat =
-      hashed !== undefined && (await this.#leaseContent(digest)) !== undefined
+      hashed !== undefined && (await this.#isJustStored(digest, session))
         ? await this.#keepExisting(session, hashed)
         : await this.#storeNew(session, hashed, digest)
     await this.#repositories.linkBlob(repository, digest)
@@ -484,7 +484,13 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     return stat
   }
 
-  /** Somebody pushed the same bytes before: theirs stay, these go. */
+  /** Older content may have rotted, and nobody has noticed: what was just received is right. */
+  async #isJustStored(digest: Digest, { beganAtMs }: UploadSession): Promise<boolean> {
+    const record = await this.#blobs.lease(digest)
+    return record !== undefined && (await this.#blobs.isWrittenSince(record, beganAtMs))
+  }
+
+  /** Somebody pushed the same bytes at the same time: theirs stay, these go. */
   async #keepExisting(session: UploadSession, { digest, length }: HashedBlob): Promise<BlobStat> {
     await this.#uploads.drop(session)
     return { digest, length }
@@ -501,11 +507,11 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       await this.parts.objects.delete(contentKey)
       throw error
     }
-    // Content that is cut or gone must not win over this.
-    if (hashed === undefined) await this.#leaseContent(digest)
+    // Content that is cut or gone is known to be damaged from here on.
+    await this.#leaseContent(digest)
     // Before anything points to the content: what is left of an upload may be removed with its content.
     await this.#uploads.end(session)
-    if (await this.#blobs.publish(blob, contentKey)) this.parts.onBlobReplaced?.(digest)
+    if (await this.#blobs.publish(blob, contentKey, session.beganAtMs)) this.parts.onBlobReplaced?.(digest)
     return { digest, length: blob.length }
   }
 

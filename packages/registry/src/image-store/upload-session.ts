@@ -58,11 +58,16 @@ export class UploadSession {
   #writing: Promise<unknown> = Promise.resolve()
   #sinceTurn = 0
 
+  /** That this process knows of: no later than its last byte came. */
+  readonly beganAtMs: number
+
   constructor(
     private readonly objects: ObjectStore,
     readonly init: UploadSessionInit,
     public lastActiveAtMs: number,
-  ) {}
+  ) {
+    this.beganAtMs = lastActiveAtMs
+  }
 
   /** An upload that another process, or this one before it was restarted, has begun. */
   static resume(

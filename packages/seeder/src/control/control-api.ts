@@ -64,9 +64,11 @@ export async function controlApi(server: FastifyInstance, parts: ControlApiParts
         ...(untaggedForMs === undefined ? {} : { untaggedForMs: Number(untaggedForMs) }),
       })
       if (outcome.kind === 'done') return reply.send(outcome.report)
-      return reply
-        .code(409)
-        .send({ code: 'GC_BUSY', message: 'a collection of garbage goes on; try again when it has ended' })
+      return reply.code(409).send({
+        code: 'GC_BUSY',
+        message:
+          'a collection of garbage goes on; try again when it has ended, or in two minutes where its seeder was killed',
+      })
     })
     let isScrubbing = false
     api.post(SCRUB_PATH, async (_request, reply) => {
