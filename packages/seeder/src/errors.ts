@@ -19,10 +19,9 @@ export class OriginCorruptError extends SeederError {
 /** There was an origin, and at this start there is none. */
 export class OriginLostError extends SeederError {
   readonly code = 'SEEDER_ORIGIN_LOST'
-  constructor(origin: string, before: string, note: string) {
-    const where = origin === before ? origin : `${origin} (at the last start it was ${before})`
+  constructor(origin: string, note: string) {
     super(
-      `there is no origin at ${where}, and there was one: is its volume mounted, its bucket the right one? Nothing was made there; to begin a new origin on purpose, delete ${note}`,
+      `there is no origin at ${origin}, and there was one: is its volume mounted, its bucket the right one? Nothing was made there; to begin a new origin on purpose, delete ${note}`,
     )
   }
 }

@@ -24,13 +24,13 @@ export interface OpenedOrigin {
 
 /**
  * To be asked before anything is made in the origin, and before the store is started.
- * @throws OriginLostError when there was an origin and now there is none
+ * @throws OriginLostError when there was an origin at this place and now there is none; one that is set to another place may begin
  */
 export async function expectOrigin(objects: ObjectStore, data: string): Promise<void> {
   const noted = await readNote(data)
-  if (noted === undefined) return
+  if (noted === undefined || noted.description !== objects.description) return
   if ((await readMarker(objects)) !== undefined || (await objects.stat(SIGNING_KEY)) !== undefined) return
-  throw new OriginLostError(objects.description, noted.description, join(data, NOTE))
+  throw new OriginLostError(objects.description, join(data, NOTE))
 }
 
 /** Marks an origin that has no mark, and takes a note of it. */
@@ -43,7 +43,7 @@ export async function markOrigin(
   let id = await readMarker(objects)
   const isFresh = id === undefined && (await objects.stat(SIGNING_KEY)) === undefined
   if (id === undefined) {
-    const fresh = noted?.id ?? randomUUID()
+    const fresh = noted?.description === objects.description ? noted.id : randomUUID()
     try {
       const line = `${JSON.stringify({ id: fresh, createdAtMs: nowMs() })}\n`
       const outcome = await objects.put(MARKER, Buffer.from(line), { ifAbsent: true })

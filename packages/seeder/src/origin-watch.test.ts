@@ -89,6 +89,15 @@ describe('at the start', () => {
     expect(await open(other)).toMatchObject({ id, isFresh: false })
   })
 
+  it('a new place is set on purpose: an origin is made there, of another id', async () => {
+    const before = await open()
+    const after = await open(join(root, 'bucket'))
+    expect(after.isFresh).toBe(true)
+    expect(after.id).not.toBe(before.id)
+    // And back.
+    expect(await open()).toMatchObject({ isFresh: false, id: before.id })
+  })
+
   it('a note that cannot be read is none: `data` can be lost', async () => {
     await open()
     await writeFile(join(data, 'origin.json'), '{"id":')

@@ -274,7 +274,8 @@ export class S3ObjectStore implements ObjectStore {
         )
         const found = page.Contents ?? []
         if (found.length === 0) emptyPages++
-        for (const { Key: key, Size: length = 0 } of found) {
+        // Lengths tell what a record is: of one that a store does not say nothing is concluded.
+        for (const { Key: key, Size: length = Number.POSITIVE_INFINITY } of found) {
           if (keys.length === options.keysMax) return { ...listed(), next: keys.at(-1) ?? '' }
           if (key === undefined) continue
           keys.push(key.slice(root.length))
