@@ -141,10 +141,9 @@ export function createBackend(parts: {
     { start, end }: ByteRange,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    // It may have been whole when its length was asked for, and damaged.
-    if (downloads.whole(digest) === undefined) await directory.requireBlob(repository, digest)
     let offset = start
     try {
+      await expectObtainable(repository, digest)
       for await (const chunk of read(repository, digest, { start, end }, signal)) {
         offset += chunk.length
         yield chunk
@@ -156,9 +155,14 @@ export function createBackend(parts: {
     }
   }
 
+  /** @throws UnobtainableError for what is not here whole and cannot be had: it may have been whole a moment ago, and damaged */
+  const expectObtainable = async (repository: string, digest: Digest): Promise<void> => {
+    if (downloads.whole(digest) === undefined) await directory.requireBlob(repository, digest)
+  }
+
   const blobStat = async (repository: string, digest: Digest): Promise<BlobStat | undefined> => {
     // A length alone is no promise: whoever is given it waits for the bytes, while another registry could have given them.
-    if (downloads.whole(digest) === undefined) await directory.requireBlob(repository, digest)
+    await expectObtainable(repository, digest)
     const stored = servable(digest)?.metainfo.length
     if (stored !== undefined && directory.hasBlob(repository, digest)) return { digest, length: stored }
     const length = await directory.length(repository, digest)
@@ -199,17 +203,28 @@ export function createBackend(parts: {
       })
     },
     // The route has asked for the blob's stat, and so whether the repository has it.
-    async *readBlob(repository, digest, whole, signal) {
-      const from = (range: ByteRange) => readKeptOrPassing(repository, digest, range, signal)
-      let hasGiven = false
+    async *readBlob(repository, digest, { start, end }, signal) {
+      let offset = start
+      const given = (chunk: Uint8Array) => {
+        offset += chunk.length
+        metrics.served.inc(chunk.length)
+        return chunk
+      }
       try {
-        for await (const chunk of unbrokenRead(whole, from, isOfTheDisk)) {
-          hasGiven = true
-          metrics.served.inc(chunk.length)
-          yield chunk
+        // As a rule it is here or comes here, and every step between would cost each chunk some time.
+        await expectObtainable(repository, digest)
+        const begun = downloads.find(digest)
+        try {
+          if (begun !== undefined)
+            for await (const chunk of begun.read(start, end, signal)) yield given(chunk)
+        } catch (error) {
+          if (!isOfTheDisk(error)) throw error
         }
+        if (offset === end) return
+        const from = (range: ByteRange) => readKeptOrPassing(repository, digest, range, signal)
+        for await (const chunk of unbrokenRead({ start: offset, end }, from, isOfTheDisk)) yield given(chunk)
       } catch (error) {
-        if (hasGiven || signal.aborted) throw error
+        if (offset > start || signal.aborted) throw error
         throw failureAsMiss(digest, unobtainableAsMiss(error, 'BLOB_UNKNOWN'))
       }
     },
