@@ -189,6 +189,7 @@ describe('a tag of another registry', () => {
     const answer = await ask(`${agents[0]!.url}/v2/team/app/manifests/1?ns=${HOST}`)
     expect(answer.status).toBe(404)
     expect(agents[0]!.process.lines.join()).not.toContain('seeder-unavailable')
+    await seeder.process.waitForLine((line) => line.includes('upstream-failed'), 10_000)
     const warned = seeder.process.lines.filter((line) => line.includes('upstream-failed'))
     expect(warned).toHaveLength(1)
     expect(JSON.parse(warned[0]!)).toMatchObject({ level: 40, reason: expect.stringContaining('config') })
