@@ -270,6 +270,7 @@ describe('whom a name means', () => {
     // Docker names no registry; one that is mirrored and has no such image is no reason to speak.
     await ask(`${agent!.url}/v2/library/alpine/manifests/3`)
     await ask(`${agent!.url}/v2/my/app/manifests/1?ns=${HOST}`)
+    await agent!.process.waitForLine((line) => line.includes('"registry-unserved"'), 10_000)
     const told = agent!.process.lines.filter((line) => line.includes('"registry-unserved"'))
     expect(told.map((line) => JSON.parse(line).registry)).toEqual([`alias.corp:${port}`, 'docker.io'])
     const status = (await (await ask(`${agent!.url}/api/v1/status`)).json()) as Record<string, unknown>
