@@ -1,4 +1,5 @@
 /** How the cache and its disk are, for whoever asks: looked at once at a time, and not waited for when the disk hangs. */
+import { within } from '@shoal/registry'
 import { type FolderState, folderState } from '@shoal/storage'
 
 /** A disk that works answers in a millisecond. */
@@ -21,10 +22,6 @@ export class CacheState {
     this.#looking ??= this.#look(this.#folder).finally(() => {
       this.#looking = undefined
     })
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<FolderState>((resolve) => {
-      timer = setTimeout(() => resolve({ folder: this.#folder, problem: 'TIMEOUT' }), LOOK_TIMEOUT_MS)
-    })
-    return await Promise.race([this.#looking, late]).finally(() => clearTimeout(timer))
+    return (await within(this.#looking, LOOK_TIMEOUT_MS)) ?? { folder: this.#folder, problem: 'TIMEOUT' }
   }
 }

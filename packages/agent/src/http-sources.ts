@@ -87,32 +87,16 @@ export interface HttpSourcesParts {
 
 export class HttpSources {
   readonly #parts: HttpSourcesParts
-  readonly #questions = new HttpAgent({
-    connections: QUESTIONS_AT_ONCE,
-    connect: { timeout: 1_000 },
-    headersTimeout: MIRRORED_TIMEOUT_MS,
-    bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
-  })
+  readonly #questions = connectionsTo(QUESTIONS_AT_ONCE, MIRRORED_TIMEOUT_MS, BLOB_IDLE_TIMEOUT_MS)
   readonly #questionGate = new Gate(QUESTIONS_AT_ONCE)
-  readonly #waits = new HttpAgent({
-    connections: WAITS_AT_ONCE,
-    connect: { timeout: 1_000 },
-    headersTimeout: ARRIVAL_TIMEOUT_MS,
-    bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
-  })
+  readonly #waits = connectionsTo(WAITS_AT_ONCE, ARRIVAL_TIMEOUT_MS, BLOB_IDLE_TIMEOUT_MS)
   readonly #waitGate = new Gate(WAITS_AT_ONCE)
-  readonly #bodies = new HttpAgent({
-    connections: CONNECTIONS_PER_HOST_MAX,
-    connect: { timeout: 1_000 },
-    headersTimeout: BLOB_IDLE_TIMEOUT_MS,
-    bodyTimeout: BLOB_IDLE_TIMEOUT_MS,
-  })
-  readonly #arrivingBodies = new HttpAgent({
-    connections: ARRIVING_BODIES_AT_ONCE,
-    connect: { timeout: 1_000 },
-    headersTimeout: ARRIVING_IDLE_TIMEOUT_MS,
-    bodyTimeout: ARRIVING_IDLE_TIMEOUT_MS,
-  })
+  readonly #bodies = connectionsTo(CONNECTIONS_PER_HOST_MAX, BLOB_IDLE_TIMEOUT_MS, BLOB_IDLE_TIMEOUT_MS)
+  readonly #arrivingBodies = connectionsTo(
+    ARRIVING_BODIES_AT_ONCE,
+    ARRIVING_IDLE_TIMEOUT_MS,
+    ARRIVING_IDLE_TIMEOUT_MS,
+  )
   /** Strangers' answers are in memory one of each at a time, however many questions there are. */
   readonly #contacts: HttpAgent
 
@@ -356,6 +340,11 @@ export class HttpSources {
     if (received !== range.end - range.start)
       throw new SourceUnavailableError(source, 'the body was cut short')
   }
+}
+
+/** @param connections to each host */
+function connectionsTo(connections: number, headersTimeout: number, bodyTimeout: number): HttpAgent {
+  return new HttpAgent({ connections, connect: { timeout: 1_000 }, headersTimeout, bodyTimeout })
 }
 
 function answerBytesMax({ blob }: ResolveQuestion, who: 'seeder' | 'contact'): number {

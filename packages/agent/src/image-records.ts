@@ -100,7 +100,7 @@ export class ImageRecords {
       await this.#objects.put(key, bytes)
       this.#drop(key)
     } catch (error) {
-      if (!isOfTheDisk(error)) throw error
+      if (!wasNotTaken(error)) throw error
       this.#drop(key)
       this.#unkept.set(key, Uint8Array.from(bytes))
       this.#unkeptBytes += bytes.length
@@ -144,7 +144,7 @@ function tagKey(repository: string, tag: string): string {
 }
 
 /** Full, closed to writing, or broken. */
-function isOfTheDisk(error: unknown): boolean {
+function wasNotTaken(error: unknown): boolean {
   return [StorageFullError, StorageRefusedError, StorageUnavailableError].some(
     (kind) => error instanceof kind,
   )

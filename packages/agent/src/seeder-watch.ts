@@ -1,7 +1,7 @@
 /**
  * Remembers whether the seeder can be asked, and has nobody wait for one that cannot: performs what `stepSeederHealth` decides.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { within } from '@shoal/registry'
 import type { Logger } from 'pino'
 import { SourceUnavailableError } from './errors.ts'
 import {
@@ -120,8 +120,7 @@ export class SeederWatch {
   /** Whether a seeder that was away answers again, where that is soon found out. */
   async #isBack(): Promise<boolean> {
     this.doubt()
-    if (this.#lookMs < QUICK_LOOK_MS)
-      await Promise.race([this.#probe, sleep(QUICK_LOOK_MS, undefined, { ref: false })])
+    if (this.#lookMs < QUICK_LOOK_MS) await within(this.#probe, QUICK_LOOK_MS)
     return this.#health.kind === 'answers'
   }
 

@@ -6,6 +6,7 @@ import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { type BodyOnItsWay, type BodyPlaces, inPlace } from './body-places.ts'
 import { BodyLengthError, ClientLeftError } from './oci-errors.ts'
+import { within } from './within.ts'
 
 /**
  * Written to the socket at once. A client that takes this much within every idle timeout is slow, not gone: 256 KiB in
@@ -111,19 +112,6 @@ async function sendChunks(
     if (init.signal.aborted || err instanceof ClientLeftError)
       reply.log.debug({ event: 'client-left', sent, bytes: init.bytes }, 'client left before the body ended')
     else reply.log.warn({ event: 'body-cut', err, sent, bytes: init.bytes }, 'body cut')
-  }
-}
-
-/** What comes of `awaited` if it is settled in time; undefined where it is not, and then whoever awaits it later hears of it. */
-async function within<T>(awaited: Promise<T>, ms: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms)
-  })
-  try {
-    return await Promise.race([awaited, late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

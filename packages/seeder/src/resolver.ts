@@ -10,6 +10,7 @@ import {
   Gate,
   type ImageStore,
   type Manifest,
+  orAborted,
   readManifest,
 } from '@shoal/registry'
 import type { ObjectStore } from '@shoal/storage'
@@ -142,7 +143,7 @@ export class Resolver {
     const timeout = AbortSignal.timeout(ARRIVAL_WAIT_MS)
     try {
       if (copy === undefined) await mirror.whole(repository, digest, timeout)
-      else await Promise.race([copy.ended, once(timeout)])
+      else await orAborted(copy.ended, timeout)
     } catch {
       // Still on its way, or it failed: what is said next tells which.
     }
@@ -271,10 +272,6 @@ function admittedId({ peerId, isProven = false }: Pick<Question, 'peerId' | 'isP
 /** What an answer says of them, where anything was said. */
 function shares(imports: ImportShare | undefined): { imports?: { modulus: number; remainders: number[] } } {
   return imports === undefined ? {} : { imports: { ...imports, remainders: [...imports.remainders] } }
-}
-
-function once(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
 const NEVER = new AbortController().signal

@@ -5,7 +5,6 @@
  * A digest means the same for ever; a tag is compared with its registry when what is known of it is older than its time to
  * live. While that registry is away the tag is served as it was, marked so. What a registry denies is remembered briefly.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@shoal/core'
 import { mirroredName, OciError, requiredBlobs, splitMirroredName } from '@shoal/oci'
 import {
@@ -24,6 +23,7 @@ import {
   type TagsPage,
   type UploadChunk,
   type UploadStatus,
+  within,
 } from '@shoal/registry'
 import { UpstreamBusyError, UpstreamError, UpstreamInvalidError } from '@shoal/registry/client'
 import type { ByteRange } from '@shoal/storage'
@@ -134,7 +134,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
     if (arrival === undefined) return undefined
     try {
       const length = await arrival.known
-      await Promise.race([arrival.answered, sleep(ANSWER_PATIENCE_MS, undefined, { ref: false })])
+      await within(arrival.answered, ANSWER_PATIENCE_MS)
       return length === undefined ? undefined : { digest, length, isArriving: true }
     } catch {
       return undefined
@@ -195,7 +195,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
     const from = await this.#upstreamOf(name, own)
     const begun = from && this.#parts.arrivals.find(from.name, digest)?.copy
     // An arrival that has just begun has one within moments: an agent that is told of it need not ask again.
-    const copy = begun && (await Promise.race([begun, sleep(COPY_PATIENCE_MS, undefined, { ref: false })]))
+    const copy = begun && (await within(begun, COPY_PATIENCE_MS))
     return copy?.isEnded ? undefined : copy
   }
 
