@@ -26,6 +26,7 @@ import { arrivalHashOf, type PieceStore } from '@shoal/storage'
 import { cutPieces, PieceMismatchError, rangeOfPieces, type SwarmEngine, Transfer } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import type { Announcer } from './announcer.ts'
+import { seederBlobUrl } from './blob-source.ts'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 
@@ -200,7 +201,7 @@ export class AgentArrivals {
       infoHash,
       known,
       transfer: this.#join(infoHash, metainfo, known),
-      url: new URL(`/v2/${repository}/blobs/${digest}`, this.#seederUrl),
+      url: seederBlobUrl(this.#seederUrl, repository, digest),
       wantedAtMs: new Map(),
       nudges: new Map(),
       swarmBytesAtMs: nowMs(),

@@ -8,6 +8,7 @@ import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
 import { type ByteRange, PieceDamagedError, type StoredBlob } from '@shoal/storage'
 import { type Transfer, TransferFailedError } from '@shoal/swarm'
 import type { AgentArrivals } from './arrivals.ts'
+import { seederBlobUrl } from './blob-source.ts'
 import { diskCodeOf } from './cache-disk.ts'
 import type { Downloads } from './downloads.ts'
 import { BlobUnknownError, CacheDiskFullError, SourceUnavailableError, UnobtainableError } from './errors.ts'
@@ -99,7 +100,7 @@ export function createBackend(parts: {
     }
     // Too many arrive for a swarm of each, or here is no room: it comes from the seeder, until it can be had here.
     directory.warmBlob(repository, digest)
-    const url = new URL(`/v2/${repository}/blobs/${digest}`, seederUrl)
+    const url = seederBlobUrl(seederUrl, repository, digest)
     let offset = start
     try {
       for await (const chunk of http.arrivingBytes(url, { start, end }, signal)) {

@@ -2,7 +2,14 @@
  * What the agent knows of a blob that it may have to fetch. The metainfo is the seeder's word, whoever passed it on: the
  * seeder said it itself, or signed it.
  */
-import { decodeInfo, type ImportShare, type InfoHash, type Metainfo, type PeerAddress } from '@shoal/core'
+import {
+  type Digest,
+  decodeInfo,
+  type ImportShare,
+  type InfoHash,
+  type Metainfo,
+  type PeerAddress,
+} from '@shoal/core'
 import { infoHashOf } from '@shoal/storage'
 import type { ResolvedBlob } from '@shoal/wire'
 
@@ -38,4 +45,9 @@ export function blobSourceOf(repository: string, resolved: ResolvedBlob): BlobSo
     ...(resolved.inline !== undefined && { inline: resolved.inline }),
     ...(resolved.originUrl !== undefined && { originUrl: resolved.originUrl }),
   }
+}
+
+/** Where the seeder's registry serves a blob. */
+export function seederBlobUrl(seederUrl: string, repository: string, digest: Digest): URL {
+  return new URL(`/v2/${repository}/blobs/${digest}`, seederUrl)
 }

@@ -21,7 +21,7 @@ import {
   TransferFailedError,
 } from '@shoal/swarm'
 import type { Logger } from 'pino'
-import type { BlobSource } from './blob-source.ts'
+import { type BlobSource, seederBlobUrl } from './blob-source.ts'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 
@@ -150,7 +150,8 @@ export class Download {
   ): Promise<void> {
     const { transfer, http, onReceived } = this.#parts
     const { metainfo } = transfer.blob
-    const url = from === 'seeder' ? this.#seederBlobUrl(metainfo) : this.#source.originUrl!
+    const { repository, originUrl } = this.#source
+    const url = from === 'seeder' ? seederBlobUrl(this.#seederUrl, repository, metainfo.digest) : originUrl!
     const bytes = http.bytes(url, rangeOfPieces(metainfo, indexes), `the ${from}`, signal)
     const counted = this.#counted(bytes, (length) => onReceived(from, length))
     for await (const piece of cutPieces(metainfo, indexes, counted)) {
@@ -167,10 +168,6 @@ export class Download {
       onBytes(chunk.length)
       yield chunk
     }
-  }
-
-  #seederBlobUrl({ digest }: Metainfo): URL {
-    return new URL(`/v2/${this.#source.repository}/blobs/${digest}`, this.#seederUrl)
   }
 }
 

@@ -7,7 +7,7 @@ import { bytesEqual, type Metainfo, pieceSha256 } from '@shoal/core'
 import { Gate, orAborted } from '@shoal/registry'
 import type { ByteRange } from '@shoal/storage'
 import { cutPieces, PieceMismatchError, rangeOfPieces } from '@shoal/swarm'
-import type { BlobSource } from './blob-source.ts'
+import { type BlobSource, seederBlobUrl } from './blob-source.ts'
 import { SourceUnavailableError, UnobtainableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 
@@ -89,7 +89,7 @@ export class PassingBlobs {
     const { metainfo, inline, originUrl, repository } = source
     const { http, onReceived } = this.#parts
     const { start, end } = rangeOfPieces(metainfo, indexes)
-    const seederUrl = new URL(`/v2/${repository}/blobs/${metainfo.digest}`, this.#seederUrl)
+    const seederUrl = seederBlobUrl(this.#seederUrl, repository, metainfo.digest)
     const body =
       inline?.length === metainfo.length
         ? only(inline.subarray(start, end))
