@@ -6,6 +6,7 @@ import {
   type Manifest,
   type RegistryBackend,
   registryPlugin,
+  registryRouting,
 } from '@shoal/registry'
 import { FilesystemObjectStore } from '@shoal/storage'
 import { pino } from 'pino'
@@ -39,7 +40,7 @@ export async function startInProcess(init: {
     push: images.push,
     remove: images.remove,
   }
-  const server = createHttpServer(log)
+  const server = createHttpServer(log, { routing: registryRouting })
   await server.register(registryPlugin, { backend, allowDelete: init.allowDelete ?? true })
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   return {

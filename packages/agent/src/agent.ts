@@ -20,6 +20,7 @@ import {
   logProxies,
   proxiesOf,
   registryPlugin,
+  registryRouting,
   type ShownProxies,
   version,
 } from '@shoal/registry'
@@ -325,13 +326,16 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     const passing = new PassingBlobs({ http, onReceived: metrics.received }, { seederUrl })
     const tagLists = new TagLists({ http, seeder, objects }, { seederUrl })
     const referrerLists = new ReferrerLists({ http, seeder, records }, { seederUrl })
-    const server = createHttpServer(log.child({ component: 'http' }), 'agent', {}, () =>
-      readinessOf({
-        seeder: { wasFound: seeder.wasFound, problem: seeder.problem },
-        hasBlobs: downloads.blobCount > 0,
-        disk: disk.problem,
-      }),
-    )
+    const server = createHttpServer(log.child({ component: 'http' }), {
+      service: 'agent',
+      routing: registryRouting,
+      readiness: () =>
+        readinessOf({
+          seeder: { wasFound: seeder.wasFound, problem: seeder.problem },
+          hasBlobs: downloads.blobCount > 0,
+          disk: disk.problem,
+        }),
+    })
     if (settings.forwardPushes) {
       const pushes = new PushForwarding({ log: log.child({ component: 'pushes' }) }, { seederUrl })
       undo.push(() => pushes.stop())

@@ -2,8 +2,8 @@
 import type { Digest } from '@shoal/core'
 import { formatContentRange, formatUnsatisfiedRange, MEDIA_TYPES, OciError, parseRange } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
-import type { BlobStat } from './backend.ts'
 import { severalRanges } from './byteranges.ts'
+import type { BlobStat } from './content.ts'
 import { digestOf, type Exchange, etagOf, isKnownToClient, removeOf } from './exchange.ts'
 import { sendBody } from './response-body.ts'
 

@@ -10,10 +10,11 @@ import type { RegistryBackend } from './backend.ts'
 import { deleteBlob, getBlob, headBlob } from './blob-routes.ts'
 import { BodyPlaces, type BodyPlacesInit } from './body-places.ts'
 import { listRepositories } from './catalog-routes.ts'
+import { ClientLeftError } from './client-left.ts'
 import { type Exchange, type Places, pushOf, type RegistryLimits } from './exchange.ts'
 import { deleteManifest, getManifest, headManifest, putManifest } from './manifest-routes.ts'
 import { inNamespace, rewriteMirrorUrl, withoutOwnHost } from './namespace.ts'
-import { ClientLeftError, sendOciError } from './oci-errors.ts'
+import { sendOciError } from './oci-errors.ts'
 import { parseRegistryPath, type RegistryPath } from './path.ts'
 import { listReferrers } from './referrer-routes.ts'
 import { discardBody } from './request-body.ts'
@@ -100,6 +101,9 @@ export async function registryPlugin(server: FastifyInstance, options: RegistryP
     { prefix: PREFIX },
   )
 }
+
+/** What a server that has the registry's routes must be made with. */
+export const registryRouting = { frameworkErrors: registryFrameworkErrors, rewriteUrl: rewriteMirrorUrl }
 
 /**
  * fastify meets a URL that it cannot decode before it knows any plugin: pass this as its `frameworkErrors`, so that

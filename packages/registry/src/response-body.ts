@@ -5,7 +5,8 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { type BodyOnItsWay, type BodyPlaces, inPlace } from './body-places.ts'
-import { BodyLengthError, ClientLeftError } from './oci-errors.ts'
+import { ClientLeftError } from './client-left.ts'
+import { BodyLengthError } from './oci-errors.ts'
 import { within } from './within.ts'
 
 /**

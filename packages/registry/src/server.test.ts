@@ -8,7 +8,10 @@ import { createHttpServer, type Readiness } from './server.ts'
 
 test('a service says what it is, whether it is ready, and what is wrong', async () => {
   let readiness: Readiness = { problems: [], warnings: [] }
-  const server = createHttpServer(pino({ level: 'silent' }), 'seeder', {}, () => readiness)
+  const server = createHttpServer(pino({ level: 'silent' }), {
+    service: 'seeder',
+    readiness: () => readiness,
+  })
   const ask = async () => {
     const answer = await server.inject('/readyz')
     return [answer.statusCode, answer.json()]
@@ -23,9 +26,11 @@ test('a service says what it is, whether it is ready, and what is wrong', async 
 })
 
 test('requests without a body take no places for bodies, however long their answers take', async () => {
-  const server = createHttpServer(pino({ level: 'silent' }), undefined, {
-    bodyTimeoutMs: 20,
-    bodies: { placesMax: 1, placesPerAddressMax: 1, stallMs: 10, patienceMs: 10 },
+  const server = createHttpServer(pino({ level: 'silent' }), {
+    limits: {
+      bodyTimeoutMs: 20,
+      bodies: { placesMax: 1, placesPerAddressMax: 1, stallMs: 10, patienceMs: 10 },
+    },
   })
   const [all, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   let underWay = 0

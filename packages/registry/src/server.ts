@@ -1,5 +1,5 @@
 /** The HTTP server that a service of Shoal shows: requests in the log, alive and ready, OCI bodies for what fastify refuses. */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ServiceName } from '@shoal/core'
 import { OciError } from '@shoal/oci'
@@ -8,16 +8,15 @@ import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
   type FastifyInstance,
+  type FastifyServerOptions,
   LogController,
 } from 'fastify'
 import type { Logger } from 'pino'
+import { hasBody } from './announced-body.ts'
 import { BodyPlaces, type BodyPlacesInit } from './body-places.ts'
+import { ClientLeftError } from './client-left.ts'
 import { type ConnectionLimits, ConnectionPlaces } from './connection-places.ts'
 import { loggableUrl } from './loggable-url.ts'
-import { rewriteMirrorUrl } from './namespace.ts'
-import { ClientLeftError } from './oci-errors.ts'
-import { registryFrameworkErrors } from './plugin.ts'
-import { hasBody } from './request-body.ts'
 import { nameRequests } from './request-under-way.ts'
 import { schemaController } from './schema-compilers.ts'
 import { UnreadAnswers, type UnreadAnswersInit } from './unread-answers.ts'
@@ -74,26 +73,32 @@ const HEAD_BYTES_MAX = 64 * 1024
 /** A digest of SHA-512 has 135 characters, and an ending may follow; fastify allows 100. */
 const PATH_PARAMETER_LENGTH_MAX = 256
 
+export interface HttpServerInit {
+  /** What `/readyz` says that this is, with its version, so that nobody takes one for another. */
+  readonly service?: ServiceName
+  readonly limits?: Partial<HttpServerLimits>
+  /** Asked each time. */
+  readonly readiness?: () => Readiness
+  /** What the routes behind it need of fastify before it knows them. */
+  readonly routing?: Pick<FastifyServerOptions<Server>, 'frameworkErrors'> & {
+    readonly rewriteUrl?: (url: string) => string
+  }
+}
+
 /**
  * Listens when its owner says so; by then everything behind it runs, so whoever gets an answer from `/readyz` gets a ready
  * service. Closing it cuts the bodies that are under way: clients ask again.
- *
- * @param service what `/readyz` says that this is, with its version, so that nobody takes one for another
- * @param readiness asked each time
  */
-export function createHttpServer(
-  log: Logger,
-  service?: ServiceName,
-  given: Partial<HttpServerLimits> = {},
-  readiness: () => Readiness = () => ({ problems: [], warnings: [] }),
-): FastifyInstance {
-  const limits = { ...HTTP_SERVER_LIMITS, ...given }
+export function createHttpServer(log: Logger, init: HttpServerInit = {}): FastifyInstance {
+  const { service, readiness = () => ({ problems: [], warnings: [] }) } = init
+  const { rewriteUrl = (url: string) => url, ...routing } = init.routing ?? {}
+  const limits = { ...HTTP_SERVER_LIMITS, ...init.limits }
   const server: FastifyInstance = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
-    frameworkErrors: registryFrameworkErrors,
-    rewriteUrl: ({ url = '' }) => rewriteMirrorUrl(url),
+    ...routing,
+    rewriteUrl: ({ url = '' }: IncomingMessage) => rewriteUrl(url),
     schemaController,
     routerOptions: { maxParamLength: PATH_PARAMETER_LENGTH_MAX },
     // Node's own are a minute and, as fastify sets it, for ever: too long for who sends a byte now and then.

@@ -5,7 +5,8 @@
 import { connect } from 'node:net'
 import type { ByteRange } from '@shoal/storage'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { BlobStat, RegistryBackend, RegistryPush } from './backend.ts'
+import type { RegistryBackend, RegistryPush } from './backend.ts'
+import type { BlobStat } from './content.ts'
 import { eventually, openAndSend, rawExchange } from './testing/raw-http.ts'
 import {
   type RegistryServer,

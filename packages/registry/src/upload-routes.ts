@@ -10,10 +10,12 @@ import {
   tryParseDigest,
 } from '@shoal/core'
 import { type ByteSpan, formatUploadRange, isRepositoryName, OciError, parseUploadRange } from '@shoal/oci'
-import type { BlobStat, RegistryPush, UploadChunk, UploadStatus } from './backend.ts'
+import { announcedBytes, hasBody } from './announced-body.ts'
+import type { RegistryPush, UploadChunk, UploadStatus } from './backend.ts'
 import { inPlace } from './body-places.ts'
+import type { BlobStat } from './content.ts'
 import { digestOf, type Exchange, pushOf } from './exchange.ts'
-import { announcedBytes, hasBody, RequestBody } from './request-body.ts'
+import { RequestBody } from './request-body.ts'
 
 export async function postUpload(exchange: Exchange, repository: string): Promise<void> {
   const push = pushOf(exchange)

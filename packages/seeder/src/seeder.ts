@@ -31,6 +31,7 @@ import {
   logProxies,
   proxiesOf,
   registryPlugin,
+  registryRouting,
 } from '@shoal/registry'
 import { Credentials } from '@shoal/registry/client'
 import {
@@ -360,7 +361,11 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       problems: [watch.problem].filter(isSaid),
       warnings: [watch.writeProblem, seeding.copyProblem].filter(isSaid),
     })
-    const server = createHttpServer(log.child({ component: 'http' }), 'seeder', {}, readiness)
+    const server = createHttpServer(log.child({ component: 'http' }), {
+      service: 'seeder',
+      routing: registryRouting,
+      readiness,
+    })
     await server.register(registryPlugin, { backend: mirror, allowDelete: settings.allowDelete })
     tracker.register(server)
     serveResolutions(

@@ -49,7 +49,7 @@ export async function makeFolder(
   return folder
 }
 
-/** @throws DemoServiceError when one of them does not get ready */
+/** @throws ServiceEndedError when one of them does not get ready */
 export async function startCluster(init: ClusterInit): Promise<Cluster> {
   const processes: ServiceProcess[] = []
   init.cleanup.add({

@@ -6,9 +6,11 @@ import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { Cleanup } from './cleanup.ts'
 import { buildDemoImage } from './demo-image.ts'
-import { DemoMetricError, DemoServiceError, DemoTimeoutError } from './errors.ts'
+import { DemoTimeoutError } from './errors.ts'
+import { MetricMissingError } from './metric-missing.ts'
 import { MetricsPage } from './metrics-page.ts'
 import { type MeasuredReport, reportText } from './report.ts'
+import { ServiceEndedError } from './service-ended.ts'
 import { ServiceProcess } from './service-process.ts'
 import { interpreterOf, parseLdd, parseMaps, sharedLibraries } from './shared-libraries.ts'
 import { withTimeLimit } from './time-limit.ts'
@@ -93,8 +95,8 @@ plain_total_more 4
   })
 
   test('that are missing are no zeros', () => {
-    expect(() => page.sum('a_total', { source: 'moon' })).toThrow(DemoMetricError)
-    expect(() => page.sum('plain')).toThrow(DemoMetricError)
+    expect(() => page.sum('a_total', { source: 'moon' })).toThrow(MetricMissingError)
+    expect(() => page.sum('plain')).toThrow(MetricMissingError)
   })
 })
 
@@ -146,7 +148,7 @@ describe('a service process', () => {
     await expect(service.ready).rejects.toThrow(
       /agent-1 ended with status 3; its last lines:\n {2}no room left/,
     )
-    await expect(service.failed).rejects.toThrow(DemoServiceError)
+    await expect(service.failed).rejects.toThrow(ServiceEndedError)
   })
 
   test('that cannot be started fails as well', async () => {

@@ -2,7 +2,7 @@
 
 import type { Dispatcher } from 'undici'
 import { call, readShortBody } from '../registry-client/connection.ts'
-import { DemoMetricError } from './errors.ts'
+import { MetricMissingError } from './metric-missing.ts'
 
 const PAGE_BYTES_MAX = 4 * 1024 ** 2
 
@@ -14,7 +14,7 @@ export class MetricsPage {
 
   /**
    * The sum of all series of a counter that have these labels.
-   * @throws DemoMetricError when the page has none
+   * @throws MetricMissingError when the page has none
    */
   sum(name: string, labels: Readonly<Record<string, string>> = {}): number {
     const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`)
@@ -24,7 +24,7 @@ export class MetricsPage {
       .filter((match) => match?.[1] === name)
       .filter((match) => wanted.every((pair) => `,${match![2] ?? ''}`.includes(`,${pair}`)))
       .map((match) => Number(match![3]))
-    if (values.length === 0) throw new DemoMetricError(this.url, `${name}{${wanted.join(',')}}`)
+    if (values.length === 0) throw new MetricMissingError(this.url, `${name}{${wanted.join(',')}}`)
     return values.reduce((sum, value) => sum + value, 0)
   }
 }

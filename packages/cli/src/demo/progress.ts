@@ -1,6 +1,6 @@
 /** Shows how far everybody is: bars where a person watches, a plain line now and then where a log does. */
 import { MultiBar, Presets, type SingleBar } from 'cli-progress'
-import { megabytes } from './report.ts'
+import { megabytes } from '../settings/bytes-text.ts'
 
 export interface Progress {
   /** @param bytes more than before */

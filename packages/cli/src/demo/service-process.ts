@@ -1,7 +1,7 @@
 /** One service of Shoal as a child process: its ready line, its last words, its end. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { DemoServiceError } from './errors.ts'
+import { ServiceEndedError } from './service-ended.ts'
 
 export interface ReadyAddresses {
   /** `host:port` */
@@ -16,7 +16,7 @@ const STOP_TIMEOUT_MS = 12_000
 
 export class ServiceProcess {
   readonly ready: Promise<ReadyAddresses>
-  /** Rejects with a DemoServiceError when the process ends without having been asked to. */
+  /** Rejects with a ServiceEndedError when the process ends without having been asked to. */
   readonly failed: Promise<never>
   readonly #child: ChildProcess
   readonly #exited: Promise<void>
@@ -51,7 +51,7 @@ export class ServiceProcess {
     }
     const end = (how: string) => {
       exited.resolve()
-      const error = new DemoServiceError(name, how, this.#lastLines)
+      const error = new ServiceEndedError(name, how, this.#lastLines)
       ready.reject(error)
       if (!this.#isStopping) failed.reject(error)
     }

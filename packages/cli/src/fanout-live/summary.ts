@@ -1,6 +1,6 @@
 /** What a live fan-out came to, for people. Pure. */
 import { type FanoutRun, quantile } from '@shoal/fanout'
-import { megabytes } from '../demo/report.ts'
+import { megabytes } from '../settings/bytes-text.ts'
 
 export function summaryText(
   { nodes, imageBytes, boundSeconds, runs }: FanoutRun,

@@ -1,7 +1,7 @@
 /** What a garbage collection did, for people. Pure. */
 import type { GarbageReport } from '@shoal/wire'
 import Table from 'cli-table3'
-import { megabytes } from '../demo/report.ts'
+import { megabytes } from '../settings/bytes-text.ts'
 
 export function garbageText(report: GarbageReport): string {
   const { isDryRun, removedBlobs, removedBytes, removedContents, removedLinks, abandonedUploads } = report

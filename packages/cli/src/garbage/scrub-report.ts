@@ -1,6 +1,6 @@
 /** What a scrub found, for people. Pure. */
 import type { ScrubLine } from '@shoal/wire'
-import { megabytes } from '../demo/report.ts'
+import { megabytes } from '../settings/bytes-text.ts'
 
 const DAMAGES = {
   missing: 'its content is gone',

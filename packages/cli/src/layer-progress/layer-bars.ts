@@ -1,6 +1,6 @@
 /** The bars that pushing and publishing share: one for each layer that is under way, and lines above them for what is done. */
 import { MultiBar, Presets, type SingleBar } from 'cli-progress'
-import { megabytes } from '../demo/report.ts'
+import { megabytes } from '../settings/bytes-text.ts'
 
 /** As many digits of a digest as Docker shows. */
 const DIGITS = 12

@@ -4,8 +4,8 @@
  */
 import { digestHex } from '@shoal/core'
 import type { PublishLine } from '@shoal/wire'
-import { megabytes } from '../demo/report.ts'
 import { LayerBars, layerName } from '../layer-progress/layer-bars.ts'
+import { megabytes } from '../settings/bytes-text.ts'
 
 export interface PublishProgress {
   show(line: PublishLine): void

@@ -32,3 +32,8 @@ export function formatBytes(bytes: number): string {
   const [first = String(bytes), ...others] = texts.filter((text) => parseBytes(text) === bytes)
   return others.reduce((best, text) => (text.length < best.length ? text : best), first)
 }
+
+/** For people who read many of them below each other: `12.3 MB`. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`
+}

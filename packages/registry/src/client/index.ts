@@ -1,4 +1,4 @@
-export type { Manifest as UpstreamManifest, ManifestStat as UpstreamManifestStat } from '../backend.ts'
+export type { Manifest as UpstreamManifest, ManifestStat as UpstreamManifestStat } from '../content.ts'
 export { type UpstreamAddress, upstreamAddress } from './address.ts'
 export type { UpstreamTls } from './connections.ts'
 export {

@@ -1,6 +1,6 @@
 /** Reads the lists that registries give: tags and referrers, and what leads to the next page of either. Pure. */
 import { type Descriptor, isTag, type OciError } from '@shoal/oci'
-import type { TagsPage } from '../backend.ts'
+import type { TagsPage } from '../content.ts'
 import { readManifest } from '../manifest-text.ts'
 import type { UpstreamAnswer } from './connections.ts'
 import { UpstreamInvalidError } from './errors.ts'

@@ -8,7 +8,7 @@ import { assert, type Digest, digestAlgorithm, digestHex, tryParseDigest } from 
 import { type Descriptor, isTag, MANIFEST_MEDIA_TYPES, MEDIA_TYPES, mediaTypeOfHeader } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
 import type { Logger } from 'pino'
-import type { Manifest, ManifestStat } from '../backend.ts'
+import type { Manifest, ManifestStat } from '../content.ts'
 import type { Proxies } from '../proxies.ts'
 import { repositoryAt, type UpstreamAddress } from './address.ts'
 import { Authorizer } from './authorizer.ts'

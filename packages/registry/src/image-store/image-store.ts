@@ -10,8 +10,6 @@ import { childManifests, listedBlobs, OciError, type ParsedManifest } from '@sho
 import type { ByteRange, ObjectRead, ObjectStore } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type {
-  BlobStat,
-  Manifest,
   Reference,
   ReferrersPage,
   RegistryBackend,
@@ -19,10 +17,10 @@ import type {
   RegistryRemove,
   RepositoriesPage,
   StoredManifest,
-  TagsPage,
   UploadChunk,
   UploadStatus,
 } from '../backend.ts'
+import type { BlobStat, Manifest, TagsPage } from '../content.ts'
 import { readManifest } from '../manifest-text.ts'
 import { BlobChecks, type ScrubOptions, type ScrubReport } from './blob-checks.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'

@@ -17,7 +17,7 @@
 import type { Digest } from '@shoal/core'
 import { referrerOf } from '@shoal/oci'
 import { KeyLocks, StorageFullError } from '@shoal/storage'
-import type { Manifest } from '../backend.ts'
+import type { Manifest } from '../content.ts'
 import { readManifest } from '../manifest-text.ts'
 import type { Manifests, StoredManifestRecord } from './manifests.ts'
 import type { Referrers } from './referrers.ts'

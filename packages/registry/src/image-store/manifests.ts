@@ -5,7 +5,7 @@
 import { type Digest, digestAlgorithm, tryParseDigest } from '@shoal/core'
 import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
 import type { Logger } from 'pino'
-import type { Manifest } from '../backend.ts'
+import type { Manifest } from '../content.ts'
 import { contentDigest } from './content-digest.ts'
 import { eachPage } from './each-page.ts'
 import {

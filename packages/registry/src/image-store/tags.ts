@@ -7,7 +7,7 @@
  */
 import type { Digest } from '@shoal/core'
 import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
-import type { TagsPage } from '../backend.ts'
+import type { TagsPage } from '../content.ts'
 import { eachPage, LIST_KEYS_MAX } from './each-page.ts'
 import {
   decodeTagRecord,

@@ -7,7 +7,7 @@ import { pino } from 'pino'
 import type { RegistryBackend } from '../backend.ts'
 import { ImageStore, type ImageStoreParts } from '../image-store/image-store.ts'
 import type { UploadLimits } from '../image-store/upload-sessions.ts'
-import { type RegistryPluginOptions, registryFrameworkErrors, registryPlugin } from '../plugin.ts'
+import { type RegistryPluginOptions, registryPlugin, registryRouting } from '../plugin.ts'
 import { MapObjectStore } from './map-object-store.ts'
 
 export interface RegistryServer {
@@ -33,7 +33,7 @@ export async function startRegistry(init: RegistryServerInit = {}): Promise<Regi
     { objects, log, nowMs: () => Date.now(), newId: randomUUID, ...init.parts },
     init.limits ?? {},
   )
-  const server = Fastify({ frameworkErrors: registryFrameworkErrors })
+  const server = Fastify({ frameworkErrors: registryRouting.frameworkErrors })
   await server.register(registryPlugin, { backend: init.backend?.(images) ?? images, ...init.plugin })
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   return {
