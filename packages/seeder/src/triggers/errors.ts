@@ -2,10 +2,13 @@
  * What goes wrong between a registry that says “something was pushed” and the seeder that acts upon it. No message and no
  * field holds a secret or a value of the payload: they go into logs, and into answers to whoever asks.
  */
-import { SeederError } from '../errors.ts'
+import { ShoalError } from '@shoal/core'
+
+/** What goes wrong with what tells of pushes. */
+export abstract class TriggerError extends ShoalError {}
 
 /** The delivery is not what its sender's format says it should be. Answer 400: sending it again will not help. */
-export class TriggerInvalidError extends SeederError {
+export class TriggerInvalidError extends TriggerError {
   readonly code = 'TRIGGER_INVALID'
   constructor(
     readonly format: string,
@@ -18,7 +21,7 @@ export class TriggerInvalidError extends SeederError {
 }
 
 /** The sender did not show that it knows the secret. Answer 403. */
-export class TriggerForbiddenError extends SeederError {
+export class TriggerForbiddenError extends TriggerError {
   readonly code = 'TRIGGER_FORBIDDEN'
   constructor(
     readonly format: string,
@@ -30,7 +33,7 @@ export class TriggerForbiddenError extends SeederError {
 }
 
 /** Nobody may trigger anything until there is a secret. Answer 403. */
-export class TriggerSecretUnsetError extends SeederError {
+export class TriggerSecretUnsetError extends TriggerError {
   readonly code = 'TRIGGER_SECRET_UNSET'
   constructor() {
     super(
@@ -40,7 +43,7 @@ export class TriggerSecretUnsetError extends SeederError {
 }
 
 /** Answer 503 with Retry-After: the senders try again. */
-export class TriggerQueueFullError extends SeederError {
+export class TriggerQueueFullError extends TriggerError {
   readonly code = 'TRIGGER_QUEUE_FULL'
   constructor(
     readonly pendingCount: number,
