@@ -1,8 +1,7 @@
-import { ShoalError } from '@shoal/core'
-import { CliError } from '../settings/errors.ts'
+import { ShoalError, UsageError } from '@shoal/core'
 
 /** What was asked for cannot be meant. */
-export class ClientWishError extends CliError {
+export class ClientWishError extends UsageError {
   readonly code = 'CLI_CLIENT_WISH'
 }
 

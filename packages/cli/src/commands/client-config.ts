@@ -1,8 +1,9 @@
 /** `shoal install-client` and `shoal uninstall-client`: the container clients of this node, told to ask the agent first. */
+
+import { UsageError } from '@shoal/core'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { ClientReport } from '../client-config/index.ts'
 import { AGENT_DEFAULT, REGISTRIES_DEFAULT, RUNTIMES, type Runtime } from '../client-config/wish.ts'
-import { CliError } from '../settings/errors.ts'
 
 interface Flags {
   readonly runtime?: readonly Runtime[]
@@ -54,9 +55,9 @@ async function run(work: () => ClientReport, isBestEffort: boolean): Promise<voi
     for (const line of reportLines(report)) console.log(line)
     process.exitCode = isComplete(report) || isBestEffort ? 0 : 1
   } catch (error) {
-    if (!(error instanceof CliError || error instanceof ClientConfigError)) throw error
+    if (!(error instanceof UsageError || error instanceof ClientConfigError)) throw error
     console.error(`error: ${error.message}`)
-    if (error instanceof CliError) process.exitCode = 2
+    if (error instanceof UsageError) process.exitCode = 2
     else process.exitCode = isBestEffort ? 0 : 1
   }
 }

@@ -1,10 +1,11 @@
 /** `shoal fanout sim`: thousands of nodes on virtual time, by the code that agents run. */
+
+import { UsageError } from '@shoal/core'
 import { STRATEGIES, type StrategyName } from '@shoal/fanout'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { FanoutOptionError } from '../fanout-sim/errors.ts'
 import { type GivenOption, listScenarios, readScenario } from '../fanout-sim/scenario-files.ts'
 import { SCENARIO_OPTIONS, scenarioOf } from '../fanout-sim/scenario-options.ts'
-import { CliError } from '../settings/errors.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 
 interface Flags {
@@ -67,7 +68,7 @@ async function run(flags: Flags & Readonly<Record<string, unknown>>): Promise<vo
       return
     }
     console.error(`error: ${(error as Error).message}`)
-    process.exitCode = error instanceof FanoutOptionError || error instanceof CliError ? 2 : 1
+    process.exitCode = error instanceof FanoutOptionError || error instanceof UsageError ? 2 : 1
   }
 }
 

@@ -4,9 +4,10 @@
  */
 import { existsSync } from 'node:fs'
 import { AgentSettings, ZoneFileError, zoneOf } from '@shoal/agent'
+import { UsageError } from '@shoal/core'
 import { configEntriesOf } from '../settings/config-entries.ts'
 import type { ConfigEntry } from '../settings/config-file.ts'
-import { CliError, SettingsInvalidError } from '../settings/errors.ts'
+import { SettingsInvalidError } from '../settings/errors.ts'
 import { loadSettings } from '../settings/load.ts'
 import { settingsOf } from '../settings/setting.ts'
 import { type Finding, failure, ok, warning } from './check-result.ts'
@@ -116,6 +117,6 @@ function omit(
 }
 
 function messageOf(error: unknown): string {
-  if (error instanceof CliError) return error.message
+  if (error instanceof UsageError) return error.message
   throw error
 }

@@ -1,7 +1,4 @@
-import { ShoalError } from '@shoal/core'
-
-/** What goes wrong before a command has begun. */
-export abstract class CliError extends ShoalError {}
+import { UsageError } from '@shoal/core'
 
 /** One setting that cannot be used. */
 export interface SettingProblem {
@@ -13,14 +10,14 @@ export interface SettingProblem {
 }
 
 /** All of them at once, so that nobody mends them one by one. */
-export class SettingsInvalidError extends CliError {
+export class SettingsInvalidError extends UsageError {
   readonly code = 'CLI_SETTINGS_INVALID'
   constructor(readonly problems: readonly SettingProblem[]) {
     super(problems.map(({ key, source, reason }) => `${key} (${source}): ${reason}`).join('\n'))
   }
 }
 
-export class ConfigFileError extends CliError {
+export class ConfigFileError extends UsageError {
   readonly code = 'CLI_CONFIG_FILE'
   constructor(path: string, reason: string, options?: ErrorOptions) {
     super(`the configuration file ${path} cannot be used: ${reason}`, options)
