@@ -1,13 +1,8 @@
 /** The registry's routes over an image store in a folder, in this process: for what no service has a setting for yet. */
 import { randomUUID } from 'node:crypto'
-import {
-  createHttpServer,
-  ImageStore,
-  type Manifest,
-  type RegistryBackend,
-  registryPlugin,
-  registryRouting,
-} from '@shoal/registry'
+import type { Manifest } from '@shoal/oci'
+import { ImageStore, type RegistryBackend, registryPlugin, registryRouting } from '@shoal/registry'
+import { createHttpServer } from '@shoal/service'
 import { FilesystemObjectStore } from '@shoal/storage'
 import { pino } from 'pino'
 import { temporaryFolder } from '../support/temporary-folder.ts'

@@ -4,7 +4,7 @@
  * Method: the server that both services listen with, under small bounds, and sockets that play several addresses.
  */
 import { once } from 'node:events'
-import { createHttpServer, type HttpServerLimits } from '@shoal/registry'
+import { createHttpServer, type HttpServerLimits } from '@shoal/service'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { afterEach, describe, expect, it } from 'vitest'

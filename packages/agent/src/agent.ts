@@ -13,17 +13,16 @@ import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
 import { canonicalHost } from '@shoal/oci'
+import { registryPlugin, registryRouting } from '@shoal/registry'
 import {
   type CutRequest,
   createHttpServer,
   cutRequestUnderWay,
   logProxies,
   proxiesOf,
-  registryPlugin,
-  registryRouting,
   type ShownProxies,
   version,
-} from '@shoal/registry'
+} from '@shoal/service'
 import { FilePieceStore, FilesystemObjectStore, foldersOpenToOthers, lockFolder } from '@shoal/storage'
 import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
 import { type AgentStatus, PROXY_ENTRIES_TOLD_MAX } from '@shoal/wire'

@@ -6,7 +6,8 @@
  */
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
-import { createHttpServer, registryPlugin, registryRouting } from '@shoal/registry'
+import { registryPlugin, registryRouting } from '@shoal/registry'
+import { createHttpServer } from '@shoal/service'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { PushForwarding } from './push-forwarding.ts'

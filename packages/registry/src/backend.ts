@@ -6,9 +6,8 @@
  * "Unknown" is a value, not an error; whatever is thrown becomes an OCI error (`OciError`) or a 500.
  */
 import type { Digest, DigestAlgorithm } from '@shoal/core'
-import type { Referrer } from '@shoal/oci'
+import type { BlobStat, Manifest, ManifestStat, Referrer, TagsPage } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
-import type { BlobStat, Manifest, ManifestStat, TagsPage } from './content.ts'
 
 /** A tag, or the digest of a manifest. */
 export type Reference =

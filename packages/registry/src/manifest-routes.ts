@@ -1,9 +1,8 @@
 /** `/v2/<name>/manifests/<reference>`. OCI distribution specification, "Pulling manifests" and "Pushing manifests". */
 import type { Digest } from '@shoal/core'
+import type { Manifest } from '@shoal/oci'
 import { isTag, mediaTypeOfHeader, OciError } from '@shoal/oci'
-import { announcedBytes } from './announced-body.ts'
-import { inPlace } from './body-places.ts'
-import type { Manifest } from './content.ts'
+import { announcedBytes, inPlace } from '@shoal/service'
 import { type Exchange, etagOf, isKnownToClient, pushOf, referenceOf, removeOf } from './exchange.ts'
 import { bodyTooLong, collectBody, RequestBody } from './request-body.ts'
 

@@ -5,12 +5,11 @@
  * Bodies are streamed both ways and never compressed. Every refusal inside `/v2/`, fastify's own included, has an OCI body.
  */
 import { MANIFEST_BYTES_MAX, OciError } from '@shoal/oci'
+import { BodyPlaces, type BodyPlacesInit, ClientLeftError } from '@shoal/service'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { RegistryBackend } from './backend.ts'
 import { deleteBlob, getBlob, headBlob } from './blob-routes.ts'
-import { BodyPlaces, type BodyPlacesInit } from './body-places.ts'
 import { listRepositories } from './catalog-routes.ts'
-import { ClientLeftError } from './client-left.ts'
 import { type Exchange, type Places, pushOf, type RegistryLimits } from './exchange.ts'
 import { deleteManifest, getManifest, headManifest, putManifest } from './manifest-routes.ts'
 import { inNamespace, rewriteMirrorUrl, withoutOwnHost } from './namespace.ts'

@@ -4,8 +4,8 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { OciError } from '@shoal/oci'
-import { hasBody } from './announced-body.ts'
-import type { BodyOnItsWay } from './body-places.ts'
+import type { BodyOnItsWay } from '@shoal/service'
+import { hasBody } from '@shoal/service'
 import { RequestCutError } from './oci-errors.ts'
 
 /** What a refused body may still send while the client learns of the refusal, and for how long. */

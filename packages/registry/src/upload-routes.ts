@@ -9,11 +9,10 @@ import {
   digestAlgorithm,
   tryParseDigest,
 } from '@shoal/core'
+import type { BlobStat } from '@shoal/oci'
 import { type ByteSpan, formatUploadRange, isRepositoryName, OciError, parseUploadRange } from '@shoal/oci'
-import { announcedBytes, hasBody } from './announced-body.ts'
+import { announcedBytes, hasBody, inPlace } from '@shoal/service'
 import type { RegistryPush, UploadChunk, UploadStatus } from './backend.ts'
-import { inPlace } from './body-places.ts'
-import type { BlobStat } from './content.ts'
 import { digestOf, type Exchange, pushOf } from './exchange.ts'
 import { RequestBody } from './request-body.ts'
 

@@ -23,17 +23,9 @@ import {
   tryParseDigest,
 } from '@shoal/core'
 import { OciError, parseHostList, parseRealmHosts, parseUpstreamList, parseWatchList } from '@shoal/oci'
-import {
-  type CutRequest,
-  createHttpServer,
-  cutRequestUnderWay,
-  ImageStore,
-  logProxies,
-  proxiesOf,
-  registryPlugin,
-  registryRouting,
-} from '@shoal/registry'
-import { Credentials } from '@shoal/registry/client'
+import { ImageStore, registryPlugin, registryRouting } from '@shoal/registry'
+import { Credentials } from '@shoal/registry-client'
+import { type CutRequest, createHttpServer, cutRequestUnderWay, logProxies, proxiesOf } from '@shoal/service'
 import {
   FilePieceStore,
   foldersOpenToOthers,

@@ -1,9 +1,9 @@
 /** `shoal gc`: has a seeder remove from its origin what no image needs any more. */
 
 import { UsageError } from '@shoal/core'
+import { parseDuration } from '@shoal/fanout'
 import { Command, InvalidArgumentError } from 'commander'
 import type { SeederFlags } from '../control-client/control-target.ts'
-import { parseDuration } from '../fanout-sim/quantities.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 import { addSeederOptions } from './seeder-options.ts'
 

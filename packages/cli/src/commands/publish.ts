@@ -1,11 +1,10 @@
 /** `shoal publish`: has a seeder copy images from their registries, and nodes fetch them before they are asked. */
 
 import { UsageError } from '@shoal/core'
-import { type Platform, ReferenceInvalidError } from '@shoal/oci'
+import { type Platform, platformText, ReferenceInvalidError } from '@shoal/oci'
 import { PUBLISH_REFERENCES_MAX, type PublishRequest } from '@shoal/wire'
 import { Command, InvalidArgumentError } from 'commander'
 import type { SeederFlags } from '../control-client/control-target.ts'
-import { platformText } from '../image-archive/platform-text.ts'
 import { parsePublished, parseSource, withDigest } from '../publish/image-names.ts'
 import type { PublishReport } from '../publish/run.ts'
 import { interruptions, statusOf } from './interruptions.ts'

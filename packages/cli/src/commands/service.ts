@@ -4,12 +4,11 @@
  */
 
 import { UsageError } from '@shoal/core'
+import { loadSettings, settingsOf } from '@shoal/settings'
+import { configEntriesOf } from '@shoal/settings/config-entries'
 import { Command, Option } from 'commander'
 import { type Logger, pino } from 'pino'
 import type { Static, TObject } from 'typebox'
-import { configEntriesOf } from '../settings/config-entries.ts'
-import { loadSettings } from '../settings/load.ts'
-import { settingsOf } from '../settings/setting.ts'
 import { logOutput } from './log-output.ts'
 import { UncaughtErrors } from './uncaught-errors.ts'
 

@@ -4,9 +4,9 @@ import { rmSync } from 'node:fs'
 import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Cleanup } from './cleanup.ts'
+import type { Cleanup } from '@shoal/fanout/processes'
+import { ServiceProcess } from '@shoal/fanout/processes'
 import { DemoRoomError } from './errors.ts'
-import { ServiceProcess } from './service-process.ts'
 
 export interface ClusterNode {
   readonly name: string

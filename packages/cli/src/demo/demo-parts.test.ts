@@ -3,15 +3,13 @@
  * Method: listings as real systems print them, pages as services serve them, children that misbehave.
  */
 import { existsSync } from 'node:fs'
+import { Cleanup, MetricsPage, ServiceProcess } from '@shoal/fanout/processes'
 import { describe, expect, test } from 'vitest'
-import { Cleanup } from './cleanup.ts'
+import { MetricMissingError } from '../../../fanout/src/processes/metric-missing.ts'
+import { ServiceEndedError } from '../../../fanout/src/processes/service-ended.ts'
 import { buildDemoImage } from './demo-image.ts'
 import { DemoTimeoutError } from './errors.ts'
-import { MetricMissingError } from './metric-missing.ts'
-import { MetricsPage } from './metrics-page.ts'
 import { type MeasuredReport, reportText } from './report.ts'
-import { ServiceEndedError } from './service-ended.ts'
-import { ServiceProcess } from './service-process.ts'
 import { interpreterOf, parseLdd, parseMaps, sharedLibraries } from './shared-libraries.ts'
 import { withTimeLimit } from './time-limit.ts'
 

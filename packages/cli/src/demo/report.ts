@@ -1,6 +1,7 @@
 /** What the demo found out, for scripts and for people. Pure. */
+
+import { megabytes } from '@shoal/settings'
 import Table from 'cli-table3'
-import { megabytes } from '../settings/bytes-text.ts'
 
 /** Bytes and seconds as numbers; the JSON line has exactly these names. */
 export type DemoReport = MeasuredReport | FailedReport

@@ -5,11 +5,8 @@
 import { existsSync } from 'node:fs'
 import { AgentSettings, ZoneFileError, zoneOf } from '@shoal/agent'
 import { UsageError } from '@shoal/core'
-import { configEntriesOf } from '../settings/config-entries.ts'
-import type { ConfigEntry } from '../settings/config-file.ts'
-import { SettingsInvalidError } from '../settings/errors.ts'
-import { loadSettings } from '../settings/load.ts'
-import { settingsOf } from '../settings/setting.ts'
+import type { ConfigEntry } from '@shoal/settings'
+import { configEntriesOf, loadSettings, SettingsInvalidError, settingsOf } from '@shoal/settings'
 import { type Finding, failure, ok, warning } from './check-result.ts'
 
 /** Where a host's agent is set up. */

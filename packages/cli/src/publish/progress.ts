@@ -3,9 +3,9 @@
  * warmed, a line for each image and for the nodes that have it. Elsewhere nothing.
  */
 import { digestHex } from '@shoal/core'
+import { megabytes } from '@shoal/settings'
 import type { PublishLine } from '@shoal/wire'
 import { LayerBars, layerName } from '../layer-progress/layer-bars.ts'
-import { megabytes } from '../settings/bytes-text.ts'
 
 export interface PublishProgress {
   show(line: PublishLine): void

@@ -1,9 +1,9 @@
 /** Shows a push on a terminal: a bar for each layer that is under way, a line for each that is done. Elsewhere nothing. */
 
 import { digestHex } from '@shoal/core'
-import type { BlobSource } from '../image-builder/blob-source.ts'
+import type { BlobSource } from '@shoal/images'
+import { megabytes } from '@shoal/settings'
 import { LayerBars, layerName } from '../layer-progress/layer-bars.ts'
-import { megabytes } from '../settings/bytes-text.ts'
 
 export interface PushProgress {
   add(bytes: number, blob: BlobSource, how: 'sent' | 'skipped'): void

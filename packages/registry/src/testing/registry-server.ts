@@ -2,13 +2,13 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { type Digest, parseDigest } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
+import { MapObjectStore } from '@shoal/testing/map-object-store'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import type { RegistryBackend } from '../backend.ts'
 import { ImageStore, type ImageStoreParts } from '../image-store/image-store.ts'
 import type { UploadLimits } from '../image-store/upload-sessions.ts'
 import { type RegistryPluginOptions, registryPlugin, registryRouting } from '../plugin.ts'
-import { MapObjectStore } from './map-object-store.ts'
 
 export interface RegistryServer {
   readonly url: string
