@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   images: ['core', 'oci'],
   'client-config': ['core', 'oci'],
   swarm: ['core', 'wire', 'engine', 'storage'],
-  service: ['core', 'wire', 'oci', 'engine'],
+  service: ['core', 'wire', 'oci', 'engine', 'storage'],
   registry: ['core', 'wire', 'oci', 'engine', 'storage', 'service'],
   'registry-client': ['core', 'oci', 'storage', 'images', 'service'],
   tracker: ['core', 'wire', 'engine'],
