@@ -113,7 +113,8 @@ export class Downloading {
     for (const other of [...fetch.swarm.fetchesOf(fetch.index)])
       if (other !== fetch) {
         this.abandon(other)
-        this.fill(nowMs, other.peer)
+        // Who sent a piece that is being verified may be gone.
+        if (this.#state.isConnected(other.peer)) this.fill(nowMs, other.peer)
       }
     fetch.state = 'writing'
     this.#state.effect({ kind: 'write', infoHash: fetch.swarm.infoHash, fetch: id, index: fetch.index })
@@ -186,11 +187,11 @@ export class Downloading {
       return
     }
     if (promisedTo === undefined) this.fillSwarm(nowMs, peer.swarm)
-    else if (this.#state.peers.get(promisedTo.connection) === promisedTo) this.fill(nowMs, promisedTo)
+    else this.fill(nowMs, promisedTo)
     this.fill(nowMs, peer)
   }
 
-  peerGone(nowMs: number, peer: Peer): void {
+  forget(peer: Peer): void {
     for (const fetch of [...peer.fetches]) {
       for (const request of peer.requests.filter((asked) => asked.fetch === fetch))
         this.#forgetRequest(peer, request)
@@ -198,8 +199,18 @@ export class Downloading {
     }
     peer.fetches.length = 0
     this.#starved.delete(peer)
-    this.fillSwarm(nowMs, peer.swarm)
+    if (peer.awaits !== undefined) peer.awaits.promisedTo = undefined
+    peer.awaits = undefined
+  }
+
+  /** Pieces of the swarm are open again, and buffers are free. */
+  roomMade(nowMs: number, swarm: Swarm): void {
+    this.fillSwarm(nowMs, swarm)
     this.#feedStarved(nowMs)
+  }
+
+  get starved(): ReadonlySet<Peer> {
+    return this.#starved
   }
 
   /** Finds peers that keep silent, and gives their work to others. @returns those that are not worth a connection */

@@ -8,6 +8,7 @@
  */
 import { addressKey, assert, Bitfield, type InfoHash, type PeerId, type Prng } from '@shoal/core'
 import {
+  type Block,
   decodeExtensionHandshake,
   EXTENSION_HANDSHAKE_ID,
   encodeExtensionHandshake,
@@ -203,11 +204,8 @@ export class NodeEngine {
     this.#downloading.abandonSwarm(swarm)
     swarm.isDownloading = false
     this.#state.swarms.delete(infoHash)
-    for (const peer of [...swarm.peers]) {
-      this.#state.close(peer, 'swarm-left')
-      this.#state.peers.delete(peer.connection)
-      this.#uploading.peerGone(nowMs, peer)
-    }
+    for (const peer of swarm.peers) this.#state.close(peer, 'swarm-left')
+    this.#forget(nowMs, swarm, [...swarm.peers])
   }
 
   #connected(nowMs: number, event: Extract<NodeEvent, { kind: 'connected' }>): void {
@@ -274,21 +272,30 @@ export class NodeEngine {
 
   #disconnected(nowMs: number, connection: ConnectionId): void {
     const peer = this.#state.peers.get(connection)
-    if (peer !== undefined) this.#forget(nowMs, peer)
+    if (peer !== undefined) this.#forget(nowMs, peer.swarm, [peer])
   }
 
   #drop(nowMs: number, peer: Peer, reason: CloseReason): void {
     this.#state.close(peer, reason)
-    this.#forget(nowMs, peer)
+    this.#forget(nowMs, peer.swarm, [peer])
   }
 
-  #forget(nowMs: number, peer: Peer): void {
-    this.#state.peers.delete(peer.connection)
-    peer.swarm.peerGone(peer)
-    this.#showing.peerGone(peer)
-    this.#connecting.gone(nowMs, peer.swarm, peer.dialled)
-    this.#uploading.peerGone(nowMs, peer)
-    this.#downloading.peerGone(nowMs, peer)
+  /**
+   * The connections are closed, whoever closed them and why: the one way for a peer to go. When nothing here names these peers
+   * any more, those that stay get what they leave: pieces to be shown, room to be served in, pieces and buffers.
+   */
+  #forget(nowMs: number, swarm: Swarm, peers: readonly Peer[]): void {
+    for (const peer of peers) {
+      this.#state.peers.delete(peer.connection)
+      swarm.peerGone(peer)
+      this.#showing.forget(peer)
+      this.#connecting.gone(nowMs, swarm, peer.dialled)
+      this.#uploading.forget(peer)
+      this.#downloading.forget(peer)
+    }
+    this.#showing.showMore(swarm)
+    this.#uploading.serve(nowMs)
+    this.#downloading.roomMade(nowMs, swarm)
   }
 
   #message(nowMs: number, peer: Peer, message: PeerMessage): void {
@@ -329,7 +336,7 @@ export class NodeEngine {
         this.#downloading.fill(nowMs, peer)
         break
       case 'request':
-        if (!this.#uploading.request(nowMs, peer, blockOf(message))) this.#forget(nowMs, peer)
+        this.#request(nowMs, peer, blockOf(message))
         break
       case 'cancel':
         this.#uploading.cancel(peer, blockOf(message))
@@ -352,6 +359,11 @@ export class NodeEngine {
       case 'keep-alive':
         break
     }
+  }
+
+  #request(nowMs: number, peer: Peer, block: Block): void {
+    const refusal = this.#uploading.request(nowMs, peer, block)
+    if (refusal !== undefined) this.#drop(nowMs, peer, refusal)
   }
 
   #extensionHandshake(nowMs: number, peer: Peer, payload: Uint8Array): void {
@@ -418,7 +430,7 @@ export class NodeEngine {
     const { infoHash } = peer.swarm
     this.#state.effect({ kind: 'bad-piece', infoHash, index, peerId: peer.peerId })
     this.#connecting.ban(peer)
-    if (this.#state.peers.has(peer.connection)) this.#drop(nowMs, peer, 'bad-piece')
+    if (this.#state.isConnected(peer)) this.#drop(nowMs, peer, 'bad-piece')
     else this.#downloading.fillSwarm(nowMs, peer.swarm)
   }
 

@@ -77,11 +77,19 @@ export class Showing {
   }
 
   /** What it was told of and not sent is for others. */
-  peerGone(peer: Peer): void {
+  forget(peer: Peer): void {
     const { swarm, shown } = peer
-    if (swarm.shown === undefined || swarm.shown.isFull || shown === undefined) return
-    for (const index of shown.ahead) swarm.shown.clear(index)
-    for (const other of swarm.peers) this.show(other)
+    if (swarm.shown === undefined) return
+    if (shown !== undefined && !swarm.shown.isFull) for (const index of shown.ahead) swarm.shown.clear(index)
+    for (const [index, first] of swarm.firstSentTo.entries())
+      if (first === peer) swarm.firstSentTo[index] = undefined
+    peer.shown = undefined
+  }
+
+  /** Somebody has gone: there may be more to show to those that stay. */
+  showMore(swarm: Swarm): void {
+    if (swarm.shown === undefined || swarm.shown.isFull) return
+    for (const peer of swarm.peers) this.show(peer)
   }
 
   /** The peer shall know of everything: it does not take part in the order, or everything is known. */
