@@ -1,12 +1,12 @@
 /** What must hold between any two steps of a node's engine. Expensive: for tests and the simulator. */
 import { assert } from '@shoal/core'
-import { bufferBytes, type Downloading } from './downloading.ts'
+import { bufferBytes, type Downloader } from './downloader.ts'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
 import type { Swarm } from './swarm.ts'
-import type { Uploading } from './uploading.ts'
+import type { Uploader } from './uploader.ts'
 
-export function checkNode(state: NodeState, downloading: Downloading, uploading: Uploading): void {
+export function checkNode(state: NodeState, downloader: Downloader, uploader: Uploader): void {
   const { limits } = state
   assert(state.peers.size <= limits.connectionsMax, 'connections are within their limit')
   for (const swarm of state.swarms.values()) checkSwarm(swarm, state)
@@ -15,7 +15,7 @@ export function checkNode(state: NodeState, downloading: Downloading, uploading:
   assert(peersInSwarms === state.peers.size, 'every peer is in a swarm')
 
   let receiveBytes = 0
-  for (const fetch of downloading.fetches.values()) {
+  for (const fetch of downloader.fetches.values()) {
     receiveBytes += bufferBytes(fetch.bytes)
     assert(fetch.swarm.fetchesOf(fetch.index).includes(fetch), 'a swarm knows its fetches')
     assert(!fetch.swarm.have.has(fetch.index), 'nothing that is here is fetched')
@@ -32,19 +32,19 @@ export function checkNode(state: NodeState, downloading: Downloading, uploading:
     if (promisedTo !== undefined)
       assert(state.isConnected(promisedTo) && promisedTo.awaits === fetch, 'who awaits a piece is connected')
   }
-  assert(receiveBytes === downloading.receiveBytes, 'buffers are counted right')
+  assert(receiveBytes === downloader.receiveBytes, 'buffers are counted right')
   assert(
-    receiveBytes <= limits.receiveBytesMax || downloading.fetches.size === 1,
+    receiveBytes <= limits.receiveBytesMax || downloader.fetches.size === 1,
     'buffers are within their limit',
   )
-  for (const peer of uploading.busy) assert(state.isConnected(peer), 'who is served is connected')
-  for (const peer of downloading.starved) assert(state.isConnected(peer), 'who waits for room is connected')
+  for (const peer of uploader.busy) assert(state.isConnected(peer), 'who is served is connected')
+  for (const peer of downloader.starved) assert(state.isConnected(peer), 'who waits for room is connected')
   for (const peer of state.peers.values()) {
     assert(state.swarms.get(peer.swarm.infoHash) === peer.swarm, 'a peer is of a swarm that was joined')
     for (const fetch of peer.fetches)
-      assert(downloading.fetches.get(fetch.id) === fetch, 'a peer works for nothing that was given up')
+      assert(downloader.fetches.get(fetch.id) === fetch, 'a peer works for nothing that was given up')
     if (peer.awaits !== undefined) {
-      assert(downloading.fetches.get(peer.awaits.id) === peer.awaits, 'what a peer awaits is under way')
+      assert(downloader.fetches.get(peer.awaits.id) === peer.awaits, 'what a peer awaits is under way')
       assert(peer.awaits.promisedTo === peer, 'what a peer awaits is promised to it')
     }
   }

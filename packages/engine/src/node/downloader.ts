@@ -27,7 +27,7 @@ const PIECES_ASKED_IN_CROWD = 2
 /** Of the buffers, for pieces that come from the source: what nobody has yet should wait for nothing. */
 const SOURCE_SHARE = 1 / 8
 
-export class Downloading {
+export class Downloader {
   readonly #state: NodeState
   readonly #bucket: TokenBucket
   readonly #fetches = new Map<FetchId, Fetch>()
@@ -121,8 +121,8 @@ export class Downloading {
     return undefined
   }
 
-  /** @returns the fetch whose piece is on disk now, unless it was given up meanwhile */
-  written(id: FetchId): Fetch | undefined {
+  /** Whether its piece is on disk or could not be written, the fetch is over. @returns it, unless it was given up meanwhile */
+  finish(id: FetchId): Fetch | undefined {
     const fetch = this.#fetches.get(id)
     if (fetch !== undefined) this.#end(fetch)
     return fetch
@@ -236,7 +236,7 @@ export class Downloading {
   #begin(nowMs: number, peer: Peer): Fetch | undefined {
     const index = choosePiece(nowMs, peer)
     const urgent = this.#slowPieceOfReader(nowMs, peer)
-    const chosen = urgent ?? index ?? this.#slowPiece(nowMs, peer)
+    const chosen = urgent ?? index ?? this.#takeSlowPiece(nowMs, peer)
     if (chosen === undefined) {
       this.#askBack(nowMs, peer)
       const patientUntilMs = peer.swarm.lastBlockAtMs + ZONE_PATIENCE_MS + 1
@@ -373,8 +373,12 @@ export class Downloading {
     return peer.swarm.readerPositions.find((index) => this.#isWorthAsking(nowMs, peer, index))
   }
 
-  /** End of the game: a piece that another peer will take long for. */
-  #slowPiece(nowMs: number, peer: Peer): number | undefined {
+  /**
+   * End of the game: takes a piece from another peer that will take long for it. One that does not answer loses it at once; one
+   * that has begun to send is left to go on beside this one; any other is asked to give it back first.
+   * @returns the piece to ask this peer for now, if any
+   */
+  #takeSlowPiece(nowMs: number, peer: Peer): number | undefined {
     if (peer.swarm.open.setCount > 0 || peer.isOutside) return undefined
     let worst: { index: number; remainingMs: number } | undefined
     for (const index of peer.swarm.fetchedIndexes) {

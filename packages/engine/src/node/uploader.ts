@@ -4,22 +4,23 @@ import { type Block, isSameBlock } from '@shoal/wire'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
 import type { CloseReason } from './protocol.ts'
-import type { Showing } from './showing.ts'
+import type { Superseeder } from './superseeder.ts'
 import { isHeldUp, SLOW_SEND_MS, takeUpload } from './upload-queue.ts'
 
-/** A source's peers are those who pass everything on, with little room on their links: it serves more of them at a time. */
+/** A source sends to so many times more peers at once: their links are busy passing its pieces on, so each takes it slowly. */
 const SOURCE_SLOTS = 2
-export class Uploading {
+
+export class Uploader {
   readonly #state: NodeState
-  readonly #showing: Showing
+  readonly #superseeder: Superseeder
   readonly #isSource: boolean
   readonly #bucket: TokenBucket
   /** Peers with requests that wait or blocks that are being sent. */
   readonly #busy = new Set<Peer>()
 
-  constructor(state: NodeState, showing: Showing, isSource: boolean) {
+  constructor(state: NodeState, superseeder: Superseeder, isSource: boolean) {
     this.#state = state
-    this.#showing = showing
+    this.#superseeder = superseeder
     this.#isSource = isSource
     this.#bucket = new TokenBucket(state.limits.uploadBytesPerSecond, 0)
   }
@@ -100,7 +101,7 @@ export class Uploading {
     this.#bucket.spend(block.length)
     if (block.begin === 0) {
       swarm.timesSent[block.index]!++
-      this.#showing.sent(peer, block.index)
+      this.#superseeder.sent(peer, block.index)
     }
     peer.lastPiece = block.index
     peer.lastServedAtMs = nowMs
