@@ -5,8 +5,8 @@
 import { assert, type Bitfield, type InfoHash, type PeerAddress, pieceBytes } from '@shoal/core'
 import type { BlobShape, ConnectionId, FetchId, NodeEffect, NodeEngine, NodeEvent } from '@shoal/engine'
 import { type Block, isSameBlock, type PeerMessage } from '@shoal/wire'
-import type { Task } from '../event-queue.ts'
 import type { Host, Network, Pipe, PipeHandler } from '../network.ts'
+import type { Task } from '../time-queue.ts'
 
 /** SHA-256 on one core (docs/fan-out.md, "The model"). */
 const HASH_BYTES_PER_MS = 1.7e6

@@ -23,13 +23,13 @@ import {
 } from '@shoal/core'
 import { type BlobShape, NodeEngine, type NodeEvent, TrackerTable } from '@shoal/engine'
 import { INLINE_BLOB_BYTES_MAX } from '@shoal/wire'
-import { EventQueue } from '../event-queue.ts'
 import { Measure } from '../measure.ts'
 import { Host, Network, type Pipe } from '../network.ts'
 import { type NodePlan, planNodes } from '../plan.ts'
 import { Reader } from '../reader.ts'
 import { boundSeconds, imageBytes, type Scenario } from '../scenario.ts'
-import type { Simulate, SimulationProgress } from '../simulate.ts'
+import type { Simulate, SimulationProgress } from '../simulation.ts'
+import { TimeQueue } from '../time-queue.ts'
 import { ColdOrigin } from './cold-origin.ts'
 import { type Layer, SimNode } from './node.ts'
 
@@ -74,7 +74,7 @@ interface Ladder {
 
 class ShoalSimulation {
   readonly #scenario: Scenario
-  readonly #queue = new EventQueue()
+  readonly #queue = new TimeQueue()
   readonly #network: Network
   readonly #measure: Measure
   readonly #prng: Prng
