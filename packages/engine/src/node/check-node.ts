@@ -89,10 +89,20 @@ function checkSwarm(swarm: Swarm, state: NodeState): void {
 }
 
 /** What a source keeps of whom it has sent a piece first. */
-function checkShown({ peers, firstSentTo }: Swarm): void {
-  for (const first of firstSentTo)
-    if (first !== undefined && first !== 'seen')
-      assert(peers.has(first), 'who was sent a piece first is connected')
+function checkShown({ peers, shown, firstSentTo }: Swarm): void {
+  const unseen = new Map<Peer, number>()
+  for (const first of firstSentTo) {
+    if (first === undefined || first === 'seen') continue
+    assert(peers.has(first), 'who was sent a piece first is connected')
+    unseen.set(first, (unseen.get(first) ?? 0) + 1)
+  }
+  if (shown === undefined || shown.isFull) return
+  for (const peer of peers)
+    if (peer.shown !== undefined)
+      assert(
+        peer.shown.unseen === (unseen.get(peer) ?? 0),
+        'pieces that nobody else was seen with are counted',
+      )
 }
 
 function checkPeer(peer: Peer, queuedRequestsMax: number): void {

@@ -61,16 +61,16 @@ function node(
   const source = (connection: number, nowMs = 0, infoHash = INFO_HASH) => {
     connected(connection, { infoHash })
     say(nowMs, connection, { kind: 'have-all' })
-    const payload = encodeExtensionHandshake({
-      shoal: { blockBytesMax: PIECE, ticket: new Uint8Array(), isSource: false, zone: '' },
-    })
-    say(nowMs, connection, { kind: 'extended', id: 0, payload })
+    say(nowMs, connection, { kind: 'extended', id: 0, payload: SHOAL_HANDSHAKE })
     return say(nowMs, connection, { kind: 'unchoke' })
   }
   const want = () => step(0, { kind: 'download-wanted', infoHash: INFO_HASH })
   return { step, say, connected, source, want }
 }
 
+const SHOAL_HANDSHAKE = encodeExtensionHandshake({
+  shoal: { blockBytesMax: PIECE, ticket: new Uint8Array(), isSource: false, zone: '' },
+})
 const address = (peerId: string): PeerAddress => ({ peerId, host: '10.0.0.1', port: 1, role: 'agent' })
 const of = <K extends NodeEffect['kind']>(effects: readonly NodeEffect[], kind: K) =>
   effects.filter((effect): effect is Extract<NodeEffect, { kind: K }> => effect.kind === kind)
@@ -342,12 +342,9 @@ describe('NodeEngine', () => {
   it('shows nothing to who is gone, where another is seen with the piece that he was sent first', () => {
     const one = node({ isSource: true, isGrowing: true })
     const added = (index: number) => one.step(2, { kind: 'piece-added', infoHash: INFO_HASH, index })
-    const payload = encodeExtensionHandshake({
-      shoal: { blockBytesMax: PIECE, ticket: new Uint8Array(), isSource: false, zone: '' },
-    })
     for (const connection of [1, 2]) {
       one.connected(connection)
-      one.say(1, connection, { kind: 'extended', id: 0, payload })
+      one.say(1, connection, { kind: 'extended', id: 0, payload: SHOAL_HANDSHAKE })
     }
     expect(of(added(0), 'send')).toMatchObject([{ connection: 1, message: { kind: 'have', index: 0 } }])
     const asked = one.say(3, 1, { kind: 'request', index: 0, begin: 0, length: PIECE })
@@ -357,6 +354,34 @@ describe('NodeEngine', () => {
     for (let index = 1; index < 6; index++) added(index)
     const told = one.say(5, 2, { kind: 'have', index: 0 })
     expect(of(told, 'send').filter(({ connection }) => connection === 1)).toEqual([])
+  })
+
+  it('counts a piece that a peer asks for again once, among those that nobody else was seen with', () => {
+    const one = node({ have: Bitfield.full(PIECES), isSource: true })
+    one.connected(1)
+    one.say(1, 1, { kind: 'extended', id: 0, payload: SHOAL_HANDSHAKE })
+    const block = { index: 0, begin: 0, length: PIECE }
+    for (const nowMs of [2, 4]) {
+      expect(of(one.say(nowMs, 1, { kind: 'request', ...block }), 'send-block')).toHaveLength(1)
+      one.step(nowMs + 1, { kind: 'block-sent', connection: 1, block })
+    }
+  })
+
+  it('tells those that are shown pieces one by one of all, when a stranger was sent the last that were not shown', () => {
+    const one = node({ have: Bitfield.full(PIECES), isSource: true })
+    one.connected(1)
+    const shown = one.say(1, 1, { kind: 'extended', id: 0, payload: SHOAL_HANDSHAKE })
+    const told = new Set(of(shown, 'send').map(({ message }) => message.kind === 'have' && message.index))
+    one.connected(2, { hasFast: false })
+    for (let index = 0; index < PIECES; index++) {
+      if (told.has(index)) continue
+      const block = { index, begin: 0, length: 16_384 }
+      const effects = one.say(2, 2, { kind: 'request', ...block })
+      for (const { connection, message } of of(effects, 'send'))
+        if (connection === 1 && message.kind === 'have') told.add(message.index)
+      one.step(3, { kind: 'block-sent', connection: 2, block })
+    }
+    expect(told.size).toBe(PIECES)
   })
 
   it('two complete peers part after a while', () => {

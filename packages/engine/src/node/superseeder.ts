@@ -48,7 +48,7 @@ export class Superseeder {
       shown.ahead.add(index)
       this.#state.send(peer, { kind: 'have', index })
     }
-    if (swarm.shown.isFull) this.#showAll(swarm)
+    this.#showAllIfDone(swarm)
   }
 
   /** The piece is being sent to the peer, asked for because it was shown or because a reader waits for it. */
@@ -56,11 +56,15 @@ export class Superseeder {
     const { swarm, shown } = peer
     if (swarm.shown === undefined || swarm.shown.isFull) return
     swarm.shown.set(index)
-    if (shown === undefined) return
-    shown.ahead.delete(index)
-    swarm.firstSentTo[index] ??= peer
-    if (swarm.firstSentTo[index] === peer) shown.unseen++
-    this.show(peer)
+    if (shown !== undefined) {
+      shown.ahead.delete(index)
+      if (swarm.firstSentTo[index] === undefined) {
+        swarm.firstSentTo[index] = peer
+        shown.unseen++
+      }
+      this.show(peer)
+    }
+    this.#showAllIfDone(swarm)
   }
 
   /** The peer tells that it has the piece. */
@@ -69,8 +73,11 @@ export class Superseeder {
     if (swarm.shown === undefined || swarm.shown.isFull) return
     if (peer.shown?.ahead.delete(index)) this.show(peer)
     const first = swarm.firstSentTo[index]
-    // It came from elsewhere: nobody needs it from here first.
-    if (first === undefined) swarm.shown.set(index)
+    if (first === undefined) {
+      // It came from elsewhere: nobody needs it from here first.
+      swarm.shown.set(index)
+      this.#showAllIfDone(swarm)
+    }
     if (first === undefined || first === peer || first === 'seen') return
     swarm.firstSentTo[index] = 'seen'
     if (first.shown === undefined) return
@@ -117,7 +124,9 @@ export class Superseeder {
     return index < have.length ? index : undefined
   }
 
-  #showAll(swarm: Swarm): void {
+  /** When the last piece was shown to somebody, all peers are told of everything. */
+  #showAllIfDone(swarm: Swarm): void {
+    if (!swarm.shown!.isFull) return
     for (const peer of swarm.peers) this.showEverything(peer)
   }
 }
