@@ -17,6 +17,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   engine: ['core', 'wire'],
   storage: ['core'],
   swarm: ['core', 'wire', 'oci', 'engine', 'storage'],
+  'webtorrent-engine': ['core', 'storage', 'swarm'],
   registry: ['core', 'wire', 'oci', 'engine', 'storage'],
   tracker: ['core', 'wire', 'oci', 'engine', 'storage'],
   seeder: ['core', 'wire', 'oci', 'engine', 'storage', 'swarm', 'registry', 'tracker'],

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { createPrng } from '@shoal/core'
 import { infoHashOf } from '@shoal/storage'
 import { expect, it } from 'vitest'
-import { engineContract } from './testing/engine-contract.ts'
-import { MemoryPieces, testBlob } from './testing/memory-pieces.ts'
-import { dialRaw, type RawPeer } from './testing/raw-peer.ts'
+import { engineContract } from '../../swarm/src/testing/engine-contract.ts'
+import { MemoryPieces, testBlob } from '../../swarm/src/testing/memory-pieces.ts'
+import { dialRaw, type RawPeer } from '../../swarm/src/testing/raw-peer.ts'
 import { WebTorrentEngine } from './webtorrent-engine.ts'
 
 engineContract('webtorrent', (init) => new WebTorrentEngine(init))
