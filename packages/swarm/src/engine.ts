@@ -1,21 +1,13 @@
 /**
- * What moves pieces between peers. One interface, several engines, one contract suite (`testing/engine-contract.ts`).
+ * What moves pieces between peers. One interface, several engines, one contract suite (`engine-contract.ts` of @shoal/testing).
  *
  * An engine dials the peers that it is told of, accepts those that come, and asks, verifies, writes and serves pieces. It
  * chooses no peers, knows no tracker, and does not know why a blob is wanted.
  */
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import type {
-  Bitfield,
-  ImportShare,
-  InfoHash,
-  MayDial,
-  Metainfo,
-  PeerAddress,
-  PeerId,
-  Prng,
-} from '@shoal/core'
+import type { Bitfield, InfoHash, MayDial, Metainfo, PeerAddress, PeerId, Prng } from '@shoal/core'
+import type { ImportShare } from '@shoal/engine'
 import { NODE_LIMITS } from '@shoal/engine'
 
 /** Where an engine keeps and finds verified pieces: a `StoredBlob`, or the seeder's view of its origin. */

@@ -4,7 +4,7 @@
  * Readers first, then rarest first, by the rule that stands in the piece picker; equal ones in this node's own random order.
  * While every peer is complete, nobody needs rare pieces from here: they come in order, as disks and readers like them.
  */
-import { byRarity, nextForReaders } from '@shoal/core'
+import { byRarity, nextForReaders } from '../policy/piece-picker.ts'
 import { isShowing, type Peer } from './peer.ts'
 
 /** So long a reader waits for a piece that nobody else has before a source is asked for it that has not shown it. */
