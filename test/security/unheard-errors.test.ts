@@ -11,7 +11,7 @@ import { describe, expect, it } from 'vitest'
 
 const PACKAGES = fileURLToPath(new URL('../../packages', import.meta.url))
 /** What runs inside of a service. */
-const OF_SERVICES = ['agent', 'registry', 'seeder', 'storage', 'swarm', 'tracker']
+const OF_SERVICES = ['agent', 'registry', 'seeder', 'storage', 'swarm', 'tracker', 'webtorrent-engine']
 
 const sources = OF_SERVICES.flatMap((name) =>
   readdirSync(join(PACKAGES, name, 'src'), { recursive: true, encoding: 'utf8' })
@@ -45,9 +45,9 @@ const NEVER_REJECTS: Readonly<Record<string, readonly string[]>> = {
   'storage/src/hasher.ts': ['this.#end('],
   'storage/src/piece-writes.ts': ['this.#writeRun('],
   'swarm/src/native/native-engine.ts': ['this.#dial(', 'this.#shaken(', 'this.#verify('],
-  'swarm/src/webtorrent-engine.ts': ['found.then('],
   'tracker/src/peer-tries.ts': ['this.#dial('],
   'tracker/src/tracker.ts': ['this.#lookUp('],
+  'webtorrent-engine/src/webtorrent-engine.ts': ['found.then('],
 }
 
 describe('the sources of the services', () => {

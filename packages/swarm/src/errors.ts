@@ -51,3 +51,18 @@ export class PeerHostRefusedError extends SwarmError {
     super(`${host} was not dialled: none of its addresses is one to which others may lead this service`)
   }
 }
+
+/** An engine that is a package of its own was chosen where that package is not. */
+export class EngineNotInstalledError extends SwarmError {
+  readonly code = 'SWARM_ENGINE_NOT_INSTALLED'
+  constructor(
+    readonly engine: string,
+    readonly packageName: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `the ${engine} engine is not installed here: images and archives leave ${packageName} out; run Shoal from a checkout of its sources (npm ci installs it), or with --engine native`,
+      options,
+    )
+  }
+}

@@ -21,18 +21,19 @@ import {
 } from '@shoal/core'
 import { FairPlaces, pickPieces, READER_WINDOW_PIECES } from '@shoal/engine'
 import { readBytes } from '@shoal/storage'
-import WebTorrent, { type ChunkStore, type Torrent, type Wire } from 'webtorrent'
-import { dialableAddresses } from './connect-peer.ts'
 import {
   DEFAULT_SWARM_LIMITS,
+  dialableAddresses,
+  PeerListenError,
+  PieceMismatchError,
+  routeByFirstByte,
   type Swarm,
   type SwarmEngine,
   type SwarmEngineInit,
   type SwarmEvents,
   type SwarmInit,
-} from './engine.ts'
-import { PeerListenError, PieceMismatchError } from './errors.ts'
-import { routeByFirstByte } from './peer-port.ts'
+} from '@shoal/swarm'
+import WebTorrent, { type ChunkStore, type Torrent, type Wire } from 'webtorrent'
 
 /** Connections that are dialled for one swarm. */
 const DIALLED_PER_SWARM_MAX = 32
