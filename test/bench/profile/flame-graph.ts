@@ -6,6 +6,18 @@ const ROW_HEIGHT = 18
 /** Narrower frames cannot be seen, and there are thousands of them. */
 const WIDTH_MIN = 0.5
 const CHARACTER_WIDTH = 6.5
+const COLOURS = [
+  '#f4a582',
+  '#fddbc7',
+  '#92c5de',
+  '#d1e5f0',
+  '#a6dba0',
+  '#d9f0d3',
+  '#c2a5cf',
+  '#e7d4e8',
+  '#ffe08a',
+  '#d8c3a5',
+]
 
 export function flameGraph(root: Frame, amount: (value: number) => string): string {
   const whole = totalOf(root)
@@ -41,11 +53,11 @@ export function flameGraph(root: Frame, amount: (value: number) => string): stri
   ].join('\n')
 }
 
-/** One colour a room. */
+/** The same for all of one package; there are more packages than colours. */
 function colourOf(where: string): string {
-  let hue = 0
-  for (const character of roomOf(where)) hue = (hue * 31 + character.charCodeAt(0)) % 360
-  return `hsl(${hue} 65% 72%)`
+  let sum = 0
+  for (const character of roomOf(where)) sum = (sum * 31 + character.charCodeAt(0)) % 1_000_003
+  return COLOURS[sum % COLOURS.length]!
 }
 
 function escaped(text: string): string {
