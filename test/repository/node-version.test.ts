@@ -20,7 +20,7 @@ describe('the minimum', () => {
       expect(JSON.parse(read(`packages/${name}/package.json`)).engines, name).toBeUndefined()
   })
 
-  test.each(['README.md', 'docs/install/hosts.md'])('is what %s says', (page) => {
+  test.each(['README.md', 'CONTRIBUTING.md', 'docs/install/hosts.md'])('is what %s says', (page) => {
     const said = [...read(page).matchAll(/\bNode (\d+(?:\.\d+)*) or newer/g)].map(([, version]) => version)
     expect(said.length).toBeGreaterThan(0)
     expect(new Set(said)).toEqual(new Set([`${major}.${minor}`]))
