@@ -20,7 +20,7 @@ for package in packages/*.deb; do dpkg -x "$package" root; done
 export PATH="$folder/root/usr/sbin:$folder/root/usr/bin:$PATH" HOME="$folder"
 
 echo '{}' >daemon.json
-dockerd --config-file daemon.json --data-root data --exec-root run --pidfile docker.pid --host "unix://$folder/docker.sock" \
+dockerd --config-file "$folder/daemon.json" --data-root "$folder/data" --exec-root "$folder/run" --pidfile "$folder/docker.pid" --host "unix://$folder/docker.sock" \
   --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false --storage-driver vfs >dockerd.log 2>&1 &
 daemon=$!
 mirrors() { curl -sf --unix-socket docker.sock http://docker/info | python3 -c 'import json, sys; print(json.load(sys.stdin)["RegistryConfig"]["Mirrors"])'; }

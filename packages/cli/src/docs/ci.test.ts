@@ -13,7 +13,6 @@ import {
   SHOAL_PUSH_TYPE,
   TRIGGER_FORMATS,
 } from '@shoal/triggers'
-import type { Command } from 'commander'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { shoalProgram } from '../program.ts'
