@@ -65,14 +65,14 @@ describe('the sources of the services', () => {
     expect(destroying.toSorted()).toEqual([
       // Has listened for the body's errors since the answer came.
       'agent/src/push-forwarding.ts',
-      'registry/src/answer-body.ts',
+      'service/src/answer-body.ts',
       // The AWS client's own bodies.
       'storage/src/s3-object-store.ts',
     ])
     const asking = sources.filter(({ code }) => code.includes("'undici/lib/api/api-request.js'"))
     expect(asking.map(({ path }) => path).toSorted()).toEqual([
       'agent/src/http-client.ts',
-      'registry/src/client/connections.ts',
+      'registry-client/src/connections.ts',
     ])
     for (const { path, code } of asking) expect(code, path).toContain('heard(')
   })

@@ -5,7 +5,8 @@
  * a restarted seeder knows all swarms within seconds. Changes are gathered for a moment and sent in one frame.
  */
 import { EventEmitter } from 'node:events'
-import type { Digest, ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import type { Digest, InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import type { ImportShare } from '@shoal/engine'
 import {
   type AgentMessage,
   ANNOUNCE_STREAM_PATH,

@@ -8,11 +8,9 @@ import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   ARRIVING_LENGTH_MAX,
-  arrivalStep,
   Bitfield,
   bytesEqual,
   type Digest,
-  type ImportShare,
   type InfoHash,
   learnPieceSha256,
   type Metainfo,
@@ -21,7 +19,8 @@ import {
   pieceSha256,
   unknownMetainfo,
 } from '@shoal/core'
-import { Gate } from '@shoal/registry'
+import { arrivalStep, type ImportShare } from '@shoal/engine'
+import { Gate } from '@shoal/service'
 import { arrivalHashOf, type PieceStore } from '@shoal/storage'
 import { cutPieces, PieceMismatchError, rangeOfPieces, type SwarmEngine, Transfer } from '@shoal/swarm'
 import type { Logger } from 'pino'

@@ -3,16 +3,15 @@
  * nothing itself: `nextStep` and `pickPieces` of core do. The pieces that are here stay, whatever comes next.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Metainfo, Prng } from '@shoal/core'
 import {
   afterFailure,
   HEALTHY,
   type LadderState,
-  type Metainfo,
   nextStep,
-  type Prng,
   pickPieces,
   type SourceHealth,
-} from '@shoal/core'
+} from '@shoal/engine'
 import {
   cutPieces,
   PieceMismatchError,

@@ -6,18 +6,16 @@ import { createHash } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import {
   bytesEqual,
-  chooseVictims,
   type Digest,
   encodeInfo,
-  type ImportShare,
   type Metainfo,
-  NO_IMPORTS,
   type PeerAddress,
   type PeerId,
   type Prng,
   pieceBytes,
   pieceCount,
 } from '@shoal/core'
+import { chooseVictims, type ImportShare, NO_IMPORTS } from '@shoal/engine'
 import {
   BlobDigestMismatchError,
   infoHashOf,

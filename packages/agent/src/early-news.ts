@@ -2,7 +2,9 @@
  * What the tracker says of swarms that this node has not joined yet. Asking for an image makes it a member on the tracker's
  * side; what is pushed between the answer and the joining would be lost, and an early member would know nobody.
  */
-import type { ImportShare, InfoHash, PeerAddress } from '@shoal/core'
+
+import type { InfoHash, PeerAddress } from '@shoal/core'
+import type { ImportShare } from '@shoal/engine'
 
 /** The longest manifest that can be pushed names so many blobs. */
 const SWARMS_MAX = 2_048

@@ -3,25 +3,31 @@
  * on the model of the network. What is modelled beside them is the agent's way of a pull: one question, then all swarms at
  * once, then the ladder. Pure.
  */
+
 import {
-  afterFailure,
   assert,
   Bitfield,
   createPrng,
-  HEALTHY,
-  type ImportShare,
   type InfoHash,
-  nextStep,
   type PeerAddress,
   type PeerId,
   type Prng,
-  pickPieces,
   pieceBytes,
   pieceCount,
   pieceLengthFor,
-  type SourceHealth,
 } from '@shoal/core'
-import { type BlobShape, NodeEngine, type NodeEvent, TrackerTable } from '@shoal/engine'
+import {
+  afterFailure,
+  type BlobShape,
+  HEALTHY,
+  type ImportShare,
+  NodeEngine,
+  type NodeEvent,
+  nextStep,
+  pickPieces,
+  type SourceHealth,
+  TrackerTable,
+} from '@shoal/engine'
 import { INLINE_BLOB_BYTES_MAX } from '@shoal/wire'
 import { EventQueue } from '../event-queue.ts'
 import { Measure } from '../measure.ts'
