@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { filesOfTheirOwn } from './test/support/files-of-their-own.ts'
@@ -15,19 +16,15 @@ process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/co
 
 const UNIT = 'packages/*/src/**/*.test.ts'
 const ACROSS = 'test/**/*.test.ts'
-/** What is measured in them (who served a byte, how long a restart took) must not depend on a neighbour. */
-const alone = [
-  'test/faults/**/*.test.ts',
-  'test/security/storm.test.ts',
-  'test/e2e/{cut-through,fan-out,fanout-live}.test.ts',
-]
+/** Half a minute of attacks from all sides, of each of which there must be enough: it has the machine for itself. */
+const alone = ['test/security/storm.test.ts']
 const own = filesOfTheirOwn(fileURLToPath(new URL('.', import.meta.url)), [UNIT, ACROSS])
 
 /** Files one after another in processes that stay: a file imports what the one before it has imported already. */
 const shared = { isolate: false, setupFiles: ['test/support/leave-as-found.ts'] }
-// What is right does not depend on how fast it is: three files at a time, many with daemons of their own. They wait for them half
-// of the time; with two files at a time, two cores are a third idle.
-const together = { maxWorkers: 3, sequence: { groupOrder: 0 } }
+// What is right does not depend on how fast it is. Many files wait half of the time for daemons of their own: on two cores, four
+// files at a time keep both at work.
+const together = { maxWorkers: Math.max(4, availableParallelism()), sequence: { groupOrder: 0 } }
 const unitTimes = { testTimeout: 30_000, hookTimeout: 120_000 }
 const acrossTimes = { testTimeout: 120_000, hookTimeout: 180_000 }
 

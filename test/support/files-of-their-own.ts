@@ -11,7 +11,7 @@ import { join } from 'node:path'
  */
 const ALONE_IN_ITS_PROCESS = /\bvi\.(mock|doMock|resetModules)\(|\bprocess\.(memoryUsage|chdir)\b/
 
-/** @returns their paths below `root`, never an empty list of patterns' worth of everything: only files that match */
+/** @returns those of the files that the patterns name, as paths below `root` */
 export function filesOfTheirOwn(root: string, patterns: readonly string[]): string[] {
   return globSync([...patterns], { cwd: root })
     .filter((file) => ALONE_IN_ITS_PROCESS.test(readFileSync(join(root, file), 'utf8')))
