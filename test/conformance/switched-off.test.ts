@@ -1,14 +1,30 @@
 /**
- * Goal: a warning has the form that clients show to people, and an answer without anything to warn of has none. OCI
- * distribution specification, "Warnings".
- * Method: the registry's routes over a backend that warns; then plain pulls from every face.
+ * Goal: what the specification leaves to a registry, and no service has a setting for yet: deletion switched off, which then is
+ * off for tags too ("Content Management"), and warnings, in the form that clients show to people ("Warnings").
+ * Method: the registry's routes in this process, without deletion, then over a backend that warns.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { call } from './client.ts'
 import { freshImage, freshRepository } from './content.ts'
-import { describeFaces, type Face } from './faces.ts'
 import { type InProcessRegistry, startInProcess } from './in-process.ts'
 import { pushImage } from './pushing.ts'
+import { refusingDeletions } from './sections/content-management.ts'
+
+describe('a registry with deletion switched off', () => {
+  let registry: InProcessRegistry
+  beforeAll(async () => {
+    registry = await startInProcess({ allowDelete: false })
+  })
+  afterAll(() => registry?.stop())
+  refusingDeletions({
+    get url() {
+      return registry.url
+    },
+    get pushUrl() {
+      return registry.url
+    },
+  })
+})
 
 describe('a registry that warns', () => {
   let registry: InProcessRegistry
@@ -32,16 +48,4 @@ describe('a registry that warns', () => {
       expect(answer.header('x-evil')).toBeUndefined()
     },
   )
-})
-
-describeFaces((face: Face) => {
-  describe('warnings', () => {
-    it('are not given where there is nothing to warn of', async () => {
-      const name = freshRepository()
-      const image = freshImage()
-      await pushImage(face.pushUrl, name, image, '1')
-      for (const path of ['manifests/1', `blobs/${image.blobs[0]!.digest}`, 'tags/list'])
-        expect((await call(face.url, 'GET', `/v2/${name}/${path}`)).header('warning')).toBeUndefined()
-    })
-  })
 })
