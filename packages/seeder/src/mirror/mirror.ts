@@ -127,7 +127,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
 
   async blobStat(name: string, digest: Digest, purpose: 'look' | 'pull'): Promise<BlobStat | undefined> {
     const own = this.#ownName(name)
-    // Who looks before a push asks about this repository alone: what it is told is here it will not send.
+    // A client that looks before a push asks about this repository alone: it will not send what it is told is here.
     if (purpose === 'look' && own !== undefined) return this.#parts.images.blobStat(own, digest, purpose)
     const here = await this.#blobHere(name, digest, purpose)
     if (here !== undefined) return here
@@ -183,7 +183,7 @@ export class Mirror implements RegistryBackend, RegistryPush {
       }
       return true
     } catch (error) {
-      // Bytes that nobody has confirmed are not gone on with by others.
+      // Other requests do not go on with bytes that nobody has confirmed.
       if (isGiven || !(error instanceof CopyLostError)) throw error
       return false
     }
