@@ -2,11 +2,11 @@
  * The seeder service, wired together: this file reads like the architecture drawing.
  *
  *   docker push ──HTTP──▶ registry ──▶ mirror ──▶ images ──▶ origin (folder, S3)
- *                            ▲           ▲ └─▶ arrivals ──▶ other registries
+ *                            ▲           ▲ └─▶ fetches ──▶ other registries
  *   agents ──resolve─────────┼─▶ resolver┘                   ▲
  *     │    ──announce stream─┴─▶ tracker ──▶ seeding ──▶ the seeder's copy
  *     └──BitTorrent────────────────────────────▶ swarm engine
- *   CI, other registries ──HTTP──▶ control, events ──▶ queue ──▶ publisher ──▶ arrivals
+ *   CI, other registries ──HTTP──▶ control, events ──▶ queue ──▶ publisher ──▶ fetches
  */
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
@@ -53,8 +53,9 @@ import { eventsApi } from './control/events-api.ts'
 import { SecretFile } from './control/secret-file.ts'
 import { GarbageSchedule } from './garbage-schedule.ts'
 import { createMetrics } from './metrics.ts'
-import { Arrivals } from './mirror/arrivals.ts'
-import { isUnusable, Mirror } from './mirror/mirror.ts'
+import { BlobFetches } from './mirror/blob-fetches.ts'
+import { Mirror } from './mirror/mirror.ts'
+import { isUnusable } from './mirror/mirrored-manifests.ts'
 import { Upstreams } from './mirror/upstreams.ts'
 import { expectOrigin, markOrigin } from './origin-marker.ts'
 import { OriginWatch } from './origin-watch.ts'
@@ -134,7 +135,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       agents: () => tracker.agentCount,
       swarms: () => tracker.swarmCount,
       uploads: () => images.uploadCount,
-      arrivals: () => arrivals.count,
+      arrivals: () => fetches.count,
       isOriginUp: () => watch.problem === undefined,
     })
     const proxies = proxiesOf(process.env)
@@ -293,19 +294,19 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       { entries: parseUpstreamList(settings.upstreams), realmHosts: parseRealmHosts(settings.realmHosts) },
     )
     undo.push(() => upstreams.stop())
-    const arrivals: Arrivals = new Arrivals({
+    const fetches = new BlobFetches({
       images,
       log: upstreamLog,
       nowMs,
       onReceived: (bytes) => metrics.upstreamReceivedBytes.inc(bytes),
       arriving,
     })
-    undo.push(() => arrivals.stop())
+    undo.push(() => fetches.stop())
     const mirror = new Mirror(
       {
         images,
         upstreams,
-        arrivals,
+        fetches,
         arriving,
         log: upstreamLog,
         nowMs,
@@ -320,7 +321,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const publishLog = log.child({ component: 'publishing' })
     const warming = new Warming({ tracker, images, log: publishLog })
     const publisher = new Publisher(
-      { images, upstreams, arrivals, warming, log: publishLog, nowMs },
+      { images, upstreams, fetches, warming, log: publishLog, nowMs },
       { ownHosts },
     )
     const queue = new PublishQueue(

@@ -1,7 +1,7 @@
 /**
  * Goal: clients of the seeder's registry get a blob of another registry as it comes: the header at once, each byte that is
  * here, what they wait for first; and never the whole of one that is wrong. The other registry is read once.
- * Method: mirror, arrivals and arriving blobs over real folders, and a registry whose bytes come when the test says so.
+ * Method: mirror, fetches and arriving blobs over real folders, and a registry whose bytes come when the test says so.
  */
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -15,7 +15,7 @@ import { ArrivingBlobs } from '../arriving/arriving-blobs.ts'
 import { type Asked, FakeRegistry, upstreamsOf } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, wholeOf } from '../testing/image-origin.ts'
 import { bytesOf, imageOf, patternBytes, sha256 } from '../testing/images.ts'
-import { Arrivals } from './arrivals.ts'
+import { BlobFetches } from './blob-fetches.ts'
 import { Mirror } from './mirror.ts'
 
 const HOST = 'registry.test'
@@ -31,7 +31,7 @@ let folder: string
 let origin: ImageOrigin
 let registry: FakeRegistry
 let arriving: ArrivingBlobs
-let arrivals: Arrivals
+let fetches: BlobFetches
 let mirror: Mirror
 let receivedBytes: number
 let logged: { level: number; event: string }[]
@@ -78,7 +78,7 @@ beforeEach(async () => {
   )
   await arriving.start()
   const { images } = origin
-  arrivals = new Arrivals({
+  fetches = new BlobFetches({
     images,
     log,
     nowMs: Date.now,
@@ -88,12 +88,12 @@ beforeEach(async () => {
     },
   })
   mirror = new Mirror(
-    { images, arrivals, arriving, upstreams: upstreamsOf(registry), log, nowMs: Date.now },
+    { images, fetches, arriving, upstreams: upstreamsOf(registry), log, nowMs: Date.now },
     { ownHosts: [], defaultUpstream: HOST, tagTtlMs: 60_000 },
   )
 })
 afterEach(async () => {
-  await arrivals.stop()
+  await fetches.stop()
   await arriving.stop()
   await origin[Symbol.asyncDispose]()
   await rm(folder, { recursive: true, force: true })
@@ -165,7 +165,7 @@ describe('a blob on its way', () => {
     const slow = mirror.readBlob(APP, digest, { start: 0, end: blob.length }, NEVER)[Symbol.asyncIterator]()
     const parts = [Buffer.from((await slow.next()).value)]
     open(blob.length)
-    expect(await arrivals.find(APP, digest)!.whole).toBe(true)
+    expect(await fetches.find(APP, digest)!.whole).toBe(true)
     for (let next = await slow.next(); next.done !== true; next = await slow.next())
       parts.push(Buffer.from(next.value))
     expect(Buffer.concat(parts)).toEqual(part(0))
@@ -275,7 +275,7 @@ describe('pieces that somebody waits for', () => {
     expect(asked()).toHaveLength(3)
     open(blob.length)
     for (const { ended } of readers) await ended
-    expect(await arrivals.find(APP, digest)?.whole).not.toBe(false)
+    expect(await fetches.find(APP, digest)?.whole).not.toBe(false)
   })
 
   it('come in their turn where the registry gives no ranges', async () => {
@@ -290,7 +290,7 @@ describe('pieces that somebody waits for', () => {
     open(blob.length)
     await reader.ended
     await other.ended
-    await arrivals.find(APP, digest)?.whole
+    await fetches.find(APP, digest)?.whole
     expect(asked()).toHaveLength(2)
     expect(receivedBytes).toBe(blob.length + bytesOf('{"app":1}').length)
   })
@@ -323,7 +323,7 @@ describe('what cannot be kept while it arrives', () => {
 
   it('because a manifest is wrong about its length, too', async () => {
     open(blob.length)
-    const arrival = arrivals.begin(registry.repository('team/app'), digest, blob.length + 77)
+    const arrival = fetches.begin(registry.repository('team/app'), digest, blob.length + 77)
     expect(await arrival.whole).toBe(true)
     expect(warnings()).toEqual(['manifest-wrong'])
     expect(await stat()).toEqual({ digest, length: blob.length })

@@ -2,7 +2,7 @@
 import type { Digest } from '@shoal/core'
 import type { StreamingCopy } from '../arriving/streaming-copy.ts'
 
-export class Arrival {
+export class AwaitedBlob {
   receivedBytes = 0
   /** Bytes of the whole blob, once somebody has said it. */
   length: number | undefined

@@ -3,17 +3,15 @@
  * and gone on with where the connection broke.
  */
 import type { Digest } from '@shoal/core'
-import { Arrival } from './arrival.ts'
+import { AwaitedBlob } from './awaited-blob.ts'
 import { BlobFetch, type BlobFetchParts } from './blob-fetch.ts'
 import { FetchTurns } from './fetch-turns.ts'
 import type { UpstreamRepository } from './upstreams.ts'
 
-export type { Arrival }
-
-export class Arrivals {
+export class BlobFetches {
   readonly #parts: BlobFetchParts
   readonly #turns: FetchTurns
-  readonly #underWay = new Map<string, Arrival>()
+  readonly #underWay = new Map<string, AwaitedBlob>()
   readonly #running = new Set<Promise<void>>()
   readonly #stopping = new AbortController()
 
@@ -31,30 +29,30 @@ export class Arrivals {
     await Promise.all(this.#running)
   }
 
-  /** The blob's arrival in the repository, if it is under way. */
-  find(name: string, digest: Digest): Arrival | undefined {
+  /** The blob on its way to the repository, if it is. */
+  find(name: string, digest: Digest): AwaitedBlob | undefined {
     return this.#underWay.get(`${name}@${digest}`)
   }
 
   /** @param length where a manifest said it */
-  begin(from: UpstreamRepository, digest: Digest, length?: number): Arrival {
+  begin(from: UpstreamRepository, digest: Digest, length?: number): AwaitedBlob {
     const key = `${from.name}@${digest}`
     const known = this.#underWay.get(key)
     if (known !== undefined) return known
-    const arrival = new Arrival(digest, length)
-    this.#underWay.set(key, arrival)
+    const blob = new AwaitedBlob(digest, length)
+    this.#underWay.set(key, blob)
     const { signal: stopping } = this.#stopping
-    const fetch = new BlobFetch(this.#parts, { turns: this.#turns, from, arrival, stopping })
+    const fetch = new BlobFetch(this.#parts, { turns: this.#turns, from, blob, stopping })
     const running = fetch
       .run()
       .then(
-        (isThere) => arrival.end(isThere),
+        (isThere) => blob.end(isThere),
         (error) => {
           this.#parts.log.warn(
             { event: 'arrival-failed', upstream: from.host, digest, err: error },
             'blob not fetched',
           )
-          arrival.fail(error)
+          blob.fail(error)
         },
       )
       .finally(() => {
@@ -62,6 +60,6 @@ export class Arrivals {
         this.#running.delete(running)
       })
     this.#running.add(running)
-    return arrival
+    return blob
   }
 }
