@@ -5,7 +5,11 @@
 export class RecentRefusals {
   readonly #untilMs = new Map<string, number>()
 
-  constructor(private readonly init: { readonly ageMs: number; readonly countMax: number }) {}
+  readonly #init: { readonly ageMs: number; readonly countMax: number }
+
+  constructor(init: { readonly ageMs: number; readonly countMax: number }) {
+    this.#init = init
+  }
 
   has(key: string, nowMs: number): boolean {
     const untilMs = this.#untilMs.get(key)
@@ -17,8 +21,8 @@ export class RecentRefusals {
 
   add(key: string, nowMs: number): void {
     this.#untilMs.delete(key)
-    this.#untilMs.set(key, nowMs + this.init.ageMs)
-    if (this.#untilMs.size > this.init.countMax) this.#untilMs.delete(this.#untilMs.keys().next().value!)
+    this.#untilMs.set(key, nowMs + this.#init.ageMs)
+    if (this.#untilMs.size > this.#init.countMax) this.#untilMs.delete(this.#untilMs.keys().next().value!)
   }
 
   delete(key: string): void {
