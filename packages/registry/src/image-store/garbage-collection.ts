@@ -111,10 +111,13 @@ interface RemovedManifest {
 /** Nobody can tell what it needs: nothing is removed until it is right again or gone. */
 export class ManifestDamagedError extends ShoalError {
   readonly code = 'MANIFEST_DAMAGED'
-  constructor(readonly key: string) {
+  readonly key: string
+
+  constructor(key: string) {
     super(
       `the manifest ${key} is not what was pushed, and nobody can tell which blobs it needs; push its image again, or delete the manifest by its digest`,
     )
+    this.key = key
   }
 }
 
