@@ -13,6 +13,7 @@ const PACKAGES = fileURLToPath(new URL('../../packages', import.meta.url))
 /** What runs inside of a service; pushing and pulling whole images is the command line's. */
 const OF_SERVICES = [
   ...['agent', 'registry', 'registry-client', 'seeder', 'service', 'storage', 'swarm', 'tracker', 'triggers'],
+  'webtorrent-engine',
 ]
 
 const sources = OF_SERVICES.flatMap((name) =>
@@ -47,9 +48,9 @@ const NEVER_REJECTS: Readonly<Record<string, readonly string[]>> = {
   'storage/src/hasher.ts': ['this.#end('],
   'storage/src/piece-writes.ts': ['this.#writeRun('],
   'swarm/src/native/native-engine.ts': ['this.#dial(', 'this.#shaken(', 'this.#verify('],
-  'swarm/src/webtorrent-engine.ts': ['found.then('],
   'tracker/src/peer-tries.ts': ['this.#dial('],
   'tracker/src/tracker.ts': ['this.#lookUp('],
+  'webtorrent-engine/src/webtorrent-engine.ts': ['found.then('],
 }
 
 describe('the sources of the services', () => {

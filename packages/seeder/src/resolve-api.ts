@@ -47,7 +47,7 @@ export function resolveApi(
         if (unserved !== undefined) reply.header(UNSERVED_REGISTRY_HEADER, unserved)
         return reply.code(404).send()
       }
-      // Said in the log by whoever asked the other registry. While that is away, other agents may know: not a plain no.
+      // Whoever asked the other registry has logged it. Other agents may have the image, so this is not a plain 404.
       if (resolution instanceof OciError) {
         if (isUnusable(resolution)) return reply.code(404).send()
         return reply.code(UPSTREAM_PROBLEM_STATUS).send(resolution.body())

@@ -87,7 +87,7 @@ interface Shared {
   readonly proxies: Proxies
   readonly listen: HostPort
   readonly peerListen: HostPort
-  /** By which the seeder is known; filled up when it is known where it listens. */
+  /** Names of the seeder's own. More are added when it is known where it listens. */
   readonly ownHosts: string[]
 }
 
@@ -137,7 +137,7 @@ async function openOrigin({ settings, log, begun, metrics, proxies }: Shared) {
   const isFolder = at.kind === 'filesystem'
   const store = await openObjectStore(at, proxies)
   await ownFolder(settings.data, 'seeder', { begun, log })
-  // Before anything is made where it should be.
+  // Looked at before anything is made in its place.
   await expectOrigin(store, settings.data)
   const hasOwnFolder = isFolder && resolve(at.folder) !== resolve(settings.data)
   if (hasOwnFolder) await ownFolder(at.folder, 'seeder', { begun, log })
@@ -205,11 +205,11 @@ async function seedImages(shared: Shared, { objects, copies, signer, ...origin }
   await arriving.start()
   begun.defer(() => arriving.stop())
 
-  // Begun in the same turn: a swarm that ends at once is left again.
+  // Joining begins in the same turn, so that a swarm that ends at once is left again.
   const seed = async (infoHash: InfoHash) => {
     await (arriving.has(infoHash) ? arriving.seed(infoHash) : seeding.seed(infoHash))
   }
-  // It dials nobody but agents that ask for it, where their streams come from: from this machine too, if they can.
+  // The seeder dials only agents that ask for it, at the address that their stream comes from, this machine included.
   const homes = [listen.host, peerListen.host, ...(isWildcard(listen.host) ? ['127.0.0.1'] : [])]
   const mayDial = mayDialFrom(homes, () => [engine.address])
   const warnOfFreshOrigin = warningOfFreshOrigin(log, origin)
@@ -366,7 +366,7 @@ async function serve(
   return listenOn(server, listen, begun)
 }
 
-/** A name of an upstream is that registry's. */
+/** The seeder is known by where it listens as well. A name of an upstream stays that registry's. */
 function takeNames({ ownHosts }: Shared, at: HostPort, upstreams: Upstreams): void {
   const interfaces = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
   for (const name of namesByListening(at, interfaces))

@@ -45,7 +45,7 @@ export interface ImageStoreParts {
   readonly nowMs: () => number
   /** Unguessable, of `A–Z a–z 0–9 _ -`: names an upload and the object that it writes. */
   readonly newId: () => string
-  /** Waits; for tests, which have no time. */
+  /** Waits; replaced in tests, so that they need not. */
   readonly pause?: (ms: number) => Promise<void>
 }
 
@@ -106,11 +106,11 @@ export class ImageStore
   #watchUpload: WatchUpload = async () => undefined
   #sweeping: NodeJS.Timeout | undefined
 
-  constructor(
-    private readonly parts: ImageStoreParts,
-    limits: Partial<ImageStoreLimits> = {},
-  ) {
+  readonly #parts: ImageStoreParts
+
+  constructor(parts: ImageStoreParts, limits: Partial<ImageStoreLimits> = {}) {
     super()
+    this.#parts = parts
     this.#limits = { ...IMAGE_STORE_LIMITS, ...limits }
     const leaseMs = this.#limits.graceMs / 2
     this.#blobs = new BlobLibrary(parts, { leaseMs })
@@ -160,7 +160,7 @@ export class ImageStore
   async start(): Promise<void> {
     const sweep = () =>
       this.sweepUploads().catch((err: unknown) =>
-        this.parts.log.warn({ event: 'sweep-failed', err }, 'uploads could not be swept; it is tried again'),
+        this.#parts.log.warn({ event: 'sweep-failed', err }, 'uploads could not be swept; it is tried again'),
       )
     this.#sweeping = setInterval(() => void sweep(), this.#limits.uploadIdleMs / 4)
     this.#sweeping.unref()
@@ -305,7 +305,7 @@ export class ImageStore
     for (;;) {
       const record = await this.#blobs.record(digest)
       if (record === undefined) return undefined
-      const object = await this.parts.objects.read(record.contentKey, {
+      const object = await this.#parts.objects.read(record.contentKey, {
         range,
         ...(signal ? { signal } : {}),
       })
@@ -400,7 +400,7 @@ export class ImageStore
     const named = tags.map((tag): Reference => ({ kind: 'tag', tag }))
     for (const one of named.length === 0 ? [reference] : named)
       this.emit('manifest-stored', repository, one, digest)
-    this.parts.log.info(
+    this.#parts.log.info(
       { event: 'manifest-stored', repository, digest, reference: labelOf(reference) },
       'manifest stored',
     )
@@ -445,7 +445,7 @@ export class ImageStore
         ? await this.#tags.remove(repository, reference.tag)
         : await this.#changes.remove(repository, reference.digest)
     if (isRemoved)
-      this.parts.log.info(
+      this.#parts.log.info(
         { event: 'manifest-deleted', repository, reference: labelOf(reference) },
         'manifest deleted',
       )
@@ -455,7 +455,7 @@ export class ImageStore
   async removeBlob(repository: string, digest: Digest): Promise<boolean> {
     const isThere = (await this.blobStat(repository, digest, 'pull')) !== undefined
     await this.#repositories.unlinkBlob(repository, digest)
-    if (isThere) this.parts.log.info({ event: 'blob-deleted', repository, digest }, 'blob deleted')
+    if (isThere) this.#parts.log.info({ event: 'blob-deleted', repository, digest }, 'blob deleted')
     return isThere
   }
 
@@ -489,7 +489,7 @@ export class ImageStore
     const blob = await this.#blobs.metainfo(digest)
     if (blob !== undefined) this.emit('blob-stored', stat, blob)
     session.watcher?.end(true)
-    this.parts.log.info({ event: 'blob-stored', repository, digest, bytes: stat.length }, 'blob stored')
+    this.#parts.log.info({ event: 'blob-stored', repository, digest, bytes: stat.length }, 'blob stored')
     return stat
   }
 
@@ -513,7 +513,7 @@ export class ImageStore
       blob = hashed ?? (await this.#hashContent(contentKey, digest))
       if (blob.digest !== digest) throw digestInvalid(digest, blob.digest)
     } catch (error) {
-      await this.parts.objects.delete(contentKey)
+      await this.#parts.objects.delete(contentKey)
       throw error
     }
     // Content that is cut or gone is known to be damaged from here on.
@@ -526,7 +526,7 @@ export class ImageStore
 
   /** Reads content again that was hashed for another algorithm or length than it turned out to have: rare. */
   async #hashContent(contentKey: string, digest: Digest): Promise<HashedBlob> {
-    const object = await this.parts.objects.read(contentKey)
+    const object = await this.#parts.objects.read(contentKey)
     if (object === undefined) throw new Error(`the content ${contentKey} vanished while it was published`)
     const hasher = new BlobHasher({ algorithm: digestAlgorithm(digest), blobBytes: object.length })
     for await (const chunk of object.body) hasher.update(chunk)

@@ -203,7 +203,7 @@ export class ArrivingBlobs extends EventEmitter<ArrivingBlobsEvents> {
     if (isRight) copy.confirm()
     else copy.fail(new CopyLostError(copy.metainfo.digest, 'ended'))
     if (hasSwarm) this.emit('ended', copy.infoHash)
-    // What is wrong goes at once; what is right, when those who fetch it have heard.
+    // A wrong blob goes at once; a right one when those who fetch it have been told.
     setTimeout(() => this.#forgetSoon(entry), isRight ? LINGER_MS : 0).unref()
   }
 

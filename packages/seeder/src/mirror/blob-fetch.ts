@@ -333,7 +333,7 @@ export class BlobFetch implements FetchInTurn {
             throw new UpstreamInvalidError(this.host, `it gave more than the ${end - start} bytes of a blob`)
           rest = rest.subarray(await copy.write(stretch.next, rest))
           const isShortened = copy.have.has(stretch.next) && !plan.advance(stretch) && stretch.end < endPiece
-          // What the connection still had on its way is lost with it.
+          // Bytes that were still on their way on that connection are lost, and come again.
           if (isShortened) return 'here'
         }
       }

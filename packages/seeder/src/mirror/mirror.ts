@@ -99,7 +99,7 @@ export class Mirror implements RegistryBackend {
 
   async blobStat(name: string, digest: Digest, purpose: 'look' | 'pull'): Promise<BlobStat | undefined> {
     const location = this.#locations.locate(name)
-    // Who looks before a push asks about this repository alone: what it is told is here it will not send.
+    // A client that looks before a push asks about this repository alone: it will not send what it is told is here.
     if (purpose === 'look' && location.kind !== 'mirrored')
       return this.#parts.images.blobStat(location.repository, digest, purpose)
     const kept = await this.#kept(location, digest, purpose)
