@@ -50,6 +50,7 @@ import { Reachability } from './reachability.ts'
 import { readinessOf } from './readiness.ts'
 import { ReferrerLists } from './referrer-lists.ts'
 import { Scrubber } from './scrubber.ts'
+import { SeederClient } from './seeder-client.ts'
 import { SeederProbe } from './seeder-sight.ts'
 import { SeederWatch } from './seeder-watch.ts'
 import type { AgentSettings } from './settings.ts'
@@ -158,13 +159,14 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       { seederUrl, connectionsMax: CONNECTIONS_PER_HOST_MAX, idleTimeoutMs: BLOB_IDLE_TIMEOUT_MS },
     )
     undo.push(() => originProxy.stop())
-    const http = new HttpSources({
-      originProxy,
+    const http = new HttpSources({ originProxy })
+    undo.push(() => http.stop())
+    const client = new SeederClient({
       mayDial,
       streamSecret: () => announcer.streamSecret,
       onUnserved: (registry) => unserved.asked(registry),
     })
-    undo.push(() => http.stop())
+    undo.push(() => client.stop())
     const probe = new SeederProbe(seederUrl)
     undo.push(() => probe.stop())
     let hasStream = () => false
@@ -279,6 +281,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     undo.push(() => scrubber.stop())
     const directory = new ImageDirectory(
       {
+        client,
         http,
         seeder,
         records,
@@ -323,8 +326,8 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     undo.push(() => announcer.stop())
 
     const passing = new PassingBlobs({ http, onReceived: metrics.received }, { seederUrl })
-    const tagLists = new TagLists({ http, seeder, objects }, { seederUrl })
-    const referrerLists = new ReferrerLists({ http, seeder, records }, { seederUrl })
+    const tagLists = new TagLists({ client, seeder, objects }, { seederUrl })
+    const referrerLists = new ReferrerLists({ client, seeder, records }, { seederUrl })
     const server = createHttpServer(log.child({ component: 'http' }), {
       service: 'agent',
       routing: registryRouting,
@@ -395,7 +398,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     await server.listen(listen)
     undo.push(() => server.close())
     // The first client should not wait for a connection.
-    void http.greet(seederUrl)
+    void client.greet(seederUrl)
     await seederSeen
     return {
       listen: { host: listen.host, port: addressOf(server).port },

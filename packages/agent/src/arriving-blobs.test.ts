@@ -8,8 +8,8 @@ import type { Resolution } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { BlobSource } from './blob-source.ts'
 import type { Contacts } from './contacts.ts'
-import type { ResolveQuestion } from './http-sources.ts'
 import type { ImageDirectory } from './image-directory.ts'
+import type { ResolveQuestion } from './seeder-client.ts'
 import {
   type Answer,
   BLOB_LENGTH,

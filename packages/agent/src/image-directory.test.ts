@@ -10,9 +10,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { BlobSource } from './blob-source.ts'
 import { Contacts } from './contacts.ts'
 import { UnobtainableError } from './errors.ts'
-import type { ResolveQuestion } from './http-sources.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import { ImageRecords } from './image-records.ts'
+import type { ResolveQuestion } from './seeder-client.ts'
 import {
   type Answer,
   BLOB_LENGTH,

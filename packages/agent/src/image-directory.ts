@@ -31,10 +31,13 @@ import type { HttpSources } from './http-sources.ts'
 import { hasDigest, type ImageRecords } from './image-records.ts'
 import { isDatedAhead, latestTag } from './latest-tag.ts'
 import { type NextProof, nextProof } from './obtainable.ts'
+import type { SeederClient } from './seeder-client.ts'
 import type { SeederWatch } from './seeder-watch.ts'
 
 export interface ImageDirectoryParts {
-  readonly http: HttpSources
+  readonly client: SeederClient
+  /** Bytes of the origin. */
+  readonly http: Pick<HttpSources, 'bytes'>
   readonly seeder: Pick<SeederWatch, 'ask' | 'confirm' | 'health' | 'problem'>
   readonly records: ImageRecords
   readonly contacts: Contacts
@@ -471,14 +474,14 @@ export class ImageDirectory {
   }
 
   async #askSeederThenOthers(question: Asked, purpose: 'look' | 'pull'): Promise<Answer | undefined> {
-    const { http, seeder, log } = this.#parts
+    const { client, seeder, log } = this.#parts
     const { seederUrl, peerId, platform } = this.#init
     // Who only looks is not taken into the swarms.
     const asker = { platform: formatPlatform(platform), peerId: purpose === 'pull' ? peerId : '' }
     let upstreamProblem: string | undefined
     try {
       const resolution = await seeder.ask((signal) =>
-        http.resolve(seederUrl, { ...question, ...asker, later: 'true' }, 'seeder', signal),
+        client.resolve(seederUrl, { ...question, ...asker, later: 'true' }, 'seeder', signal),
       )
       if (resolution === undefined) return undefined
       return await this.#keep(question, resolution)
