@@ -29,13 +29,14 @@ import {
   TrackerTable,
 } from '@shoal/engine'
 import { INLINE_BLOB_BYTES_MAX } from '@shoal/wire'
-import { EventQueue } from '../event-queue.ts'
 import { Measure } from '../measure.ts'
 import { Host, Network, type Pipe } from '../network.ts'
 import { type NodePlan, planNodes } from '../plan.ts'
 import { Reader } from '../reader.ts'
 import { boundSeconds, imageBytes, type Scenario } from '../scenario.ts'
-import type { Simulate, SimulationProgress } from '../simulate.ts'
+import type { Simulate, SimulationProgress, Watch } from '../simulation.ts'
+import type { StrategyRun } from '../strategy-run.ts'
+import { TimeQueue } from '../time-queue.ts'
 import { ColdOrigin } from './cold-origin.ts'
 import { type Layer, SimNode } from './node.ts'
 
@@ -52,6 +53,11 @@ const SMALL_NODES_PIECES = 1_500
 
 export const simulateShoal: Simulate = (scenario, _strategy, onProgress) =>
   new ShoalSimulation(scenario).run(onProgress)
+
+/** The same run, step by step, for who looks for what went wrong in it. */
+export function replayShoal(scenario: Scenario, watch: Watch): StrategyRun {
+  return new ShoalSimulation(scenario, watch).run(() => {})
+}
 
 /** What the seeder says of one layer. */
 interface Answer {
@@ -80,7 +86,8 @@ interface Ladder {
 
 class ShoalSimulation {
   readonly #scenario: Scenario
-  readonly #queue = new EventQueue()
+  readonly #seeSteps: Watch | undefined
+  readonly #queue = new TimeQueue()
   readonly #network: Network
   readonly #measure: Measure
   readonly #prng: Prng
@@ -100,8 +107,9 @@ class ShoalSimulation {
   #wave = 0
   #leftInWave = 0
 
-  constructor(scenario: Scenario) {
+  constructor(scenario: Scenario, watch?: Watch) {
     this.#scenario = scenario
+    this.#seeSteps = watch
     this.#prng = createPrng(scenario.seed + 1)
     this.#measure = new Measure(scenario)
     this.#network = new Network(this.#queue, {
@@ -183,6 +191,7 @@ class ShoalSimulation {
           if (node === this.#seeder && this.#cold !== undefined) this.#cold.whenReadable(layer, index, run)
           else run()
         },
+        watch: this.#seeSteps,
         stepped: (node) => this.#stepped(node),
         onPiece: (node, layer, index) => this.#pieceCame(node, layer, index),
         onBlock: (node, layer, bytes, from) => this.#bytesCame(node, layer, bytes, from),
