@@ -60,7 +60,6 @@ export interface AnnouncerInit {
   readonly zone: string
   /** Absent: the tracker uses the address that the stream comes from. */
   readonly host?: string
-  readonly port: number
 }
 
 const GATHER_MS = 5
@@ -85,6 +84,8 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   /** Of the last stream, open or not: by it this agent takes its place again. */
   #lastSecret: string | undefined
   #isStopped = false
+  /** Of this agent's peer port. */
+  #port = 0
   #failures = 0
   #reconnectTimer: NodeJS.Timeout | undefined
   #gatherTimer: NodeJS.Timeout | undefined
@@ -119,7 +120,9 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
     return this.#isOpen && this.#tellsArrivalsEnd
   }
 
-  start(): void {
+  /** @param init.port where peers reach this agent */
+  start({ port }: { readonly port: number }): void {
+    this.#port = port
     this.#connect()
   }
 
@@ -179,7 +182,8 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   }
 
   #connect(): void {
-    const { seederUrl, peerId, name, zone, host, port } = this.#init
+    const { seederUrl, peerId, name, zone, host } = this.#init
+    const port = this.#port
     const url = new URL(ANNOUNCE_STREAM_PATH, seederUrl)
     url.protocol = url.protocol.replace('http', 'ws')
     const socket = new WebSocket(url, {

@@ -70,14 +70,7 @@ function backend() {
     seederUrl: 'http://seeder:7000',
     tagLists: {} as TagLists,
     referrerLists: {} as ReferrerLists,
-    metrics: createMetrics({
-      blobs: () => 0,
-      downloads: () => 0,
-      usedBytes: () => 0,
-      isConnected: () => true,
-      isSeederThere: () => true,
-      isDiskFull: () => false,
-    }),
+    metrics: createMetrics(),
   })
 }
 

@@ -37,10 +37,8 @@ let refusals: number
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shoal-downloads-'))
-  store = new FilePieceStore({
-    folder,
-    onDamaged: (damaged, pieceIndex) => downloads.damaged(damaged, pieceIndex),
-  })
+  store = new FilePieceStore({ folder })
+  store.on('damaged', (damaged, pieceIndex) => downloads.damaged(damaged, pieceIndex))
   await store.start()
   damages = 0
   freeBytes = undefined
