@@ -27,7 +27,7 @@ export async function discardAnswer({ body }: Answer, signal?: AbortSignal): Pro
       signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
     })
   } catch {
-    // It is gone, which is all that was wanted.
+    // The answer was to be dropped, and it is gone.
     body.destroy()
   }
 }

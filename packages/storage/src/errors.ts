@@ -75,7 +75,7 @@ export class FolderHeldError extends StorageError {
   }
 }
 
-/** The store takes writes that it was told not to take. */
+/** The store carries out writes whose condition does not hold. */
 export class StorageUnconditionalError extends StorageError {
   readonly code = 'STORAGE_UNCONDITIONAL'
   readonly header: string
@@ -99,7 +99,7 @@ export class BlobDigestMismatchError extends StorageError {
   }
 }
 
-/** What the disk gives of a piece is not what was written there. It is not in `have` any more: fetched again, it is whole. */
+/** The disk gives other bytes of a piece than were written. The piece is taken out of `have`, so that it is fetched again. */
 export class PieceDamagedError extends StorageError {
   readonly code = 'STORAGE_PIECE_DAMAGED'
   readonly digest: string

@@ -1,5 +1,5 @@
 /**
- * What moves pieces between peers. One interface, several engines, one contract suite (`testing/engine-contract.ts`).
+ * What moves pieces between peers. One interface, several engines, one contract suite (`engine-contract.ts` of @shoal/testing).
  *
  * An engine dials the peers that it is told of, accepts those that come, and asks, verifies, writes and serves pieces. It
  * chooses no peers, knows no tracker, and does not know why a blob is wanted.
@@ -131,4 +131,10 @@ export const DEFAULT_SWARM_LIMITS: SwarmLimits = {
   bufferBytes: 32 * MIB,
   uploadBytesPerSecond: NODE_LIMITS.uploadBytesPerSecond,
   downloadBytesPerSecond: NODE_LIMITS.downloadBytesPerSecond,
+}
+
+/** What the module of every engine exports. */
+export interface EngineModule {
+  /** @returns the engine, not started */
+  createEngine(init: SwarmEngineInit): SwarmEngine
 }

@@ -441,7 +441,7 @@ class GarbageRun {
       try {
         await this.#removeMetainfo(digest, infoHashOf(decodeInfo(info)))
       } catch (error) {
-        // Nobody knows which info hash it had; it harms nobody where it is.
+        // Nobody knows which info hash it had, so that pointer stays; it does no harm.
         if (!(error instanceof MetainfoInvalidError)) throw error
       }
     })

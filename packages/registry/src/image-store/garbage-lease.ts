@@ -60,7 +60,7 @@ export class GarbageLease {
       if (outcome.kind === 'stored') this.#etag = outcome.etag
       else {
         const held = await read(objects)
-        // One that it wrote itself, and was told nothing of.
+        // It is the run's own lease: the answer to its write was lost.
         if (held?.holder !== this.#holder) return false
         this.#etag = held.etag
       }

@@ -44,7 +44,7 @@ export interface ImageStoreParts {
   readonly nowMs: () => number
   /** Unguessable, of `A–Z a–z 0–9 _ -`: names an upload and the object that it writes. */
   readonly newId: () => string
-  /** Waits; for tests, which have no time. */
+  /** Waits; replaced in tests, so that they need not. */
   readonly pause?: (ms: number) => Promise<void>
   /** Reads a blob's bytes in place of the object store: the seeder's own pieces. */
   readonly readBlob?: (stat: BlobStat, range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>

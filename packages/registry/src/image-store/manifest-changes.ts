@@ -33,7 +33,7 @@ export interface ManifestChangesParts {
   readonly pause: (ms: number) => Promise<void>
 }
 
-/** Whoever loses a race against pushes begins again; so many in a row are something else. */
+/** Whoever loses a race against pushes begins again. So many lost in a row are a fault, not races. */
 const ATTEMPTS_MAX = 8
 /** A push needs three requests to the store to get through. */
 const REMOVAL_PAUSE_MS = 50
