@@ -30,7 +30,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
 import { ArrivalNews } from './arrival-news.ts'
-import { AgentArrivals } from './arrivals.ts'
+import { ArrivingPulls } from './arriving-pulls.ts'
 import { createBackend } from './backend.ts'
 import { CacheDisk } from './cache-disk.ts'
 import { CacheState } from './cache-state.ts'
@@ -238,14 +238,15 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       nowMs: () => performance.now(),
       onAsked: metrics.unserved,
     })
-    const arrivals = new AgentArrivals(
+    const arrivals = new ArrivingPulls(
       {
         engine,
         store,
         announcer,
         http,
         log: log.child({ component: 'arrivals' }),
-        nowMs,
+        // A clock that never jumps: a pull counts silence.
+        nowMs: () => performance.now(),
         onReceived: (bytes, from) =>
           metrics.received(from === undefined || downloads.isSeeder(from) ? 'seeder' : 'peer', bytes),
         onSent: (bytes) => metrics.sent.inc(bytes),
@@ -264,7 +265,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
         disk,
         log: log.child({ component: 'downloads' }),
         prng,
-        nowMs,
+        nowMs: () => performance.now(),
         onReceived: metrics.received,
         onSent: (bytes) => metrics.sent.inc(bytes),
         onMismatch: () => metrics.mismatches.inc(),

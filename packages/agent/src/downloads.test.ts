@@ -15,11 +15,11 @@ import type { Swarm, SwarmEngine, SwarmInit } from '@shoal/swarm'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Announcer } from './announcer.ts'
-import type { BlobSource } from './blob-source.ts'
 import { DISK_RESERVE_BYTES } from './disk-room.ts'
 import { Downloads } from './downloads.ts'
 import { CacheDiskFullError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
+import type { KnownBlob } from './known-blob.ts'
 import { unbrokenRead } from './unbroken-read.ts'
 
 const right = Buffer.from('what was pushed')
@@ -90,7 +90,7 @@ afterEach(async () => {
 })
 
 /** What the seeder says of the blob: one piece, of these bytes. */
-function sourceOf(bytes: Buffer): BlobSource {
+function sourceOf(bytes: Buffer): KnownBlob {
   const metainfo: Metainfo = {
     digest,
     length: bytes.length,

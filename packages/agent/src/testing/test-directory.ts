@@ -15,12 +15,12 @@ import {
 } from '@shoal/wire'
 import { pino } from 'pino'
 import type { ArrivalNews } from '../arrival-news.ts'
-import type { BlobSource } from '../blob-source.ts'
 import { Contacts } from '../contacts.ts'
 import { SourceUnavailableError } from '../errors.ts'
 import type { HttpSources, ResolveQuestion } from '../http-sources.ts'
 import { ImageDirectory } from '../image-directory.ts'
 import { ImageRecords } from '../image-records.ts'
+import type { KnownBlob } from '../known-blob.ts'
 import { UNKNOWN_HEALTH } from '../seeder-health.ts'
 
 export const SEEDER = 'http://seeder:7000'
@@ -43,7 +43,7 @@ export interface TestDirectory extends AsyncDisposable {
 export async function openTestDirectory(init: {
   readonly answer: (baseUrl: string, question: ResolveQuestion) => Answer | Promise<Answer>
   readonly nowMs: () => number
-  readonly onWanted: (sources: readonly BlobSource[]) => void
+  readonly onWanted: (sources: readonly KnownBlob[]) => void
   /** Where absent, of a seeder that tells nothing. */
   readonly arrivalNews?: Pick<ArrivalNews, 'isTold' | 'next'>
   readonly onLost?: (digest: Digest) => void

@@ -18,7 +18,7 @@ import type { Swarm, SwarmEngine, SwarmInit } from '@shoal/swarm'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Announcer } from './announcer.ts'
-import { AgentArrivals } from './arrivals.ts'
+import { ArrivingPulls } from './arriving-pulls.ts'
 import type { HttpSources } from './http-sources.ts'
 
 const MIB = 1024 * 1024
@@ -28,7 +28,7 @@ const infoHash = arrivalHashOf(digest, LENGTH)
 const piecesMax = Math.ceil(LENGTH / pieceLengthFor(LENGTH))
 
 let news: EventEmitter
-let arrivals: AgentArrivals
+let arrivals: ArrivingPulls
 let joined: Map<InfoHash, Bitfield>
 
 beforeEach(() => {
@@ -52,7 +52,7 @@ beforeEach(() => {
     }),
     dropArriving: async () => {},
   }
-  arrivals = new AgentArrivals(
+  arrivals = new ArrivingPulls(
     {
       engine: engine as unknown as SwarmEngine,
       store: store as unknown as PieceStore,
