@@ -1,5 +1,3 @@
 export * from './report/pictures.ts'
 export * from './report/table.ts'
 export * from './result.ts'
-export * from './sim/scenario.ts'
-export * from './sim/simulate.ts'

@@ -1,5 +1,5 @@
 /** `shoal fanout sim`: thousands of nodes on virtual time, by the code that agents run. */
-import { STRATEGIES, type StrategyName } from '@shoal/fanout'
+import { STRATEGIES, type StrategyName } from '@shoal/simulator'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { FanoutOptionError } from '../fanout-sim/errors.ts'
 import { type GivenOption, listScenarios, readScenario } from '../fanout-sim/scenario-files.ts'

@@ -1,4 +1,5 @@
-import type { FanoutRun, StrategyRun } from '@shoal/fanout'
+import type { FanoutRun } from '@shoal/fanout'
+import type { StrategyRun } from '@shoal/simulator'
 import { expect, it } from 'vitest'
 import { differencesOf } from './validation.ts'
 

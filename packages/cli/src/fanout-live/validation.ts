@@ -1,5 +1,6 @@
 /** Whether the simulator tells the truth: one scenario by both, and how far they are from each other. */
-import { DEFAULT_SCENARIO, type FanoutRun, quantile, type Scenario, type StrategyRun } from '@shoal/fanout'
+import { type FanoutRun, quantile } from '@shoal/fanout'
+import { DEFAULT_SCENARIO, type Scenario, type StrategyRun } from '@shoal/simulator'
 import { simulateApart } from '../fanout-sim/simulation-process.ts'
 import { type LiveFanoutOptions, runLiveFanout } from './run.ts'
 

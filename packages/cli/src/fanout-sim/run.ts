@@ -1,17 +1,14 @@
 /** Runs the strategies one after the other and shows what came of it. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type FanoutRun, picturesOf, reportOf, tableOf } from '@shoal/fanout'
 import {
   boundSeconds,
-  type FanoutRun,
   imageBytes,
-  picturesOf,
-  reportOf,
   type Scenario,
   type StrategyName,
   type StrategyRun,
-  tableOf,
-} from '@shoal/fanout'
+} from '@shoal/simulator'
 import { SingleBar } from 'cli-progress'
 import { SimulationBrokenError } from './errors.ts'
 import { simulateApart } from './simulation-process.ts'

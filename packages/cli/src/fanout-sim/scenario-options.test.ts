@@ -1,4 +1,4 @@
-import { DEFAULT_SCENARIO } from '@shoal/fanout'
+import { DEFAULT_SCENARIO } from '@shoal/simulator'
 import { describe, expect, it } from 'vitest'
 import { FanoutOptionError } from './errors.ts'
 import { listScenarios, readScenario } from './scenario-files.ts'

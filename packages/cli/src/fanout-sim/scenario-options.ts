@@ -1,7 +1,7 @@
 /**
  * A scenario from words: the flags of `shoal fanout sim`, and the same names with the same values in a scenario file. Pure.
  */
-import { type Arrivals, boundSeconds, DEFAULT_SCENARIO, type Scenario } from '@shoal/fanout'
+import { type Arrivals, boundSeconds, DEFAULT_SCENARIO, type Scenario } from '@shoal/simulator'
 import { parseBytes } from '../settings/bytes-text.ts'
 import { nearest } from '../settings/nearest.ts'
 import { FanoutOptionError } from './errors.ts'

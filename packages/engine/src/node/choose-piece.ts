@@ -8,11 +8,11 @@
 import { READER_WINDOW_PIECES } from '@shoal/core'
 import { isShowing, type Peer } from './peer.ts'
 
-/** So long a reader waits for a piece that nobody else has before a source is asked for it that has not shown it. */
+/** A reader waits so long for a piece that no peer has announced; then a source is asked for it, which has all pieces. */
 const READER_PATIENCE_MS = 2_000
-/** After such a silence of everybody, peers in other zones are asked for whatever is missing. */
+/** When no peer has sent a block for so long, peers in other zones are asked for all that is missing, not for a share of it. */
 export const ZONE_PATIENCE_MS = 3_000
-/** Pieces on their way from other peers, with which a source is spared. */
+/** With so many pieces on their way from other peers, a source that has shown everything is asked for nothing common. */
 const BUSY_FETCHES = 2
 
 export function choosePiece(nowMs: number, peer: Peer): number | undefined {

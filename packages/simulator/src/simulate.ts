@@ -1,11 +1,12 @@
 /** The simulator's entrance. Pure. */
-import type { StrategyRun } from '../result.ts'
+
 import { simulateKraken } from './baselines/kraken.ts'
 import { simulateMesh } from './baselines/mesh.ts'
 import { simulateRegistry } from './baselines/registry.ts'
 import { simulateTree } from './baselines/tree.ts'
 import type { Scenario, StrategyName } from './scenario.ts'
 import { simulateShoal } from './shoal/shoal.ts'
+import type { StrategyRun } from './strategy-run.ts'
 
 export interface SimulationProgress {
   readonly strategy: StrategyName

@@ -27,7 +27,7 @@ const PIECES_ASKED_IN_CROWD = 2
 /** Of the buffers, for pieces that come from the source: what nobody has yet should wait for nothing. */
 const SOURCE_SHARE = 1 / 8
 
-export class Downloading {
+export class Downloader {
   readonly #state: NodeState
   readonly #bucket: TokenBucket
   readonly #fetches = new Map<FetchId, Fetch>()
@@ -113,15 +113,16 @@ export class Downloading {
     for (const other of [...fetch.swarm.fetchesOf(fetch.index)])
       if (other !== fetch) {
         this.abandon(other)
-        this.fill(nowMs, other.peer)
+        // Who sent a piece that is being verified may be gone.
+        if (this.#state.isConnected(other.peer)) this.fill(nowMs, other.peer)
       }
     fetch.state = 'writing'
     this.#state.effect({ kind: 'write', infoHash: fetch.swarm.infoHash, fetch: id, index: fetch.index })
     return undefined
   }
 
-  /** @returns the fetch whose piece is on disk now, unless it was given up meanwhile */
-  written(id: FetchId): Fetch | undefined {
+  /** Whether its piece is on disk or could not be written, the fetch is over. @returns it, unless it was given up meanwhile */
+  finish(id: FetchId): Fetch | undefined {
     const fetch = this.#fetches.get(id)
     if (fetch !== undefined) this.#end(fetch)
     return fetch
@@ -186,11 +187,11 @@ export class Downloading {
       return
     }
     if (promisedTo === undefined) this.fillSwarm(nowMs, peer.swarm)
-    else if (this.#state.peers.get(promisedTo.connection) === promisedTo) this.fill(nowMs, promisedTo)
+    else this.fill(nowMs, promisedTo)
     this.fill(nowMs, peer)
   }
 
-  peerGone(nowMs: number, peer: Peer): void {
+  forget(peer: Peer): void {
     for (const fetch of [...peer.fetches]) {
       for (const request of peer.requests.filter((asked) => asked.fetch === fetch))
         this.#forgetRequest(peer, request)
@@ -198,8 +199,18 @@ export class Downloading {
     }
     peer.fetches.length = 0
     this.#starved.delete(peer)
-    this.fillSwarm(nowMs, peer.swarm)
+    if (peer.awaits !== undefined) peer.awaits.promisedTo = undefined
+    peer.awaits = undefined
+  }
+
+  /** Pieces of the swarm are open again, and buffers are free. */
+  roomMade(nowMs: number, swarm: Swarm): void {
+    this.fillSwarm(nowMs, swarm)
     this.#feedStarved(nowMs)
+  }
+
+  get starved(): ReadonlySet<Peer> {
+    return this.#starved
   }
 
   /** Finds peers that keep silent, and gives their work to others. @returns those that are not worth a connection */
@@ -225,7 +236,7 @@ export class Downloading {
   #begin(nowMs: number, peer: Peer): Fetch | undefined {
     const index = choosePiece(nowMs, peer)
     const urgent = this.#slowPieceOfReader(nowMs, peer)
-    const chosen = urgent ?? index ?? this.#slowPiece(nowMs, peer)
+    const chosen = urgent ?? index ?? this.#takeSlowPiece(nowMs, peer)
     if (chosen === undefined) {
       this.#askBack(nowMs, peer)
       const patientUntilMs = peer.swarm.lastBlockAtMs + ZONE_PATIENCE_MS + 1
@@ -362,8 +373,12 @@ export class Downloading {
     return peer.swarm.readerPositions.find((index) => this.#isWorthAsking(nowMs, peer, index))
   }
 
-  /** End of the game: a piece that another peer will take long for. */
-  #slowPiece(nowMs: number, peer: Peer): number | undefined {
+  /**
+   * End of the game: takes a piece from another peer that will take long for it. One that does not answer loses it at once; one
+   * that has begun to send is left to go on beside this one; any other is asked to give it back first.
+   * @returns the piece to ask this peer for now, if any
+   */
+  #takeSlowPiece(nowMs: number, peer: Peer): number | undefined {
     if (peer.swarm.open.setCount > 0 || peer.isOutside) return undefined
     let worst: { index: number; remainingMs: number } | undefined
     for (const index of peer.swarm.fetchedIndexes) {

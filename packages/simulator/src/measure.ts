@@ -1,7 +1,7 @@
 /** Takes down what happens in a run: who finished when, and who sent what, over time. Pure. */
 import { assert } from '@shoal/core'
-import type { StrategyRun, TimelinePoint } from '../result.ts'
 import { boundSeconds, type Scenario, type StrategyName } from './scenario.ts'
+import type { StrategyRun, TimelinePoint } from './strategy-run.ts'
 
 /** Points of a timeline per bound. */
 const POINTS_PER_BOUND = 100

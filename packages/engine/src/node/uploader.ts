@@ -3,51 +3,47 @@ import { TokenBucket } from '@shoal/core'
 import { type Block, isSameBlock } from '@shoal/wire'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
-import type { Showing } from './showing.ts'
+import type { CloseReason } from './protocol.ts'
+import type { Superseeder } from './superseeder.ts'
 import { isHeldUp, SLOW_SEND_MS, takeUpload } from './upload-queue.ts'
 
-/** A source's peers are those who pass everything on, with little room on their links: it serves more of them at a time. */
+/** A source sends to so many times more peers at once: their links are busy passing its pieces on, so each takes it slowly. */
 const SOURCE_SLOTS = 2
-export class Uploading {
+
+export class Uploader {
   readonly #state: NodeState
-  readonly #showing: Showing
+  readonly #superseeder: Superseeder
   readonly #isSource: boolean
   readonly #bucket: TokenBucket
   /** Peers with requests that wait or blocks that are being sent. */
   readonly #busy = new Set<Peer>()
 
-  constructor(state: NodeState, showing: Showing, isSource: boolean) {
+  constructor(state: NodeState, superseeder: Superseeder, isSource: boolean) {
     this.#state = state
-    this.#showing = showing
+    this.#superseeder = superseeder
     this.#isSource = isSource
     this.#bucket = new TokenBucket(state.limits.uploadBytesPerSecond, 0)
   }
 
-  /** @returns whether the peer may stay */
-  request(nowMs: number, peer: Peer, block: Block): boolean {
+  /** @returns why the peer may not stay, if it may not */
+  request(nowMs: number, peer: Peer, block: Block): CloseReason | undefined {
     const { swarm } = peer
     const isBlock =
       block.index < swarm.have.length &&
       block.length > 0 &&
       block.length <= peer.blockBytesMax &&
       block.begin + block.length <= swarm.pieceBytes(block.index)
-    if (!isBlock) {
-      this.#state.close(peer, 'bad-message')
-      return false
-    }
-    if (!swarm.have.has(block.index)) {
+    if (!isBlock) return 'bad-message'
+    const isQueueFull = peer.queue.length >= this.#state.limits.queuedRequestsPerPeerMax
+    if (!swarm.have.has(block.index) || (isQueueFull && peer.hasFast)) {
       this.#refuse(peer, block)
-      return true
+      return undefined
     }
-    if (peer.queue.length >= this.#state.limits.queuedRequestsPerPeerMax) {
-      if (peer.hasFast) this.#refuse(peer, block)
-      else this.#state.close(peer, 'too-many-requests')
-      return peer.hasFast
-    }
+    if (isQueueFull) return 'too-many-requests'
     peer.queue.push(block)
     this.#busy.add(peer)
     this.serve(nowMs)
-    return true
+    return undefined
   }
 
   cancel(peer: Peer, block: Block): void {
@@ -78,9 +74,8 @@ export class Uploading {
     this.serve(nowMs)
   }
 
-  peerGone(nowMs: number, peer: Peer): void {
+  forget(peer: Peer): void {
     this.#busy.delete(peer)
-    this.serve(nowMs)
   }
 
   /** Has blocks sent as long as there are slots, requests, and room under the rate limit. */
@@ -106,7 +101,7 @@ export class Uploading {
     this.#bucket.spend(block.length)
     if (block.begin === 0) {
       swarm.timesSent[block.index]!++
-      this.#showing.sent(peer, block.index)
+      this.#superseeder.sent(peer, block.index)
     }
     peer.lastPiece = block.index
     peer.lastServedAtMs = nowMs

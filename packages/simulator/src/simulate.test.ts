@@ -4,10 +4,10 @@
  * the others. The figures for hundreds and thousands of nodes are in docs/fan-out.md.
  */
 import { describe, expect, it } from 'vitest'
-import type { StrategyRun } from '../result.ts'
 import { planNodes } from './plan.ts'
 import { boundSeconds, DEFAULT_SCENARIO, imageBytes, type Scenario, STRATEGIES } from './scenario.ts'
 import { simulate } from './simulate.ts'
+import type { StrategyRun } from './strategy-run.ts'
 
 const MIB = 1024 * 1024
 const scenarioOf = (more: Partial<Scenario>): Scenario => ({

@@ -1,6 +1,6 @@
 /** Whom to dial, whom to keep: one connection per peer, within the limits, and none with those that lied. */
 import { addressKey, type PeerAddress, type PeerId } from '@shoal/core'
-import { roomFor } from './making-room.ts'
+import { roomFor } from './connection-room.ts'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
 import type { CloseReason } from './protocol.ts'
@@ -13,7 +13,7 @@ const ADDRESSES_MAX = 256
 /** Peers that lied, remembered by the node; a new id costs them a new connection and one bad piece. */
 const BANNED_MAX = 1_024
 
-export class Connecting {
+export class Connector {
   readonly #state: NodeState
   /** Of each swarm, addresses that were dialled, and ids by which somebody came. */
   readonly #banned = new Set<string>()

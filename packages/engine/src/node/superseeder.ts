@@ -1,9 +1,11 @@
 /**
- * What a source, a peer that has everything from the start or gets it from outside the swarm, shows of it. Pure.
+ * Which pieces a source tells each peer of (BEP 16, "Superseeding"). A source is a peer that has everything from the start or
+ * gets it from outside the swarm. Pure.
  *
  * Everything that a swarm gets comes from its source first, and no sooner than the source's link allows: so in a crowd it must
- * not send a piece twice before it has sent every piece once. It tells each peer of pieces of its own, a few at a time, and
- * of everything when each was shown once (BEP 16, "Superseeding"). Pieces are shown in order, as readers want them.
+ * not send a piece twice before it has sent every piece once. It tells each peer of a few pieces at a time, and no two peers of
+ * the same one; when every piece was shown to somebody, it tells all peers of everything. Pieces are shown in order, as readers
+ * want them.
  *
  * A peer that is alone with the source may ask for anything: whoever knows a source by its extension handshake does so.
  */
@@ -11,23 +13,23 @@ import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
 import type { Swarm } from './swarm.ts'
 
-/** Pieces that a peer was told of and has not been sent. */
+/** A peer is told of so many pieces that it was not sent yet. */
 const SHOWN_AHEAD = 4
 /**
- * Pieces of one peer that nobody else has been seen with, beyond twice as many as the best of the others has: more may be lost
- * on one that passes nothing on.
+ * A peer is shown no more while too many of the pieces that it was sent first have not been announced by any other peer: it may
+ * be one that passes nothing on. Too many are so many more than twice the figure of the peer with the lowest one.
  */
 const UNSEEN_EXTRA_MAX = 32
 
-export class Showing {
+export class Superseeder {
   readonly #state: NodeState
 
   constructor(state: NodeState) {
     this.#state = state
   }
 
-  /** Whether the peer, just connected, is shown pieces one by one. */
-  begins(peer: Peer): boolean {
+  /** The peer, just connected, is to be shown pieces one by one. @returns false where the swarm is shown everything */
+  enlist(peer: Peer): boolean {
     const { swarm } = peer
     if (swarm.shown === undefined || swarm.shown.isFull) return false
     peer.shown = { ahead: new Set(), unseen: 0 }
@@ -77,11 +79,19 @@ export class Showing {
   }
 
   /** What it was told of and not sent is for others. */
-  peerGone(peer: Peer): void {
+  forget(peer: Peer): void {
     const { swarm, shown } = peer
-    if (swarm.shown === undefined || swarm.shown.isFull || shown === undefined) return
-    for (const index of shown.ahead) swarm.shown.clear(index)
-    for (const other of swarm.peers) this.show(other)
+    if (swarm.shown === undefined) return
+    if (shown !== undefined && !swarm.shown.isFull) for (const index of shown.ahead) swarm.shown.clear(index)
+    for (const [index, first] of swarm.firstSentTo.entries())
+      if (first === peer) swarm.firstSentTo[index] = undefined
+    peer.shown = undefined
+  }
+
+  /** Somebody has gone: there may be more to show to those that stay. */
+  showMore(swarm: Swarm): void {
+    if (swarm.shown === undefined || swarm.shown.isFull) return
+    for (const peer of swarm.peers) this.show(peer)
   }
 
   /** The peer shall know of everything: it does not take part in the order, or everything is known. */
