@@ -13,6 +13,7 @@ import {
   type DialOutcome,
   decodeTrackerMessage,
   encodeAgentMessage,
+  HEARTBEAT_MS,
   STREAM_SECRET_CAPABILITY,
   STREAM_SECRET_HEADER,
   type SwarmState,
@@ -63,8 +64,8 @@ export interface AnnouncerInit {
 const RECONNECT_MS = 200
 const RECONNECT_MAX_MS = 3_000
 const HANDSHAKE_TIMEOUT_MS = 5_000
-/** The tracker pings every 10 s; three missed ones are a dead stream. */
-const SILENCE_MAX_MS = 30_000
+/** Three missed pings are a dead stream. */
+const SILENCE_MAX_MS = 3 * HEARTBEAT_MS
 
 export class Announcer extends EventEmitter<AnnouncerEvents> {
   readonly #init: AnnouncerInit
