@@ -126,6 +126,13 @@ it('is failed, forgotten with its metainfo, told to nobody, and can be had anew'
   expect(announced.at(-1)).toBe(`seeding ${sourceOf(right).infoHash}`)
 })
 
+it('that came along with an answer and is not what the answer says is asked of the swarm', async () => {
+  const source = { ...sourceOf(right), inline: wrong.subarray(0, right.length) }
+  const transfer = await downloads.ensure(source)
+  expect([transfer.failure, transfer.blob.have.setCount]).toEqual([undefined, 0])
+  expect(announced).toEqual([`leeching ${source.infoHash}`])
+})
+
 it('that the disk has spoilt is fetched again, and who reads it gets what is right', async () => {
   const source = sourceOf(right)
   await (await downloads.ensure(source)).whenComplete()
