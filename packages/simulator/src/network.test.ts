@@ -3,15 +3,15 @@
  * zone's gate, each against arithmetic.
  */
 import { describe, expect, it } from 'vitest'
-import { EventQueue } from './event-queue.ts'
 import { Host, Network, type Pipe } from './network.ts'
+import { TimeQueue } from './time-queue.ts'
 
 const LATENCY_MS = 0.1
 const RATE = 1000 // bytes per ms
 const MIB = 1024 * 1024
 
 function setUp(init: { zones?: number; crossBytesPerMs?: number } = {}) {
-  const queue = new EventQueue()
+  const queue = new TimeQueue()
   const network = new Network(queue, {
     latencyMs: LATENCY_MS,
     crossLatencyMs: 1,

@@ -10,7 +10,7 @@
  * for it. Messages are short: they take no time on the links, but what they take of them is added to the next quantum.
  */
 import { assert } from '@shoal/core'
-import type { EventQueue } from './event-queue.ts'
+import type { TimeQueue } from './time-queue.ts'
 
 /** What a short message takes of a link: itself, and the headers of its packet and of its acknowledgement. */
 const MESSAGE_BYTES = 160
@@ -67,7 +67,7 @@ export interface PipeHandler<M, B> {
 }
 
 export class Network {
-  readonly queue: EventQueue
+  readonly queue: TimeQueue
   readonly quantumBytes: number
   readonly #init: NetworkInit
   readonly #gateOutFreeAtMs: Float64Array
@@ -79,7 +79,7 @@ export class Network {
   /** Payload that nobody was there to receive. */
   lostBytes = 0
 
-  constructor(queue: EventQueue, init: NetworkInit) {
+  constructor(queue: TimeQueue, init: NetworkInit) {
     this.queue = queue
     this.#init = init
     const bytes = init.linkBytesPerMs * QUANTUM_MS

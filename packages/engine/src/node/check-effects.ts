@@ -20,13 +20,10 @@ export class EffectsChecker {
   }
 
   #checkEffect(effect: NodeEffect): void {
-    if ('connection' in effect)
-      assert(
-        this.#connections.has(effect.connection),
-        `${effect.kind} is for a connection that is open (${effect.connection})`,
-      )
-    if ('infoHash' in effect)
-      assert(this.#swarms.has(effect.infoHash), `${effect.kind} is for a swarm that was joined`)
+    if ('connection' in effect && !this.#connections.has(effect.connection))
+      assert(false, `${effect.kind} is for a connection that is open (${effect.connection})`)
+    if ('infoHash' in effect && !this.#swarms.has(effect.infoHash))
+      assert(false, `${effect.kind} is for a swarm that was joined (${effect.infoHash})`)
     switch (effect.kind) {
       case 'close':
         this.#connections.delete(effect.connection)
@@ -37,7 +34,8 @@ export class EffectsChecker {
       case 'cancel':
       case 'verify':
       case 'write':
-        assert(this.#fetches.has(effect.fetch), `${effect.kind} is for a fetch that is under way`)
+        if (!this.#fetches.has(effect.fetch))
+          assert(false, `${effect.kind} is for a fetch that is under way (${effect.fetch})`)
         break
       case 'release':
         this.#fetches.delete(effect.fetch)

@@ -2,11 +2,11 @@
  * Kraken by its published settings: pieces of 4 MB, ten connections, three requests in flight on each, rarest first without
  * a tie-break by chance, an announce every 3 s, blobs of up to 12 MiB always in endgame. Pure.
  */
-import type { Simulate } from '../simulate.ts'
-import { simulateSwarm } from './swarm.ts'
+import type { Simulate } from '../simulation.ts'
+import { simulatePieceSwarm } from './piece-swarm.ts'
 
 export const simulateKraken: Simulate = (scenario, strategy, onProgress) =>
-  simulateSwarm(
+  simulatePieceSwarm(
     scenario,
     strategy,
     {

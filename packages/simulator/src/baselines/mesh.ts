@@ -2,13 +2,13 @@
  * Stock BitTorrent: 50 random peers at each announce, every 30 s, up to 55 connections, four slots by tit-for-tat and one by
  * chance every 10 s, rarest first. Its 16 KiB requests, some of them in flight, are a piece in flight here. Pure.
  */
-import type { Simulate } from '../simulate.ts'
-import { simulateSwarm } from './swarm.ts'
+import type { Simulate } from '../simulation.ts'
+import { simulatePieceSwarm } from './piece-swarm.ts'
 
 const KIB = 1024
 
 export const simulateMesh: Simulate = (scenario, strategy, onProgress) =>
-  simulateSwarm(
+  simulatePieceSwarm(
     scenario,
     strategy,
     {

@@ -4,7 +4,7 @@
  */
 import type { Pipe } from '../network.ts'
 import { imageBytes } from '../scenario.ts'
-import type { Simulate } from '../simulate.ts'
+import type { Simulate } from '../simulation.ts'
 import { type Member, Stage } from './stage.ts'
 
 /** The grain at which what has arrived is counted. */

@@ -3,13 +3,13 @@
  * when, who dies, and when it is over. Pure.
  */
 
-import { EventQueue } from '../event-queue.ts'
 import { Measure } from '../measure.ts'
 import { Host, Network } from '../network.ts'
 import { type NodePlan, planNodes } from '../plan.ts'
 import { boundSeconds, imageBytes, type Scenario, type StrategyName } from '../scenario.ts'
-import type { SimulationProgress } from '../simulate.ts'
+import type { SimulationProgress } from '../simulation.ts'
 import type { StrategyRun } from '../strategy-run.ts'
+import { TimeQueue } from '../time-queue.ts'
 
 const TIME_MAX_BOUNDS = 40
 const TIME_MAX_EXTRA_MS = 240_000
@@ -31,7 +31,7 @@ export interface Strategy<M extends Member> {
 
 export class Stage<M extends Member> {
   readonly scenario: Scenario
-  readonly queue = new EventQueue()
+  readonly queue = new TimeQueue()
   readonly network: Network
   readonly measure: Measure
   readonly seeder: Host

@@ -4,7 +4,7 @@
  */
 import { pieceBytes, pieceCount, pieceLengthFor } from '@shoal/core'
 import type { Pipe } from '../network.ts'
-import type { Simulate } from '../simulate.ts'
+import type { Simulate } from '../simulation.ts'
 import { type Member, Stage } from './stage.ts'
 
 interface TreeNode extends Member {

@@ -1,12 +1,21 @@
 /**
  * One machine of the simulated cluster: the engine that agents run, and what performs its effects on the model of the
- * network. Decides nothing. Pure.
+ * network. Decides nothing. Every effect is checked, and faults are options of the machine: it lies, it is a black hole, it
+ * dies. Pure.
  */
-import { assert, type Bitfield, type InfoHash, type PeerAddress, pieceBytes } from '@shoal/core'
-import type { BlobShape, ConnectionId, FetchId, NodeEffect, NodeEngine, NodeEvent } from '@shoal/engine'
+import { assert, type Bitfield, type InfoHash, type PeerAddress, type PeerId, pieceBytes } from '@shoal/core'
+import {
+  type BlobShape,
+  type ConnectionId,
+  EffectsChecker,
+  type FetchId,
+  type NodeEffect,
+  type NodeEngine,
+  type NodeEvent,
+} from '@shoal/engine'
 import { type Block, isSameBlock, type PeerMessage } from '@shoal/wire'
-import type { Task } from '../event-queue.ts'
 import type { Host, Network, Pipe, PipeHandler } from '../network.ts'
+import type { Task } from '../time-queue.ts'
 
 /** SHA-256 on one core (docs/fan-out.md, "The model"). */
 const HASH_BYTES_PER_MS = 1.7e6
@@ -19,6 +28,8 @@ export interface NodeInit {
   readonly diskBytesPerMs: number
   /** Accepts, answers handshakes, says what it has, and never sends a block. */
   readonly isBlackHole: boolean
+  /** Every block that it sends is wrong. */
+  readonly isLiar?: boolean
 }
 
 export interface NodeParts {
@@ -79,12 +90,17 @@ export class SimNode {
   readonly layers = new Map<InfoHash, Layer>()
   readonly #ends = new Map<ConnectionId, End>()
   readonly #arrived = new Map<FetchId, number>()
+  /** Fetches into whose buffers something wrong came, and who sent such things. */
+  readonly #spoiled = new Set<FetchId>()
+  readonly #liars = new Set<PeerId>()
+  readonly #checker = new EffectsChecker()
   readonly #events: NodeEvent[] = []
   #isStepping = false
   #timerAtMs = Number.POSITIVE_INFINITY
   #hashFreeAtMs = 0
   #diskFreeAtMs = 0
   stepCount = 0
+  badPieces = 0
   isDead = false
 
   constructor(parts: NodeParts, init: NodeInit) {
@@ -99,11 +115,18 @@ export class SimNode {
     return count
   }
 
-  join(infoHash: InfoHash, shape: BlobShape, have: Bitfield): Layer {
+  /** @param isGrowing the node is a source that is still given its pieces, by `piece-added` */
+  join(infoHash: InfoHash, shape: BlobShape, have: Bitfield, isGrowing = false): Layer {
     const layer = { infoHash, shape, have }
     this.layers.set(infoHash, layer)
-    this.step({ kind: 'swarm-joined', infoHash, shape, have })
+    this.step({ kind: 'swarm-joined', infoHash, shape, have, isGrowing })
     return layer
+  }
+
+  /** The node stays and its other layers do; what was here of this one is kept by who joins again. */
+  leave(infoHash: InfoHash): void {
+    this.layers.delete(infoHash)
+    this.step({ kind: 'swarm-left', infoHash })
   }
 
   /** Events that come up while effects are performed wait for their turn. */
@@ -118,6 +141,7 @@ export class SimNode {
     for (let next: NodeEvent | undefined = event; next !== undefined; next = this.#events.shift()) {
       this.stepCount++
       const effects = this.init.engine.step(nowMs, next)
+      this.#checker.check(next, effects)
       for (let i = 0; i < effects.length; i++) this.#perform(effects[i]!)
     }
     this.#isStepping = false
@@ -145,6 +169,11 @@ export class SimNode {
       return
     }
     this.#arrived.set(asked.fetch, this.#arrived.get(asked.fetch)! + block.length)
+    const { isLiar, address } = end.other.node.init
+    if (isLiar) {
+      this.#spoiled.add(asked.fetch)
+      this.#liars.add(address.peerId)
+    }
     this.step({ kind: 'block-arrived', connection: end.id, fetch: asked.fetch, block })
   }
 
@@ -211,12 +240,14 @@ export class SimNode {
         assert(this.#arrived.get(fetch) === bytes, 'a piece that is verified is whole')
         this.#hashFreeAtMs = Math.max(queue.nowMs, this.#hashFreeAtMs) + bytes / HASH_BYTES_PER_MS
         queue.at(this.#hashFreeAtMs, {
-          run: () => this.step({ kind: 'piece-verified', infoHash, fetch, isRight: true }),
+          run: () =>
+            this.step({ kind: 'piece-verified', infoHash, fetch, isRight: !this.#spoiled.has(fetch) }),
         })
         break
       }
       case 'write': {
         const { infoHash, fetch, index } = effect
+        assert(!this.#spoiled.has(fetch), 'only right pieces are written')
         const written = { kind: 'piece-written', infoHash, fetch } as const
         const { diskBytesPerMs } = this.init
         if (diskBytesPerMs === Number.POSITIVE_INFINITY) {
@@ -230,6 +261,7 @@ export class SimNode {
       }
       case 'release':
         this.#arrived.delete(effect.fetch)
+        this.#spoiled.delete(effect.fetch)
         break
       case 'piece-here': {
         const layer = this.#layer(effect.infoHash)
@@ -238,7 +270,8 @@ export class SimNode {
         break
       }
       case 'bad-piece':
-        assert(false, 'nobody lies here')
+        assert(this.#liars.has(effect.peerId), 'who is blamed has lied')
+        this.badPieces++
         break
       case 'set-timer':
         this.#setTimer(effect.atMs)

@@ -22,12 +22,12 @@ import {
   TrackerTable,
 } from '@shoal/engine'
 import { HEARTBEAT_MS } from '@shoal/wire'
-import { EventQueue } from '../event-queue.ts'
 import { Measure } from '../measure.ts'
 import { Host, Network } from '../network.ts'
 import { type NodePlan, planNodes } from '../plan.ts'
 import { boundSeconds, imageBytes, type Scenario } from '../scenario.ts'
-import type { Simulate, SimulationProgress } from '../simulate.ts'
+import type { Simulate, SimulationProgress } from '../simulation.ts'
+import { TimeQueue } from '../time-queue.ts'
 import { ColdOrigin } from './cold-origin.ts'
 import { SimNode } from './node.ts'
 import { Puller, type PullerParts } from './puller.ts'
@@ -44,7 +44,7 @@ export const simulateShoal: Simulate = (scenario, _strategy, onProgress) =>
 
 class ShoalSimulation {
   readonly #scenario: Scenario
-  readonly #queue = new EventQueue()
+  readonly #queue = new TimeQueue()
   readonly #network: Network
   readonly #measure: Measure
   readonly #prng: Prng

@@ -10,7 +10,7 @@ export interface Task {
   run(): void
 }
 
-export class EventQueue {
+export class TimeQueue {
   #nowMs = 0
   #sequence = 0
   #eventCount = 0

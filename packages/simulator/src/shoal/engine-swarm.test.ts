@@ -4,21 +4,21 @@
  */
 import { createPrng } from '@shoal/core'
 import { describe, expect, it } from 'vitest'
-import { INFO_HASH, type NodeInit, type VirtualNode, VirtualSwarm } from '../testing/virtual-swarm.ts'
+import { EngineSwarm, INFO_HASH, type Member, type MemberInit } from '../testing/engine-swarm.ts'
 
 const MIB = 1024 * 1024
 /** 32 pieces of 256 KiB: at 1,000 bytes per ms one uplink needs 8.4 s for all. */
 const SHAPE = { length: 8 * MIB - 1000, pieceLength: 256 * 1024 }
 const BOUND_MS = SHAPE.length / 1000
 
-function swarmOf(inits: readonly Partial<NodeInit>[], latencyMs = 2) {
-  const swarm = new VirtualSwarm({ shape: SHAPE, latencyMs })
+function swarmOf(inits: readonly Partial<MemberInit>[], latencyMs = 2) {
+  const swarm = new EngineSwarm({ shape: SHAPE, latencyMs })
   const nodes = inits.map((init, number) => swarm.add({ name: `n${number}`, have: 'none', ...init }))
   return { swarm, nodes }
 }
 
 /** Each node is told of some that came before it, those with the fewest neighbours first, as the tracker's handout does. */
-function introduce(swarm: VirtualSwarm, nodes: readonly VirtualNode[], neighbours: number): void {
+function introduce(swarm: EngineSwarm, nodes: readonly Member[], neighbours: number): void {
   const prng = createPrng(7)
   const degrees = new Map(nodes.map((node) => [node, 0]))
   for (const [number, node] of nodes.entries()) {
@@ -32,9 +32,9 @@ function introduce(swarm: VirtualSwarm, nodes: readonly VirtualNode[], neighbour
   }
 }
 
-const isComplete = (nodes: readonly VirtualNode[]) => () =>
-  nodes.every((node) => node.isDead || node.completeAtMs !== undefined)
-const lastAtMs = (nodes: readonly VirtualNode[]) => Math.max(...nodes.map((node) => node.completeAtMs ?? 0))
+const isComplete = (nodes: readonly Member[]) => () =>
+  nodes.every(({ node, completeAtMs }) => node.isDead || completeAtMs !== undefined)
+const lastAtMs = (nodes: readonly Member[]) => Math.max(...nodes.map((node) => node.completeAtMs ?? 0))
 
 describe('a swarm of engines', () => {
   it('brings a blob from one node to another at the rate of the link', () => {
@@ -42,7 +42,7 @@ describe('a swarm of engines', () => {
     introduce(swarm, nodes, 1)
     expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
     expect(lastAtMs(nodes)).toBeLessThan(BOUND_MS * 1.03)
-    expect(nodes[0]!.sentBytes).toBe(SHAPE.length)
+    expect(nodes[0]!.node.init.host.sentBytes).toBe(SHAPE.length)
   })
 
   it('fills a link of long delay: the window grows with bandwidth × delay', () => {
@@ -59,8 +59,8 @@ describe('a swarm of engines', () => {
     expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
     expect(lastAtMs(nodes)).toBeLessThan(BOUND_MS * 1.75)
     // The seeder sends little more than the blob once or twice; the nodes do the rest.
-    expect(nodes[0]!.sentBytes).toBeLessThan(SHAPE.length * 2)
-    const received = nodes.reduce((sum, node) => sum + node.receivedBytes, 0)
+    expect(nodes[0]!.node.init.host.sentBytes).toBeLessThan(SHAPE.length * 2)
+    const received = nodes.reduce((sum, { node }) => sum + node.init.host.receivedBytes, 0)
     expect(received).toBeLessThan(19 * SHAPE.length * 1.12)
   })
 
@@ -72,7 +72,7 @@ describe('a swarm of engines', () => {
     expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
     // From the last piece on the source's desk to everybody's: some hops of one piece each.
     expect(lastAtMs(nodes)).toBeLessThan(BOUND_MS * 1.5)
-    expect(nodes[0]!.sentBytes).toBeLessThan(SHAPE.length * 1.5)
+    expect(nodes[0]!.node.init.host.sentBytes).toBeLessThan(SHAPE.length * 1.5)
   })
 
   it('is not held up by a source in another zone, while all others are in one', () => {
@@ -81,7 +81,7 @@ describe('a swarm of engines', () => {
     introduce(swarm, nodes, 4)
     expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
     expect(lastAtMs(nodes)).toBeLessThan(BOUND_MS * 1.3)
-    expect(nodes[0]!.sentBytes).toBeLessThan(SHAPE.length * 1.3)
+    expect(nodes[0]!.node.init.host.sentBytes).toBeLessThan(SHAPE.length * 1.3)
   })
 
   it('gets even what nobody in the zone has a share of, once nothing else comes any more', () => {
@@ -100,13 +100,13 @@ describe('a swarm of engines', () => {
       const { swarm, nodes } = swarmOf([{ have: 'all' }, ...Array(9).fill({})])
       introduce(swarm, nodes, 4)
       swarm.run(isComplete(nodes), 60_000)
-      return [swarm.steps, swarm.nowMs, ...nodes.map((node) => node.sentBytes)]
+      return [swarm.steps, swarm.nowMs, ...nodes.map(({ node }) => node.init.host.sentBytes)]
     }
     expect(run()).toEqual(run())
   })
 
   it('is hardly delayed by one slow peer and one black hole among four', () => {
-    const timeWith = (others: readonly Partial<NodeInit>[]) => {
+    const timeWith = (others: readonly Partial<MemberInit>[]) => {
       const sources = [{ have: 'all' as const }, { have: 'all' as const }, ...others]
       const { swarm, nodes } = swarmOf([...sources, {}])
       swarm.introduce(nodes.at(-1)!, nodes.slice(0, -1))
@@ -123,7 +123,7 @@ describe('a swarm of engines', () => {
 
   it('leaves a reader not waiting for a black hole', () => {
     const { swarm, nodes } = swarmOf([{ have: 'all', isBlackHole: true }, {}, { have: 'all' }])
-    const [blackHole, reader, source] = nodes as [VirtualNode, VirtualNode, VirtualNode]
+    const [blackHole, reader, source] = nodes as [Member, Member, Member]
     swarm.tell(reader, { kind: 'readers-moved', infoHash: INFO_HASH, pieceIndexes: [0] })
     swarm.introduce(reader, [blackHole])
     swarm.at(20, () => swarm.introduce(reader, [source]))
@@ -135,14 +135,14 @@ describe('a swarm of engines', () => {
     const { swarm, nodes } = swarmOf([{ have: 'all', isBlackHole: true }, {}])
     introduce(swarm, nodes, 1)
     expect(swarm.run(isComplete(nodes), 120_000)).toBe(false)
-    expect(nodes[1]!.receivedBytes).toBe(0)
+    expect(nodes[1]!.node.init.host.receivedBytes).toBe(0)
   })
 
   it('drops who lies, blames nobody else, and finishes', () => {
     const { swarm, nodes } = swarmOf([{ have: 'all' }, { have: 'all', isLiar: true }, ...Array(6).fill({})])
     for (const node of nodes.slice(2)) swarm.introduce(node, nodes)
     expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
-    for (const node of nodes.slice(2)) {
+    for (const { node } of nodes.slice(2)) {
       // What it had sent when the first bad piece was found may be bad as well.
       expect(node.badPieces).toBeGreaterThan(0)
       expect(node.badPieces).toBeLessThanOrEqual(4)
@@ -157,12 +157,41 @@ describe('a swarm of engines', () => {
     })
     const isOut = () => {
       for (let index = 0; index < 32; index++)
-        if (!nodes.slice(1).some((node) => !node.isDead && node.have.has(index))) return false
+        if (!nodes.slice(1).some(({ node, have }) => !node.isDead && have.has(index))) return false
       return true
     }
     expect(swarm.run(isOut, 60_000)).toBe(true)
     swarm.crash(nodes[0]!)
     expect(swarm.run(isComplete(nodes), 120_000)).toBe(true)
+  })
+
+  it('finds out by itself who has died in silence', () => {
+    const { swarm, nodes } = swarmOf([{ have: 'all' }, { have: 'all' }, {}, {}])
+    for (const node of nodes.slice(2)) swarm.introduce(node, nodes)
+    swarm.at(BOUND_MS * 0.3, () => swarm.crash(nodes[0]!, false))
+    expect(swarm.run(isComplete(nodes), 60_000)).toBe(true)
+  })
+
+  it('keeps nothing of those that part, while they come and go, lie and wait for buffers', () => {
+    for (let seed = 1; seed <= 2; seed++) {
+      const prng = createPrng(seed)
+      const limits = { receiveBytesMax: 600_000, connectionsPerSwarmMax: 4 }
+      const { swarm, nodes } = swarmOf([
+        { have: 'growing' },
+        { have: 'all', isLiar: true },
+        { have: 'all', bytesPerMs: 100 },
+        ...Array(6).fill({ limits }),
+      ])
+      for (const node of nodes) swarm.introduce(node, nodes)
+      swarm.grow(nodes[0]!, SHAPE.pieceLength / 1000)
+      for (let atMs = 500; atMs < BOUND_MS; atMs += 250)
+        swarm.at(atMs, () => {
+          const some = nodes[3 + prng.below(6)]!
+          swarm.rejoin(some)
+          swarm.introduce(some, prng.shuffled(nodes))
+        })
+      expect(swarm.run(isComplete(nodes), 120_000), `seed ${seed}`).toBe(true)
+    }
   })
 
   it('keeps within small buffers', () => {

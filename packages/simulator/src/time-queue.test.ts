@@ -1,7 +1,7 @@
 /** Goal: everything happens in the order of (time, sequence). Method: random events on the heap and on lines. */
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { EventQueue } from './event-queue.ts'
+import { TimeQueue } from './time-queue.ts'
 
 it('runs events by time, and those of one time in the order in which they were made', () => {
   const delays = fc.array(fc.record({ ms: fc.integer({ min: 0, max: 20 }), isLine: fc.boolean() }), {
@@ -9,7 +9,7 @@ it('runs events by time, and those of one time in the order in which they were m
   })
   fc.assert(
     fc.property(delays, delays, (first, second) => {
-      const queue = new EventQueue()
+      const queue = new TimeQueue()
       const happened: { atMs: number; made: number; nowMs: number }[] = []
       let made = 0
       const make = ({ ms, isLine }: { ms: number; isLine: boolean }) => {
@@ -35,7 +35,7 @@ it('runs events by time, and those of one time in the order in which they were m
 })
 
 it('stops where it is told to', () => {
-  const queue = new EventQueue()
+  const queue = new TimeQueue()
   queue.at(5, { run: () => {} })
   expect(queue.runOne(4)).toBe(false)
   expect(queue.runOne(5)).toBe(true)

@@ -8,10 +8,10 @@
 import { Bitfield, createPrng, type Prng, pieceBytes, pieceCount } from '@shoal/core'
 import type { Host, Pipe } from '../network.ts'
 import type { Scenario, StrategyName } from '../scenario.ts'
-import type { SimulationProgress } from '../simulate.ts'
+import type { SimulationProgress } from '../simulation.ts'
 import { type Member, Stage } from './stage.ts'
 
-export interface SwarmRules {
+export interface PieceSwarmRules {
   readonly pieceLength: (layerBytes: number) => number
   readonly connectionsMax: number
   readonly announceMs: number
@@ -31,7 +31,7 @@ const ENDGAME_REQUESTS_MAX = 3
 /** A peer that keeps a request so long is asked no more (Kraken's piece timeout; stock clients take up to a minute). */
 const REQUEST_TIMEOUT_MS = 16_000
 
-interface Node extends Member {
+interface PieceNode extends Member {
   readonly have: Bitfield
   readonly links: Link[]
   /** How often each piece is being asked for. */
@@ -42,7 +42,7 @@ interface Node extends Member {
 
 /** One end of a connection. */
 interface Link {
-  readonly node: Node
+  readonly node: PieceNode
   other: Link
   outward: Pipe<Message, number>
   inFlight: number[]
@@ -55,26 +55,26 @@ interface Link {
 
 type Message = { kind: 'have' | 'request'; index: number } | { kind: 'unchoke' | 'choke' }
 
-export function simulateSwarm(
+export function simulatePieceSwarm(
   scenario: Scenario,
   name: StrategyName,
-  rules: SwarmRules,
+  rules: PieceSwarmRules,
   onProgress: (progress: SimulationProgress) => void,
 ) {
-  return new BaselineSwarm(scenario, name, rules).run(onProgress)
+  return new PieceSwarm(scenario, name, rules).run(onProgress)
 }
 
-class BaselineSwarm {
-  readonly #rules: SwarmRules
-  readonly #stage: Stage<Node>
+class PieceSwarm {
+  readonly #rules: PieceSwarmRules
+  readonly #stage: Stage<PieceNode>
   readonly #prng: Prng
   readonly #pieces: number[]
   readonly #alwaysEndgame: boolean
   readonly #availability: Uint32Array
-  readonly #seeder: Node
-  readonly #known: Node[] = []
+  readonly #seeder: PieceNode
+  readonly #known: PieceNode[] = []
 
-  constructor(scenario: Scenario, name: StrategyName, rules: SwarmRules) {
+  constructor(scenario: Scenario, name: StrategyName, rules: PieceSwarmRules) {
     this.#rules = rules
     this.#stage = new Stage(scenario, name)
     this.#prng = createPrng(scenario.seed + 7)
@@ -106,7 +106,7 @@ class BaselineSwarm {
     )
   }
 
-  #create(plan: Node['plan'] | undefined, host: Host): Node {
+  #create(plan: PieceNode['plan'] | undefined, host: Host): PieceNode {
     return {
       plan: plan!,
       host,
@@ -120,7 +120,7 @@ class BaselineSwarm {
     }
   }
 
-  #every(ms: number, act: () => void, node: Node): void {
+  #every(ms: number, act: () => void, node: PieceNode): void {
     this.#stage.queue.at(this.#stage.queue.nowMs + ms, {
       run: () => {
         if (node.host.isDead) return
@@ -130,7 +130,7 @@ class BaselineSwarm {
     })
   }
 
-  #announce(node: Node): void {
+  #announce(node: PieceNode): void {
     const { peersPerAnnounce, announceMs } = this.#rules
     const { queue, scenario } = this.#stage
     queue.after(2 * scenario.latencyMs, {
@@ -148,7 +148,7 @@ class BaselineSwarm {
     })
   }
 
-  #connect(node: Node, peer: Node): void {
+  #connect(node: PieceNode, peer: PieceNode): void {
     const { connectionsMax } = this.#rules
     if (peer === node || node.host.isDead || peer.host.isDead || node.isDone) return
     if (node.links.length >= connectionsMax || peer.links.length >= connectionsMax) return
@@ -175,7 +175,7 @@ class BaselineSwarm {
     })
   }
 
-  #link(node: Node): Link {
+  #link(node: PieceNode): Link {
     return {
       node,
       other: undefined as unknown as Link,
@@ -221,7 +221,7 @@ class BaselineSwarm {
     this.#fill(link)
   }
 
-  #unask(node: Node, index: number): void {
+  #unask(node: PieceNode, index: number): void {
     if (--node.asked[index]! === 0) node.askedCount--
   }
 
@@ -270,7 +270,7 @@ class BaselineSwarm {
   }
 
   /** Unchokes those that gave most of late, and one by chance; a seeder those who come next. */
-  #rechoke(node: Node): void {
+  #rechoke(node: PieceNode): void {
     const { slots } = this.#rules.choking!
     const open = node.links.filter(({ isOpen }) => isOpen)
     const order = node.have.isFull
@@ -287,7 +287,7 @@ class BaselineSwarm {
     }
   }
 
-  #gone(node: Node): void {
+  #gone(node: PieceNode): void {
     const place = this.#known.indexOf(node)
     if (place >= 0) this.#known.splice(place, 1)
     for (const link of node.links.splice(0)) {
