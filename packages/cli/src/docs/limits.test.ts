@@ -15,6 +15,7 @@ import { PROBE_INTERVAL_MS } from '../../../agent/src/seeder-health.ts'
 import { PROBE_TIMEOUT_MS } from '../../../agent/src/seeder-sight.ts'
 import { HANDOUT_RULE } from '../../../core/src/handout.ts'
 import { NODE_LIMITS } from '../../../engine/src/node/protocol.ts'
+import { PULL_LIMITS } from '../../../engine/src/pull/limits.ts'
 import { HELD_ANSWERS_LIMITS } from '../../../engine/src/tracker/held-answers.ts'
 import { LOOKUP_LIMITS } from '../../../engine/src/tracker/lookups.ts'
 import { TRACKER_LIMITS } from '../../../engine/src/tracker/protocol.ts'
@@ -123,6 +124,12 @@ describe('the numbers', () => {
     const probe = `${PROBE_TIMEOUT_MS / 1_000} s, every ${PROBE_INTERVAL_MS / 1_000} s while it is not`
     expectRow('a look whether the seeder', '1 at a time', '—', probe)
     expectRow('blobs that pass through', `${PASSING_BLOBS_MAX}; ${mib(RUN_BYTES_MAX)}`)
+    const { contactsAsked, earlySwarmsMax, earlyPeersMax, earlyHashesMax, earlyHashesBytesMax } = PULL_LIMITS
+    expectRow('agents asked for one question', n(contactsAsked))
+    expectRow('news of swarms that this node', `${n(earlySwarmsMax)} swarms, ${earlyPeersMax} peers each`)
+    expectRow('hashes of pieces of such', `${earlyHashesMax} pieces of news, ${mib(earlyHashesBytesMax)}`)
+    const arriving = `${PULL_LIMITS.arrivingPullsMax} each, of more than 64 KiB to 256 GiB`
+    expectRow('blobs on their way as swarms', arriving)
     expectRow('manifests and tags in memory', `${mib(UNKEPT_BYTES_MAX)}, the latest`)
     expectRow('pieces that are read from disk', n(PIECE_CHECKS.atOnceMax))
     const { bytesPerSecondMin, bytesPerSecondMax } = SCRUB_RATE
