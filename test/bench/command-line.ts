@@ -1,6 +1,6 @@
 /** What the benchmarks' command lines have in common. Results go to stdout, everything else to stderr. */
 import { InvalidArgumentError } from 'commander'
-import { parseBytes } from '../../packages/cli/src/settings/bytes-text.ts'
+import { parseBytes } from '../../packages/settings/src/bytes-text.ts'
 
 export function bytesArgument(text: string): number {
   const bytes = parseBytes(text)

@@ -1,12 +1,8 @@
 /** The registry's routes over an image store in a folder, in this process: for what no service has a setting for yet. */
 import { randomUUID } from 'node:crypto'
-import {
-  createHttpServer,
-  ImageStore,
-  type Manifest,
-  type RegistryBackend,
-  registryPlugin,
-} from '@shoal/registry'
+import type { Manifest } from '@shoal/oci'
+import { ImageStore, type RegistryBackend, registryPlugin, registryRouting } from '@shoal/registry'
+import { createHttpServer } from '@shoal/service'
 import { FilesystemObjectStore } from '@shoal/storage'
 import { pino } from 'pino'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -39,7 +35,7 @@ export async function startInProcess(init: {
     push: images.push,
     remove: images.remove,
   }
-  const server = createHttpServer(log)
+  const server = createHttpServer(log, { routing: registryRouting })
   await server.register(registryPlugin, { backend, allowDelete: init.allowDelete ?? true })
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   return {

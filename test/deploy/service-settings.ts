@@ -1,8 +1,8 @@
 /** Whether Shoal itself takes the words and variables that a file of an orchestrator starts it with. */
 import { parseArgs } from 'node:util'
 import { agentReference, seederReference } from '../../packages/cli/src/services.ts'
-import { loadSettings } from '../../packages/cli/src/settings/load.ts'
-import { settingsOf } from '../../packages/cli/src/settings/setting.ts'
+import { loadSettings } from '../../packages/settings/src/load.ts'
+import { settingsOf } from '../../packages/settings/src/setting.ts'
 
 export interface StartedService {
   readonly role: 'seeder' | 'agent'

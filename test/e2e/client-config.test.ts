@@ -7,7 +7,7 @@
 import { mkdir, readFile, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
-import { type HostTree, hostTree } from '../../packages/cli/src/testing/host-tree.ts'
+import { type HostTree, hostTree } from '../../packages/client-config/src/testing/host-tree.ts'
 import type { Cluster, Node } from '../support/cluster.ts'
 import { startContainerd } from '../support/containerd.ts'
 import { type ContainersTool, startPodman, startSkopeo } from '../support/containers-image.ts'

@@ -4,8 +4,9 @@
  * Method: another seeder as the other registry (and Debian's, where it is there), behind a proxy that counts and
  * misbehaves; agents as processes, asked as containerd and podman ask a mirror.
  */
+
+import { startTestProxy } from '@shoal/testing/http-proxy'
 import { describe, expect, it } from 'vitest'
-import { startTestProxy } from '../../packages/registry/src/client/testing/http-proxy.ts'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { describeWith } from '../support/describe-with.ts'
 import { startDockerRegistry } from '../support/docker-registry.ts'

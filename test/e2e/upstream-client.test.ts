@@ -8,18 +8,11 @@ import { createHash, sign } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseDigest } from '@shoal/core'
-import { Credentials, UpstreamClient, UpstreamDeniedError, upstreamAddress } from '@shoal/registry/client'
+import { Credentials, UpstreamClient, UpstreamDeniedError, upstreamAddress } from '@shoal/registry-client'
+import { type SelfSignedCertificate, selfSignedCertificate } from '@shoal/testing/self-signed-certificate'
+import { answerJson, type StubServer, startStub } from '@shoal/testing/stub-server'
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import {
-  type SelfSignedCertificate,
-  selfSignedCertificate,
-} from '../../packages/registry/src/client/testing/self-signed-certificate.ts'
-import {
-  answerJson,
-  type StubServer,
-  startStub,
-} from '../../packages/registry/src/client/testing/stub-server.ts'
 import { describeWith } from '../support/describe-with.ts'
 import { freePort } from '../support/free-port.ts'
 import { buildImage, buildIndex, type Image, type Index } from '../support/images.ts'

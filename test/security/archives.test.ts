@@ -10,8 +10,8 @@ import { buffer } from 'node:stream/consumers'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { pack } from 'tar-stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ArchiveFormatError, ArchiveLimitError } from '../../packages/cli/src/image-archive/errors.ts'
-import { openArchive } from '../../packages/cli/src/image-archive/open-archive.ts'
+import { ArchiveFormatError, ArchiveLimitError } from '../../packages/images/src/archive/errors.ts'
+import { openArchive } from '../../packages/images/src/archive/open-archive.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const MIB = 1024 * 1024

@@ -12,6 +12,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { type Digest, decodeInfo, digestHex, encodeInfo, type Metainfo, pieceLengthFor } from '@shoal/core'
 import { FilePieceStore } from '@shoal/storage'
+import { startStub } from '@shoal/testing/stub-server'
 import {
   CONTACT_ANSWER_BYTES_MAX,
   decodeContacts,
@@ -24,7 +25,6 @@ import {
 } from '@shoal/wire'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { HttpSources } from '../../packages/agent/src/http-sources.ts'
-import { startStub } from '../../packages/registry/src/client/testing/stub-server.ts'
 import { type Door, openDoor } from '../support/door.ts'
 import { falsify, fieldsOf } from '../support/falsify.ts'
 import { buildImage, type Image } from '../support/images.ts'

@@ -9,13 +9,13 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startStub } from '@shoal/testing/stub-server'
 import { request } from 'undici'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   type StubRegistry,
   startStubRegistry,
-} from '../../packages/registry/src/client/testing/stub-registry.ts'
-import { startStub } from '../../packages/registry/src/client/testing/stub-server.ts'
+} from '../../packages/registry-client/src/testing/stub-registry.ts'
 import { filesBelow } from '../support/folder-files.ts'
 import { buildImage } from '../support/images.ts'
 import { fileLayer } from '../support/layers.ts'

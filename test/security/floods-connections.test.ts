@@ -4,7 +4,7 @@
  * Method: the server that both services listen with, under small bounds, and sockets that play several addresses.
  */
 import { once } from 'node:events'
-import { createHttpServer, type HttpServerLimits } from '@shoal/registry'
+import { createHttpServer, type HttpServerLimits } from '@shoal/service'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -30,7 +30,9 @@ afterEach(async () => {
 /** `/waiting` is answered when the test says so, `/large` with a MiB, `/body` with the length of what was sent. */
 async function start(limits: Partial<HttpServerLimits> = {}) {
   const state = { waiting: 0, most: 0, release: Promise.withResolvers<void>() }
-  server = createHttpServer(pino({ level: 'silent' }), undefined, { connections: CONNECTIONS, ...limits })
+  server = createHttpServer(pino({ level: 'silent' }), {
+    limits: { connections: CONNECTIONS, ...limits },
+  })
   server.get('/waiting', async () => {
     state.most = Math.max(state.most, ++state.waiting)
     await state.release.promise

@@ -8,8 +8,8 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { ImageStore, RegistryBackend } from '@shoal/registry'
+import { MapObjectStore } from '@shoal/testing/map-object-store'
 import { afterEach, describe, expect, it } from 'vitest'
-import { MapObjectStore } from '../../packages/registry/src/testing/map-object-store.ts'
 import {
   patternBytes,
   pushBlob as pushQuickly,

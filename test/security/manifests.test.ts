@@ -10,7 +10,7 @@ import {
   type StubRegistry,
   sha256,
   startStubRegistry,
-} from '../../packages/registry/src/client/testing/stub-registry.ts'
+} from '../../packages/registry-client/src/testing/stub-registry.ts'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { filesBelow } from '../support/folder-files.ts'
 import { buildImage, mediaTypes } from '../support/images.ts'

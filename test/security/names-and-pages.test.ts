@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   type StubRegistry,
   startStubRegistry,
-} from '../../packages/registry/src/client/testing/stub-registry.ts'
+} from '../../packages/registry-client/src/testing/stub-registry.ts'
 import { filesBelow } from '../support/folder-files.ts'
 import { buildImage } from '../support/images.ts'
 import { fileLayer } from '../support/layers.ts'

@@ -18,6 +18,9 @@ import {
 } from '@shoal/core'
 import { infoHashOf } from '@shoal/storage'
 import { createEngine } from '@shoal/swarm'
+import { MemoryPieces, type TestBlob, testBlob } from '@shoal/testing/memory-pieces'
+import { dialRaw } from '@shoal/testing/raw-peer'
+import { startStub } from '@shoal/testing/stub-server'
 import {
   decodeResolution,
   decodeTrackerMessage,
@@ -31,9 +34,6 @@ import {
 } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { startStub } from '../../packages/registry/src/client/testing/stub-server.ts'
-import { MemoryPieces, type TestBlob, testBlob } from '../../packages/swarm/src/testing/memory-pieces.ts'
-import { dialRaw } from '../../packages/swarm/src/testing/raw-peer.ts'
 import { buildImage, type Image } from '../support/images.ts'
 import { randomLayer } from '../support/layers.ts'
 import {

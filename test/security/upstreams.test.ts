@@ -7,13 +7,13 @@
 import { writeFile } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
+import { type StubServer, startStub } from '@shoal/testing/stub-server'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
   type StubRegistry,
   sha256,
   startStubRegistry,
-} from '../../packages/registry/src/client/testing/stub-registry.ts'
-import { type StubServer, startStub } from '../../packages/registry/src/client/testing/stub-server.ts'
+} from '../../packages/registry-client/src/testing/stub-registry.ts'
 import { filesBelow } from '../support/folder-files.ts'
 import { mediaTypes } from '../support/images.ts'
 import {

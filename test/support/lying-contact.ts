@@ -8,9 +8,9 @@ import { createServer } from 'node:http'
 import { createPrng, type Metainfo } from '@shoal/core'
 import { infoHashOf } from '@shoal/storage'
 import { createEngine } from '@shoal/swarm'
+import { MemoryPieces } from '@shoal/testing/memory-pieces'
 import { encodeAgentMessage, encodeResolution, RESOLUTION_MEDIA_TYPE, type Resolution } from '@shoal/wire'
 import { WebSocket } from 'ws'
-import { MemoryPieces } from '../../packages/swarm/src/testing/memory-pieces.ts'
 
 export interface LyingContact extends AsyncDisposable {
   readonly peerId: string

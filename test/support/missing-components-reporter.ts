@@ -6,7 +6,6 @@
 import type { Reporter, TestCase, TestModule, TestSuite, Vitest } from 'vitest/node'
 import type { MissingComponent } from './components.ts'
 // Types only: the suites' metadata that this reporter reads.
-import type {} from './describe-with.ts'
 
 export interface SkippedSuite {
   /** `file › suite › suite`. */

@@ -13,16 +13,16 @@ import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
 import { canonicalHost } from '@shoal/oci'
+import { registryPlugin, registryRouting } from '@shoal/registry'
 import {
   type CutRequest,
   createHttpServer,
   cutRequestUnderWay,
   logProxies,
   proxiesOf,
-  registryPlugin,
   type ShownProxies,
   version,
-} from '@shoal/registry'
+} from '@shoal/service'
 import { FilePieceStore, FilesystemObjectStore, foldersOpenToOthers, lockFolder } from '@shoal/storage'
 import { createEngine, dialPeer, type SwarmEngine, swarmLimitsOf } from '@shoal/swarm'
 import { type AgentStatus, PROXY_ENTRIES_TOLD_MAX } from '@shoal/wire'
@@ -326,13 +326,16 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
     const passing = new PassingBlobs({ http, onReceived: metrics.received }, { seederUrl })
     const tagLists = new TagLists({ http, seeder, objects }, { seederUrl })
     const referrerLists = new ReferrerLists({ http, seeder, records }, { seederUrl })
-    const server = createHttpServer(log.child({ component: 'http' }), 'agent', {}, () =>
-      readinessOf({
-        seeder: { wasFound: seeder.wasFound, problem: seeder.problem },
-        hasBlobs: downloads.blobCount > 0,
-        disk: disk.problem,
-      }),
-    )
+    const server = createHttpServer(log.child({ component: 'http' }), {
+      service: 'agent',
+      routing: registryRouting,
+      readiness: () =>
+        readinessOf({
+          seeder: { wasFound: seeder.wasFound, problem: seeder.problem },
+          hasBlobs: downloads.blobCount > 0,
+          disk: disk.problem,
+        }),
+    })
     if (settings.forwardPushes) {
       const pushes = new PushForwarding({ log: log.child({ component: 'pushes' }) }, { seederUrl })
       undo.push(() => pushes.stop())

@@ -3,8 +3,8 @@
  * What is said when, `Announcements` of the engine decides.
  */
 import { EventEmitter } from 'node:events'
-import type { Digest, ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
-import { type AnnouncementEvent, Announcements } from '@shoal/engine'
+import type { Digest, InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import { type AnnouncementEvent, Announcements, type ImportShare } from '@shoal/engine'
 import {
   type AgentMessage,
   ANNOUNCE_STREAM_PATH,

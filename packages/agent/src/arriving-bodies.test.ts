@@ -8,15 +8,8 @@ import { EventEmitter } from 'node:events'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  createPrng,
-  type Metainfo,
-  NO_IMPORTS,
-  parseDigest,
-  pieceBytes,
-  pieceCount,
-  pieceLengthFor,
-} from '@shoal/core'
+import { createPrng, type Metainfo, parseDigest, pieceBytes, pieceCount, pieceLengthFor } from '@shoal/core'
+import { NO_IMPORTS } from '@shoal/engine'
 import { FilePieceStore, infoHashOf } from '@shoal/storage'
 import type { Swarm, SwarmEngine, SwarmInit } from '@shoal/swarm'
 import { pino } from 'pino'

@@ -13,7 +13,7 @@ import {
   EarlyHashes,
   PULL_LIMITS,
 } from '@shoal/engine'
-import { Gate } from '@shoal/registry'
+import { Gate } from '@shoal/service'
 import { arrivalHashOf, type PieceStore } from '@shoal/storage'
 import { cutPieces, PieceMismatchError, rangeOfPieces, type SwarmEngine, Transfer } from '@shoal/swarm'
 import type { Resolution } from '@shoal/wire'

@@ -3,8 +3,9 @@
  * A client never learns where bytes come from; it sees one uninterrupted body.
  */
 import { type Digest, PIECE_LENGTHS_BYTES, ShoalError } from '@shoal/core'
+import type { BlobStat, TagsPage } from '@shoal/oci'
 import { OciError, splitMirroredName } from '@shoal/oci'
-import type { BlobStat, RegistryBackend, TagsPage } from '@shoal/registry'
+import type { RegistryBackend } from '@shoal/registry'
 import { type ByteRange, PieceDamagedError, type StoredBlob } from '@shoal/storage'
 import { type Transfer, TransferFailedError } from '@shoal/swarm'
 import type { ArrivingPulls } from './arriving-pulls.ts'

@@ -1,5 +1,5 @@
 /** How the cache and its disk are, for whoever asks: looked at once at a time, and not waited for when the disk hangs. */
-import { within } from '@shoal/registry'
+import { within } from '@shoal/service'
 import { type FolderState, folderState } from '@shoal/storage'
 
 /** A disk that works answers in a millisecond. */

@@ -13,7 +13,7 @@ import {
   tryParseDigest,
 } from '@shoal/core'
 import { blobsOf, chooseManifest, OciError, type ParsedManifest, type Platform } from '@shoal/oci'
-import { readManifest } from '@shoal/registry'
+import { readManifest } from '@shoal/service'
 import { infoHashOf } from '@shoal/storage'
 import type { Resolution, ResolvedBlob, ResolvedManifest, SignedTag } from '@shoal/wire'
 import type { Contacts } from './contacts.ts'

@@ -5,7 +5,9 @@
  * finds none is given to clients without being kept. Unfinished blobs that nobody fetches give way first, then the least recently
  * used; nothing goes for a blob that would not fit even so.
  */
-import { chooseVictims, type Digest, type EvictionCandidate } from '@shoal/core'
+
+import type { Digest } from '@shoal/core'
+import { chooseVictims, type EvictionCandidate } from '@shoal/engine'
 
 /** For manifests, tags and what describes blobs. */
 export const DISK_RESERVE_BYTES = 4 * 1024 * 1024

@@ -7,17 +7,15 @@ import { createHash } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import {
   bytesEqual,
-  chooseVictims,
   type Digest,
   encodeInfo,
-  type ImportShare,
   type InfoHash,
   type Metainfo,
   type PeerAddress,
   type PeerId,
   type Prng,
 } from '@shoal/core'
-import { EarlyNews } from '@shoal/engine'
+import { chooseVictims, EarlyNews, type ImportShare } from '@shoal/engine'
 import {
   BlobDigestMismatchError,
   infoHashOf,

@@ -3,7 +3,7 @@
  * The paths are undici's own files; its version is pinned, and the types are those of its public interface.
  */
 import { createRequire } from 'node:module'
-import { heard } from '@shoal/registry'
+import { heard } from '@shoal/service'
 import type { Agent, Dispatcher } from 'undici'
 
 const requireFile = createRequire(import.meta.url)

@@ -8,7 +8,7 @@
  */
 import { type Digest, isAddress, isHostName, type MayDial } from '@shoal/core'
 import { looksLikeHost, type Referrer, splitMirroredName } from '@shoal/oci'
-import { discardAnswer, Gate } from '@shoal/registry'
+import { discardAnswer, Gate } from '@shoal/service'
 import type { ByteRange } from '@shoal/storage'
 import { peerLookup } from '@shoal/swarm'
 import {

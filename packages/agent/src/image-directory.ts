@@ -10,11 +10,13 @@ import {
   chooseManifest,
   type Descriptor,
   listedBlobs,
+  type Manifest,
   type ParsedManifest,
   type Platform,
   requiredBlobs,
 } from '@shoal/oci'
-import { type Manifest, orAborted, type Reference, readManifest } from '@shoal/registry'
+import type { Reference } from '@shoal/registry'
+import { orAborted, readManifest } from '@shoal/service'
 import { arrivalHashOf } from '@shoal/storage'
 import type { Resolution, SignedTag } from '@shoal/wire'
 import type { Logger } from 'pino'

@@ -5,8 +5,8 @@
  */
 import { createHash } from 'node:crypto'
 import { type Digest, digestAlgorithm, digestHex, tryParseDigest } from '@shoal/core'
-import { OciError } from '@shoal/oci'
-import { type Manifest, readManifest } from '@shoal/registry'
+import { type Manifest, OciError } from '@shoal/oci'
+import { readManifest } from '@shoal/service'
 import {
   type ObjectStore,
   readWhole,

@@ -2,14 +2,8 @@
  * What the agent knows of a blob that it may have to fetch. The metainfo is the seeder's word, whoever passed it on: the
  * seeder said it itself, or signed it.
  */
-import {
-  type Digest,
-  decodeInfo,
-  type ImportShare,
-  type InfoHash,
-  type Metainfo,
-  type PeerAddress,
-} from '@shoal/core'
+import { type Digest, decodeInfo, type InfoHash, type Metainfo, type PeerAddress } from '@shoal/core'
+import type { ImportShare } from '@shoal/engine'
 import { infoHashOf } from '@shoal/storage'
 import type { ResolvedBlob } from '@shoal/wire'
 

@@ -5,9 +5,9 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { mayDialFrom } from '@shoal/core'
-import { proxiesOf } from '@shoal/registry'
+import { proxiesOf } from '@shoal/service'
+import { startTestProxy } from '@shoal/testing/http-proxy'
 import { expect, it } from 'vitest'
-import { startTestProxy } from '../../registry/src/client/testing/http-proxy.ts'
 import { HttpSources } from './http-sources.ts'
 import { OriginProxy } from './origin-proxy.ts'
 

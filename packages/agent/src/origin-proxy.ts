@@ -2,7 +2,7 @@
  * The way to the origin's presigned URLs through an HTTP proxy, where `HTTP_PROXY` and the like say so. The seeder and other
  * agents are asked directly, whatever is set: they are neighbours, and the swarms' connections take no proxy either.
  */
-import { type Proxies, proxyDispatcher } from '@shoal/registry'
+import { type Proxies, proxyDispatcher } from '@shoal/service'
 import type { Dispatcher } from 'undici'
 
 export interface OriginProxyInit {

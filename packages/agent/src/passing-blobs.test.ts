@@ -3,8 +3,8 @@
  * that give what the test says, right or wrong or nothing.
  */
 
+import { testBlob } from '@shoal/testing/memory-pieces'
 import { beforeEach, expect, test } from 'vitest'
-import { testBlob } from '../../swarm/src/testing/memory-pieces.ts'
 import { SourceUnavailableError, UnobtainableError } from './errors.ts'
 import type { KnownBlob } from './known-blob.ts'
 import { PASSING_BLOBS_MAX, PassingBlobs, RUN_BYTES_MAX } from './passing-blobs.ts'

@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import { bytesEqual, type Metainfo, pieceSha256 } from '@shoal/core'
-import { Gate, orAborted } from '@shoal/registry'
+import { Gate, orAborted } from '@shoal/service'
 import type { ByteRange } from '@shoal/storage'
 import { cutPieces, PieceMismatchError, rangeOfPieces } from '@shoal/swarm'
 import { SourceUnavailableError, UnobtainableError } from './errors.ts'

@@ -4,9 +4,10 @@
  * digest, tags and metainfo by the seeder's signature.
  */
 import type { Socket } from 'node:net'
-import { encodeInfo, FairPlaces, type PeerAddress, reachableHost, tryParseDigest } from '@shoal/core'
-import { blobsOf, isRepositoryName, isTag } from '@shoal/oci'
-import { type Manifest, readManifest, schemaController } from '@shoal/registry'
+import { encodeInfo, type PeerAddress, reachableHost, tryParseDigest } from '@shoal/core'
+import { FairPlaces } from '@shoal/engine'
+import { blobsOf, isRepositoryName, isTag, type Manifest } from '@shoal/oci'
+import { readManifest, schemaController } from '@shoal/service'
 import type { PieceStore, StoredBlob } from '@shoal/storage'
 import {
   CONTACT_ANSWER_BYTES_MAX,

@@ -6,7 +6,8 @@
  */
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
-import { createHttpServer, registryPlugin } from '@shoal/registry'
+import { registryPlugin, registryRouting } from '@shoal/registry'
+import { createHttpServer } from '@shoal/service'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { PushForwarding } from './push-forwarding.ts'
@@ -59,7 +60,7 @@ async function startSeeder(): Promise<string> {
 async function startAgent(seederUrl: string): Promise<string> {
   const forwarding = new PushForwarding({ log }, { seederUrl })
   closers.push(() => forwarding.stop())
-  const server = createHttpServer(log)
+  const server = createHttpServer(log, { routing: registryRouting })
   forwarding.register(server)
   await server.register(registryPlugin, {
     backend: {

@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
 import { OciError } from '@shoal/oci'
-import { hasBody, loggableUrl } from '@shoal/registry'
+import { hasBody, loggableUrl } from '@shoal/service'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { request as ask, HttpAgent } from './http-client.ts'

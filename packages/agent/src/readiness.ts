@@ -5,7 +5,7 @@
  * there since the agent began, and an empty cache, are a wrong setting as a rule, and nothing can be had from such an agent. With a
  * full disk every image still passes through; it is told because somebody has to make room.
  */
-import type { Readiness } from '@shoal/registry'
+import type { Readiness } from '@shoal/service'
 
 export interface AgentState {
   readonly seeder: {

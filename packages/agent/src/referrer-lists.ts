@@ -4,7 +4,8 @@
  */
 import { type Digest, digestAlgorithm, digestHex } from '@shoal/core'
 import { OciError } from '@shoal/oci'
-import { Gate, type ReferrersPage } from '@shoal/registry'
+import type { ReferrersPage } from '@shoal/registry'
+import { Gate } from '@shoal/service'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources, ReferrersQuery } from './http-sources.ts'
 import type { ImageRecords } from './image-records.ts'

@@ -1,7 +1,7 @@
 /**
  * Remembers whether the seeder can be asked, and has nobody wait for one that cannot: performs what `stepSeederHealth` decides.
  */
-import { within } from '@shoal/registry'
+import { within } from '@shoal/service'
 import type { Logger } from 'pino'
 import { SourceUnavailableError } from './errors.ts'
 import {

@@ -1,5 +1,5 @@
 /** The tags of a repository: the seeder's list, or while it is away the tags that this node knows itself. */
-import type { TagsPage } from '@shoal/registry'
+import type { TagsPage } from '@shoal/oci'
 import type { ObjectStore } from '@shoal/storage'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'

@@ -1,6 +1,8 @@
 /** Every command, with its flags; made without doing anything, so that tests may ask it what it takes. */
 import { createAgent } from '@shoal/agent'
 import { createSeeder } from '@shoal/seeder'
+import { version } from '@shoal/service/version'
+import { settingsOf } from '@shoal/settings'
 import { Command } from 'commander'
 import { installClientCommand, uninstallClientCommand } from './commands/client-config.ts'
 import { demoCommand } from './commands/demo.ts'
@@ -14,8 +16,6 @@ import { pushCommand } from './commands/push.ts'
 import { scrubCommand } from './commands/scrub.ts'
 import { serviceCommand } from './commands/service.ts'
 import { agentReference, seederReference } from './services.ts'
-import { settingsOf } from './settings/setting.ts'
-import { version } from './version.ts'
 
 const knownVariables = new Set(
   [seederReference, agentReference]

@@ -22,3 +22,6 @@ export class InvariantError extends ShoalError {
 export function assert(condition: unknown, promise: string): asserts condition {
   if (!condition) throw new InvariantError(`this should hold, and does not: ${promise}`)
 }
+
+/** What was typed or configured cannot be used; a command ends with status 2. */
+export abstract class UsageError extends ShoalError {}

@@ -1,3 +1,7 @@
-export * from './report/pictures.ts'
+export { LiveInterruptedError } from './live/errors.ts'
 export * from './report/table.ts'
 export * from './result.ts'
+export { FanoutOptionError } from './simulated/errors.ts'
+export { parseDuration, parseRate } from './simulated/quantities.ts'
+export { type GivenOption, listScenarios, readScenario } from './simulated/scenario-files.ts'
+export { SCENARIO_OPTIONS, scenarioOf } from './simulated/scenario-options.ts'

@@ -6,36 +6,13 @@
  * "Unknown" is a value, not an error; whatever is thrown becomes an OCI error (`OciError`) or a 500.
  */
 import type { Digest, DigestAlgorithm } from '@shoal/core'
-import type { Referrer } from '@shoal/oci'
+import type { BlobStat, Manifest, ManifestStat, Referrer, TagsPage } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
-
-export interface BlobStat {
-  readonly digest: Digest
-  readonly length: number
-  /** It is still on its way here: its first byte may be long in coming, and the header does not wait for it. */
-  readonly isArriving?: boolean
-}
-
-export interface ManifestStat extends BlobStat {
-  readonly mediaType: string
-}
-
-export interface Manifest extends ManifestStat {
-  readonly bytes: Uint8Array
-  /** Something the client should know about this answer, such as that it may be out of date; printable ASCII. */
-  readonly warning?: string
-}
 
 /** A tag, or the digest of a manifest. */
 export type Reference =
   | { readonly kind: 'tag'; readonly tag: string }
   | { readonly kind: 'digest'; readonly digest: Digest }
-
-export interface TagsPage {
-  readonly tags: readonly string[]
-  /** More tags follow the last one given. */
-  readonly more: boolean
-}
 
 export interface RepositoriesPage {
   readonly repositories: readonly string[]

@@ -1,8 +1,8 @@
 /** `/v2/<name>/blobs/<digest>`. OCI distribution specification, "Pulling blobs"; ranges by RFC 9110, 14. */
 import type { Digest } from '@shoal/core'
+import type { BlobStat } from '@shoal/oci'
 import { formatContentRange, formatUnsatisfiedRange, MEDIA_TYPES, OciError, parseRange } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
-import type { BlobStat } from './backend.ts'
 import { severalRanges } from './byteranges.ts'
 import { digestOf, type Exchange, etagOf, isKnownToClient, removeOf } from './exchange.ts'
 import { sendBody } from './response-body.ts'

@@ -2,9 +2,9 @@
 import type { Digest } from '@shoal/core'
 import { tryParseDigest } from '@shoal/core'
 import { isTag, OciError } from '@shoal/oci'
+import type { BodyPlaces } from '@shoal/service'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Reference, RegistryBackend, RegistryPush, RegistryRemove } from './backend.ts'
-import type { BodyPlaces } from './body-places.ts'
 
 export interface RegistryLimits {
   /** How long a client may neither send nor take a byte that is waited for. */

@@ -1,10 +1,10 @@
 /** `/v2/<name>/manifests/<reference>`. OCI distribution specification, "Pulling manifests" and "Pushing manifests". */
 import type { Digest } from '@shoal/core'
+import type { Manifest } from '@shoal/oci'
 import { isTag, mediaTypeOfHeader, OciError } from '@shoal/oci'
-import type { Manifest } from './backend.ts'
-import { inPlace } from './body-places.ts'
+import { announcedBytes, inPlace } from '@shoal/service'
 import { type Exchange, etagOf, isKnownToClient, pushOf, referenceOf, removeOf } from './exchange.ts'
-import { announcedBytes, bodyTooLong, collectBody, RequestBody } from './request-body.ts'
+import { bodyTooLong, collectBody, RequestBody } from './request-body.ts'
 
 /** Tags that one PUT may give, beside the reference in its path. */
 const TAGS_PER_PUT_MAX = 100

@@ -6,7 +6,7 @@
  * `/v2/docker.io/library/nginx/…` are the same. All of them become the name under which the repository is kept.
  */
 import { canonicalHost, looksLikeHost, mirroredName, OciError, splitMirroredName } from '@shoal/oci'
-import { withoutLogin } from './loggable-url.ts'
+import { withoutLogin } from '@shoal/service'
 import type { RegistryPath } from './path.ts'
 
 /**

@@ -18,14 +18,6 @@ export class RequestCutError extends ShoalError {
   }
 }
 
-/** The client closed its connection before the answer was complete. */
-export class ClientLeftError extends ShoalError {
-  readonly code = 'CLIENT_LEFT'
-  constructor(options?: ErrorOptions) {
-    super('the client closed the connection before it had its answer', options)
-  }
-}
-
 /** The backend gave more or fewer bytes than the answer announced. */
 export class BodyLengthError extends ShoalError {
   readonly code = 'BODY_LENGTH'

@@ -8,7 +8,7 @@
  * segments, NUL or `_uploads`.
  */
 import { isRepositoryName, OciError } from '@shoal/oci'
-import { withoutLogin } from './loggable-url.ts'
+import { withoutLogin } from '@shoal/service'
 
 export type RegistryPath =
   | { readonly kind: 'base' }

@@ -5,15 +5,15 @@
  * Bodies are streamed both ways and never compressed. Every refusal inside `/v2/`, fastify's own included, has an OCI body.
  */
 import { MANIFEST_BYTES_MAX, OciError } from '@shoal/oci'
+import { BodyPlaces, type BodyPlacesInit, ClientLeftError } from '@shoal/service'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { RegistryBackend } from './backend.ts'
 import { deleteBlob, getBlob, headBlob } from './blob-routes.ts'
-import { BodyPlaces, type BodyPlacesInit } from './body-places.ts'
 import { listRepositories } from './catalog-routes.ts'
 import { type Exchange, type Places, pushOf, type RegistryLimits } from './exchange.ts'
 import { deleteManifest, getManifest, headManifest, putManifest } from './manifest-routes.ts'
 import { inNamespace, rewriteMirrorUrl, withoutOwnHost } from './namespace.ts'
-import { ClientLeftError, sendOciError } from './oci-errors.ts'
+import { sendOciError } from './oci-errors.ts'
 import { parseRegistryPath, type RegistryPath } from './path.ts'
 import { listReferrers } from './referrer-routes.ts'
 import { discardBody } from './request-body.ts'
@@ -100,6 +100,9 @@ export async function registryPlugin(server: FastifyInstance, options: RegistryP
     { prefix: PREFIX },
   )
 }
+
+/** What a server that has the registry's routes must be made with. */
+export const registryRouting = { frameworkErrors: registryFrameworkErrors, rewriteUrl: rewriteMirrorUrl }
 
 /**
  * fastify meets a URL that it cannot decode before it knows any plugin: pass this as its `frameworkErrors`, so that

@@ -6,8 +6,8 @@
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { MapObjectStore } from '@shoal/testing/map-object-store'
 import { expect, test } from 'vitest'
-import { MapObjectStore } from './testing/map-object-store.ts'
 import { type RegistryServer, startRegistry } from './testing/registry-server.ts'
 
 const MIB = 1024 * 1024

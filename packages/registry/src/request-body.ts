@@ -4,7 +4,8 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { OciError } from '@shoal/oci'
-import type { BodyOnItsWay } from './body-places.ts'
+import type { BodyOnItsWay } from '@shoal/service'
+import { hasBody } from '@shoal/service'
 import { RequestCutError } from './oci-errors.ts'
 
 /** What a refused body may still send while the client learns of the refusal, and for how long. */
@@ -20,18 +21,6 @@ const RATE_MIN_BYTES_PER_MS = (4 * 1024) / 1_000
 const PROGRESS_BYTES = 64 * 1024
 /** Chunks that are shorter are joined with what has piled up behind them. */
 const CRUMB_BYTES = 4 * 1024
-
-/** Bytes that the client announced; undefined when it did not. */
-export function announcedBytes(raw: IncomingMessage): number | undefined {
-  const header = raw.headers['content-length']
-  // Node's parser has refused what is not digits, and a length beside Transfer-Encoding.
-  return header === undefined ? undefined : Number(header)
-}
-
-/** Whether a body follows the headers (RFC 9112, 6.3). */
-export function hasBody(raw: IncomingMessage): boolean {
-  return raw.headers['transfer-encoding'] !== undefined || (announcedBytes(raw) ?? 0) > 0
-}
 
 /** The body of one request; can be iterated once. */
 export class RequestBody implements BodyOnItsWay, AsyncIterable<Uint8Array> {

@@ -3,10 +3,9 @@
  * connection is cut; a short body never ends as if it were complete.
  */
 import type { ServerResponse } from 'node:http'
+import { type BodyOnItsWay, type BodyPlaces, ClientLeftError, inPlace, within } from '@shoal/service'
 import type { FastifyReply } from 'fastify'
-import { type BodyOnItsWay, type BodyPlaces, inPlace } from './body-places.ts'
-import { BodyLengthError, ClientLeftError } from './oci-errors.ts'
-import { within } from './within.ts'
+import { BodyLengthError } from './oci-errors.ts'
 
 /**
  * Written to the socket at once. A client that takes this much within every idle timeout is slow, not gone: 256 KiB in

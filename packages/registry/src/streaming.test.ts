@@ -3,9 +3,10 @@
  * Method: backends that count what is asked of them, and clients that read slowly, leave early or fall silent.
  */
 import { connect } from 'node:net'
+import type { BlobStat } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { BlobStat, RegistryBackend, RegistryPush } from './backend.ts'
+import type { RegistryBackend, RegistryPush } from './backend.ts'
 import { eventually, openAndSend, rawExchange } from './testing/raw-http.ts'
 import {
   type RegistryServer,

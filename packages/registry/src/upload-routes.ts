@@ -9,11 +9,12 @@ import {
   digestAlgorithm,
   tryParseDigest,
 } from '@shoal/core'
+import type { BlobStat } from '@shoal/oci'
 import { type ByteSpan, formatUploadRange, isRepositoryName, OciError, parseUploadRange } from '@shoal/oci'
-import type { BlobStat, RegistryPush, UploadChunk, UploadStatus } from './backend.ts'
-import { inPlace } from './body-places.ts'
+import { announcedBytes, hasBody, inPlace } from '@shoal/service'
+import type { RegistryPush, UploadChunk, UploadStatus } from './backend.ts'
 import { digestOf, type Exchange, pushOf } from './exchange.ts'
-import { announcedBytes, hasBody, RequestBody } from './request-body.ts'
+import { RequestBody } from './request-body.ts'
 
 export async function postUpload(exchange: Exchange, repository: string): Promise<void> {
   const push = pushOf(exchange)

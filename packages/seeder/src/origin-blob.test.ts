@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Metainfo, parseDigest, pieceLengthFor } from '@shoal/core'
-import { Gate } from '@shoal/registry'
+import { Gate } from '@shoal/service'
 import {
   readBytes as bytesOf,
   FilePieceStore,

@@ -2,17 +2,19 @@
  * Answers an agent's one question: what a reference means, and everything that is needed to pull it. The agent that asks
  * in order to pull is taken into the swarms of the image's blobs on the way, and finds the seeder ready to serve it.
  */
-import { type Digest, encodeInfo, type ImportShare, tryParseDigest } from '@shoal/core'
-import { blobsOf, chooseManifest, isRepositoryName, isTag, type Platform } from '@shoal/oci'
+import { type Digest, encodeInfo, tryParseDigest } from '@shoal/core'
+import type { ImportShare } from '@shoal/engine'
 import {
-  type BlobMetainfo,
   type BlobStat,
-  Gate,
-  type ImageStore,
+  blobsOf,
+  chooseManifest,
+  isRepositoryName,
+  isTag,
   type Manifest,
-  orAborted,
-  readManifest,
-} from '@shoal/registry'
+  type Platform,
+} from '@shoal/oci'
+import type { BlobMetainfo, ImageStore } from '@shoal/registry'
+import { Gate, orAborted, readManifest } from '@shoal/service'
 import type { ObjectStore } from '@shoal/storage'
 import type { Admission, Tracker } from '@shoal/tracker'
 import {

@@ -23,16 +23,9 @@ import {
   tryParseDigest,
 } from '@shoal/core'
 import { OciError, parseHostList, parseRealmHosts, parseUpstreamList, parseWatchList } from '@shoal/oci'
-import {
-  type CutRequest,
-  createHttpServer,
-  cutRequestUnderWay,
-  ImageStore,
-  logProxies,
-  proxiesOf,
-  registryPlugin,
-} from '@shoal/registry'
-import { Credentials } from '@shoal/registry/client'
+import { ImageStore, registryPlugin, registryRouting } from '@shoal/registry'
+import { Credentials } from '@shoal/registry-client'
+import { type CutRequest, createHttpServer, cutRequestUnderWay, logProxies, proxiesOf } from '@shoal/service'
 import {
   FilePieceStore,
   foldersOpenToOthers,
@@ -360,7 +353,11 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       problems: [watch.problem].filter(isSaid),
       warnings: [watch.writeProblem, seeding.copyProblem].filter(isSaid),
     })
-    const server = createHttpServer(log.child({ component: 'http' }), 'seeder', {}, readiness)
+    const server = createHttpServer(log.child({ component: 'http' }), {
+      service: 'seeder',
+      routing: registryRouting,
+      readiness,
+    })
     await server.register(registryPlugin, { backend: mirror, allowDelete: settings.allowDelete })
     tracker.register(server)
     serveResolutions(

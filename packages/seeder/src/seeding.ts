@@ -2,8 +2,11 @@
  * Which blobs the seeder seeds: those whose swarm has a member. Their pieces come from the origin, once, and stay in the
  * seeder's copy until its room is needed.
  */
-import { chooseVictims, type Digest, type InfoHash, type Metainfo } from '@shoal/core'
-import { Gate, type ImageStore } from '@shoal/registry'
+
+import type { Digest, InfoHash, Metainfo } from '@shoal/core'
+import { chooseVictims } from '@shoal/engine'
+import type { ImageStore } from '@shoal/registry'
+import { Gate } from '@shoal/service'
 import type { ByteRange, ObjectStore, PieceStore } from '@shoal/storage'
 import type { Swarm, SwarmEngine } from '@shoal/swarm'
 import type { Logger } from 'pino'

@@ -6,7 +6,9 @@
 import { describe, expect, it } from 'vitest'
 import { planNodes } from './plan.ts'
 import { boundSeconds, DEFAULT_SCENARIO, imageBytes, type Scenario, STRATEGIES } from './scenario.ts'
+import { replayShoal } from './shoal/shoal.ts'
 import { simulate } from './simulate.ts'
+import type { NodeStep } from './simulation.ts'
 import type { StrategyRun } from './strategy-run.ts'
 
 const MIB = 1024 * 1024
@@ -35,6 +37,20 @@ describe('Shoal, simulated', () => {
   it('is the same run with the same seed, and another with another', () => {
     expect(run({ seed: 5 })).toEqual(run({ seed: 5 }))
     expect(run({ seed: 5 }).finishSeconds).not.toEqual(run({ seed: 6 }).finishSeconds)
+  })
+
+  it('can be replayed step by step, the same steps each time', () => {
+    const scenario = scenarioOf({ nodes: 4, layers: [MIB], seed: 7, dying: 0.25 })
+    const replay = () => {
+      const steps: NodeStep[] = []
+      return { result: replayShoal(scenario, (step) => steps.push(step)), steps }
+    }
+    const [first, second] = [replay(), replay()]
+    expect(first.steps).toEqual(second.steps)
+    expect(first.result).toEqual(simulate(scenario, 'shoal', () => {}))
+    const ofOne = first.steps.filter(({ node }) => node === 'node-0')
+    expect(ofOne[0]!.event.kind).toBe('swarm-joined')
+    expect(ofOne.flatMap(({ effects }) => effects).map(({ kind }) => kind)).toContain('request')
   })
 
   it('keeps every promise after every step of a small swarm, whatever happens to its nodes', () => {

@@ -1,7 +1,7 @@
+import { testBlob } from '@shoal/testing/memory-pieces'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { cutPieces, rangeOfPieces } from './cut-pieces.ts'
-import { testBlob } from './testing/memory-pieces.ts'
 
 const blob = testBlob(900_000, 5)
 

@@ -6,16 +6,8 @@
  */
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import type {
-  Bitfield,
-  ImportShare,
-  InfoHash,
-  MayDial,
-  Metainfo,
-  PeerAddress,
-  PeerId,
-  Prng,
-} from '@shoal/core'
+import type { Bitfield, InfoHash, MayDial, Metainfo, PeerAddress, PeerId, Prng } from '@shoal/core'
+import type { ImportShare } from '@shoal/engine'
 import { NODE_LIMITS } from '@shoal/engine'
 
 /** Where an engine keeps and finds verified pieces: a `StoredBlob`, or the seeder's view of its origin. */

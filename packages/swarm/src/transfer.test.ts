@@ -4,10 +4,10 @@
  */
 import { EventEmitter } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { MemoryPieces, testBlob } from '@shoal/testing/memory-pieces'
 import { describe, expect, it } from 'vitest'
 import type { Swarm, SwarmEvents } from './engine.ts'
 import { PieceMismatchError, TransferFailedError } from './errors.ts'
-import { MemoryPieces, testBlob } from './testing/memory-pieces.ts'
 import { Transfer } from './transfer.ts'
 
 class QuietSwarm extends EventEmitter<SwarmEvents> implements Swarm {

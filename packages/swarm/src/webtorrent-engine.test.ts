@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { createPrng } from '@shoal/core'
 import { infoHashOf } from '@shoal/storage'
+import { MemoryPieces, testBlob } from '@shoal/testing/memory-pieces'
+import { dialRaw, type RawPeer } from '@shoal/testing/raw-peer'
 import { expect, it } from 'vitest'
 import { engineContract } from './testing/engine-contract.ts'
-import { MemoryPieces, testBlob } from './testing/memory-pieces.ts'
-import { dialRaw, type RawPeer } from './testing/raw-peer.ts'
 import { WebTorrentEngine } from './webtorrent-engine.ts'
 
 engineContract('webtorrent', (init) => new WebTorrentEngine(init))

@@ -10,18 +10,16 @@ import type { AddressInfo, Socket } from 'node:net'
 import {
   bytesEqual,
   encodeTorrent,
-  FairPlaces,
   formatHostPort,
   type MayDial,
   mayDialFrom,
   type PeerAddress,
   type PeerId,
   type Prng,
-  pickPieces,
   pieceBytes,
   pieceSha256,
-  READER_WINDOW_PIECES,
 } from '@shoal/core'
+import { FairPlaces, pickPieces, READER_WINDOW_PIECES } from '@shoal/engine'
 import { readBytes } from '@shoal/storage'
 import WebTorrent, { type ChunkStore, type Torrent, type Wire } from 'webtorrent'
 import { dialableAddresses } from './connect-peer.ts'

@@ -2,7 +2,9 @@
  * What is to be told to agents, gathered for a moment: when many come at once an agent hears of its new neighbours in all
  * swarms in one frame, and not in one for each that came.
  */
-import type { ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
+
+import type { InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import type { ImportShare } from '@shoal/engine'
 import {
   encodePeersFrame,
   encodeTrackerMessage,

@@ -4,8 +4,8 @@
  * closed, one that talks too fast is read more slowly; those of others go on.
  */
 import type { Socket } from 'node:net'
-import { addressKey, FairBytes, FairPlaces, TokenBucket } from '@shoal/core'
-import { TRACKER_LIMITS } from '@shoal/engine'
+import { addressKey } from '@shoal/core'
+import { FairBytes, FairPlaces, TokenBucket, TRACKER_LIMITS } from '@shoal/engine'
 import { HELLO_FRAME_BYTES_MAX } from '@shoal/wire'
 import type { WebSocket } from 'ws'
 

@@ -2,7 +2,8 @@
  * The tracker: standard announces and the agents' announce streams over one table. Decides nothing itself.
  */
 import { EventEmitter } from 'node:events'
-import type { Digest, ImportShare, InfoHash, PeerAddress, PeerId, Prng } from '@shoal/core'
+import type { Digest, InfoHash, PeerAddress, PeerId, Prng } from '@shoal/core'
+import type { ImportShare } from '@shoal/engine'
 import { type LookupEvent, Lookups, type TrackerEffect, TrackerTable } from '@shoal/engine'
 import { encodeTrackerMessage } from '@shoal/wire'
 import type { FastifyInstance } from 'fastify'

@@ -4,8 +4,8 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Cleanup } from '../../../packages/cli/src/demo/cleanup.ts'
-import { makeNamespaces, type NamespacedHost } from '../../../packages/cli/src/fanout-live/namespaces.ts'
+import { makeNamespaces, type NamespacedHost } from '../../../packages/fanout/src/live/namespaces.ts'
+import { Cleanup } from '../../../packages/fanout/src/processes/cleanup.ts'
 import { writeLayout } from '../image-folders.ts'
 import { buildImage } from '../images.ts'
 import type { Layer } from '../layers.ts'

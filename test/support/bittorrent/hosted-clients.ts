@@ -5,10 +5,10 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { NamespacedHost } from '../../../packages/fanout/src/live/namespaces.ts'
 import { type ComponentName, libtorrentPython, programPaths } from '../components.ts'
 import { type RunningProcess, runProcess, startProcess } from '../process.ts'
 import { START_TIMEOUT_MS } from './client.ts'
-import type { NamespacedHost } from './client-network.ts'
 
 export interface HostedTask {
   readonly host: NamespacedHost

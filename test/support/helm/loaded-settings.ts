@@ -1,9 +1,9 @@
 /** The settings that a service in a rendered pod would have: its variables and its file, read by Shoal's own loader. */
 import type { TObject } from 'typebox'
 import { agentReference, seederReference } from '../../../packages/cli/src/services.ts'
-import { readConfigFile } from '../../../packages/cli/src/settings/config-file.ts'
-import { loadSettings } from '../../../packages/cli/src/settings/load.ts'
-import { settingsOf } from '../../../packages/cli/src/settings/setting.ts'
+import { readConfigFile } from '../../../packages/settings/src/config-file.ts'
+import { loadSettings } from '../../../packages/settings/src/load.ts'
+import { settingsOf } from '../../../packages/settings/src/setting.ts'
 import { type Content, find, type KubernetesObject } from '../kubernetes/objects.ts'
 
 /** What the image sets: it wins over the file, so the pod has to say it again where it means something else. */

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { TObject } from 'typebox'
 import { parse } from 'yaml'
 import { agentReference, seederReference } from '../../../packages/cli/src/services.ts'
-import { BYTES_PATTERN } from '../../../packages/cli/src/settings/bytes-text.ts'
+import { BYTES_PATTERN } from '../../../packages/settings/src/bytes-text.ts'
 import { CHART_FOLDER } from './chart-renderer.ts'
 
 type JsonSchema = Record<string, unknown>

@@ -7,7 +7,7 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type HostTree, hostTree } from '../testing/host-tree.ts'
+import { type HostTree, hostTree } from '../../../client-config/src/testing/host-tree.ts'
 import { startShoal } from '../testing/shoal-process.ts'
 
 const DAEMON = '/etc/docker/daemon.json'

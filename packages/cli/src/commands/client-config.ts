@@ -1,8 +1,9 @@
 /** `shoal install-client` and `shoal uninstall-client`: the container clients of this node, told to ask the agent first. */
+
+import type { ClientReport } from '@shoal/client-config'
+import { AGENT_DEFAULT, REGISTRIES_DEFAULT, RUNTIMES, type Runtime } from '@shoal/client-config/wish'
+import { UsageError } from '@shoal/core'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { ClientReport } from '../client-config/index.ts'
-import { AGENT_DEFAULT, REGISTRIES_DEFAULT, RUNTIMES, type Runtime } from '../client-config/wish.ts'
-import { CliError } from '../settings/errors.ts'
 
 interface Flags {
   readonly runtime?: readonly Runtime[]
@@ -38,25 +39,25 @@ export function uninstallClientCommand(): Command {
 }
 
 async function install({ runtime = [], agent, registries, root, bestEffort = false }: Flags): Promise<void> {
-  const { installClient } = await import('../client-config/index.ts')
+  const { installClient } = await import('@shoal/client-config')
   await run(() => installClient({ runtimes: runtime, agent, registries, root }), bestEffort)
 }
 
 async function uninstall({ runtime, root }: Flags): Promise<void> {
-  const { uninstallClient } = await import('../client-config/index.ts')
+  const { uninstallClient } = await import('@shoal/client-config')
   await run(() => uninstallClient({ root, ...(runtime !== undefined && { runtimes: runtime }) }), false)
 }
 
 async function run(work: () => ClientReport, isBestEffort: boolean): Promise<void> {
-  const { ClientConfigError, isComplete, reportLines } = await import('../client-config/index.ts')
+  const { ClientConfigError, isComplete, reportLines } = await import('@shoal/client-config')
   try {
     const report = work()
     for (const line of reportLines(report)) console.log(line)
     process.exitCode = isComplete(report) || isBestEffort ? 0 : 1
   } catch (error) {
-    if (!(error instanceof CliError || error instanceof ClientConfigError)) throw error
+    if (!(error instanceof UsageError || error instanceof ClientConfigError)) throw error
     console.error(`error: ${error.message}`)
-    if (error instanceof CliError) process.exitCode = 2
+    if (error instanceof UsageError) process.exitCode = 2
     else process.exitCode = isBestEffort ? 0 : 1
   }
 }

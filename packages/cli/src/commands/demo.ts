@@ -1,9 +1,9 @@
 /** `shoal demo`: a seeder, agents and a real image on this machine, in one command. */
 import { fileURLToPath } from 'node:url'
+import { formatBytes, parseBytes } from '@shoal/settings'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { DemoOptions } from '../demo/demo.ts'
 import { DemoInterruptedError } from '../demo/errors.ts'
-import { formatBytes, parseBytes } from '../settings/bytes-text.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 
 const AGENTS_MAX = 64

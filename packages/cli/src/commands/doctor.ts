@@ -1,8 +1,9 @@
 /** `shoal doctor`: what is wrong with this node, and what to do. Exit status 0 where nothing fails, 1 where something does. */
+
+import { version } from '@shoal/service/version'
 import { Command } from 'commander'
 import { HOST_CONFIG_FILE } from '../doctor/agent-settings.ts'
 import { agentReference } from '../services.ts'
-import { version } from '../version.ts'
 import { addSettingOptions } from './service.ts'
 
 const HELP_FOOTER = `

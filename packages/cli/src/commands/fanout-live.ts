@@ -1,7 +1,6 @@
 /** `shoal fanout live`: real agents, a real seeder, one image, everybody at once. */
-import { reportOf } from '@shoal/fanout'
+import { LiveInterruptedError, reportOf } from '@shoal/fanout'
 import { Command } from 'commander'
-import { LiveInterruptedError } from '../fanout-live/errors.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 import { addLiveOptions, type LiveFlags, liveOptionsOf } from './live-options.ts'
 
@@ -20,8 +19,7 @@ export function fanoutLiveCommand(): Command {
 async function run(flags: LiveFlags): Promise<void> {
   const options = liveOptionsOf(flags)
   const interruption = interruptions((signalName) => new LiveInterruptedError(signalName))
-  const { runLiveFanout } = await import('../fanout-live/run.ts')
-  const { summaryText } = await import('../fanout-live/summary.ts')
+  const { runLiveFanout, summaryText } = await import('@shoal/fanout/live')
   const measured = await runLiveFanout(options, process.stderr, interruption.signal)
   if (measured !== undefined) {
     if (!flags.json) console.log(summaryText(measured, options))

@@ -1,10 +1,16 @@
 /** `shoal fanout sim`: thousands of nodes on virtual time, by the code that agents run. */
+
+import { UsageError } from '@shoal/core'
+import {
+  FanoutOptionError,
+  type GivenOption,
+  listScenarios,
+  readScenario,
+  SCENARIO_OPTIONS,
+  scenarioOf,
+} from '@shoal/fanout'
 import { STRATEGIES, type StrategyName } from '@shoal/simulator'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { FanoutOptionError } from '../fanout-sim/errors.ts'
-import { type GivenOption, listScenarios, readScenario } from '../fanout-sim/scenario-files.ts'
-import { SCENARIO_OPTIONS, scenarioOf } from '../fanout-sim/scenario-options.ts'
-import { CliError } from '../settings/errors.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 
 interface Flags {
@@ -46,7 +52,7 @@ async function run(flags: Flags & Readonly<Record<string, unknown>>): Promise<vo
     const given = flagsGiven(flags)
     const file = flags.scenario === undefined ? [] : await readScenario(flags.scenario)
     const scenario = scenarioOf([...file, ...given])
-    const { runSimulation } = await import('../fanout-sim/run.ts')
+    const { runSimulation } = await import('@shoal/fanout/simulated')
     const title = flags.scenario ?? `${scenario.nodes} nodes`
     const words = given.map(({ name, text }) => (text === 'true' ? `--${name}` : `--${name} ${text}`))
     const repeat = [
@@ -67,7 +73,7 @@ async function run(flags: Flags & Readonly<Record<string, unknown>>): Promise<vo
       return
     }
     console.error(`error: ${(error as Error).message}`)
-    process.exitCode = error instanceof FanoutOptionError || error instanceof CliError ? 2 : 1
+    process.exitCode = error instanceof FanoutOptionError || error instanceof UsageError ? 2 : 1
   }
 }
 

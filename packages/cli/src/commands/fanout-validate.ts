@@ -1,8 +1,7 @@
 /** `shoal fanout validate`: the same fan-out simulated and live, side by side. */
-import { type FanoutRun, reportOf, tableOf } from '@shoal/fanout'
+import { type FanoutRun, LiveInterruptedError, reportOf, tableOf } from '@shoal/fanout'
+import { DIFFERENCE_MAX, differencesOf } from '@shoal/fanout/live'
 import { Command } from 'commander'
-import { LiveInterruptedError } from '../fanout-live/errors.ts'
-import { DIFFERENCE_MAX, differencesOf } from '../fanout-live/validation.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 import { addLiveOptions, type LiveFlags, liveOptionsOf } from './live-options.ts'
 
@@ -20,7 +19,7 @@ export function fanoutValidateCommand(): Command {
 
 async function run(flags: LiveFlags): Promise<void> {
   const interruption = interruptions((signalName) => new LiveInterruptedError(signalName))
-  const { runBoth } = await import('../fanout-live/validation.ts')
+  const { runBoth } = await import('@shoal/fanout/live')
   const both = await runBoth(liveOptionsOf(flags), process.stderr, interruption.signal)
   const interruptedBy = interruption.name()
   if (interruptedBy !== undefined) process.exitCode = statusOf(interruptedBy)

@@ -1,8 +1,9 @@
 /** `shoal gc`: has a seeder remove from its origin what no image needs any more. */
+
+import { UsageError } from '@shoal/core'
+import { parseDuration } from '@shoal/fanout'
 import { Command, InvalidArgumentError } from 'commander'
 import type { SeederFlags } from '../control-client/control-target.ts'
-import { parseDuration } from '../fanout-sim/quantities.ts'
-import { CliError } from '../settings/errors.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 import { addSeederOptions } from './seeder-options.ts'
 
@@ -54,7 +55,7 @@ async function run({
     const interruptedBy = interruption.name()
     if (interruptedBy === undefined) console.error(`error: ${(error as Error).message}`)
     else console.error(`${interruptedBy}: no longer waited for; a garbage collection that began goes on`)
-    const failed = error instanceof CliError ? 2 : 1
+    const failed = error instanceof UsageError ? 2 : 1
     process.exitCode = interruptedBy === undefined ? failed : statusOf(interruptedBy)
   }
 }

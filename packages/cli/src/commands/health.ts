@@ -3,10 +3,10 @@
  * It runs twice a minute on every node, so that it loads next to nothing: no schema, no service, no HTTP library.
  */
 import { DEFAULT_LISTEN, type ServiceName } from '@shoal/core'
+import { configEntriesOf } from '@shoal/settings/config-entries'
 import { Argument, Command } from 'commander'
 import { firstReady } from '../health/ready.ts'
 import { addressesToAsk } from '../health/where.ts'
-import { configEntriesOf } from '../settings/config-entries.ts'
 
 export function healthCommand(): Command {
   return new Command('health')

@@ -1,9 +1,9 @@
 /** `shoal kubernetes …`: what the pods of the Helm chart do besides running a service. */
 import { once } from 'node:events'
+import { UsageError } from '@shoal/core'
 import { Command, InvalidArgumentError } from 'commander'
 import type { ApiServer } from '../kubernetes/api-server.ts'
 import type { Cluster } from '../kubernetes/in-cluster.ts'
-import { CliError } from '../settings/errors.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 
 const TIMEOUT_SECONDS_DEFAULT = 240
@@ -107,7 +107,7 @@ async function orItsStatus(work: (signal: AbortSignal) => Promise<void>): Promis
     console.error(`error: ${(error as Error).message}`)
     const interruptedBy = interruption.name()
     if (interruptedBy !== undefined) process.exitCode = statusOf(interruptedBy)
-    else process.exitCode = error instanceof CliError ? 2 : 1
+    else process.exitCode = error instanceof UsageError ? 2 : 1
   }
 }
 

@@ -1,9 +1,9 @@
 /** What `shoal fanout live` and `shoal fanout validate` are told: the nodes, the image, the links. */
 import { fileURLToPath } from 'node:url'
+import { parseDuration, parseRate } from '@shoal/fanout'
+import type { LiveFanoutOptions } from '@shoal/fanout/live'
+import { parseBytes } from '@shoal/settings'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import type { LiveFanoutOptions } from '../fanout-live/run.ts'
-import { parseDuration, parseRate } from '../fanout-sim/quantities.ts'
-import { parseBytes } from '../settings/bytes-text.ts'
 
 const NODES_MAX = 1_000
 const LAYERS_MAX = 127

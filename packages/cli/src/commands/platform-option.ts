@@ -1,7 +1,7 @@
 /** `--platform`, which may be repeated. */
 import type { Platform } from '@shoal/oci'
+import { parsePlatform } from '@shoal/oci'
 import { InvalidArgumentError, Option } from 'commander'
-import { parsePlatform } from '../image-archive/platform-text.ts'
 
 const PLATFORMS_MAX = 64
 

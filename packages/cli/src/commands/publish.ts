@@ -1,12 +1,12 @@
 /** `shoal publish`: has a seeder copy images from their registries, and nodes fetch them before they are asked. */
-import { type Platform, ReferenceInvalidError } from '@shoal/oci'
+
+import { UsageError } from '@shoal/core'
+import { type Platform, platformText, ReferenceInvalidError } from '@shoal/oci'
 import { PUBLISH_REFERENCES_MAX, type PublishRequest } from '@shoal/wire'
 import { Command, InvalidArgumentError } from 'commander'
 import type { SeederFlags } from '../control-client/control-target.ts'
-import { platformText } from '../image-archive/platform-text.ts'
 import { parsePublished, parseSource, withDigest } from '../publish/image-names.ts'
 import type { PublishReport } from '../publish/run.ts'
-import { CliError } from '../settings/errors.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 import { platformOption } from './platform-option.ts'
 import { addSeederOptions } from './seeder-options.ts'
@@ -59,7 +59,7 @@ async function run(references: readonly string[], flags: Flags): Promise<void> {
     if (interruptedBy === undefined) console.error(`error: ${(error as Error).message}`)
     else
       console.error(`${interruptedBy}: no longer waited for; what the seeder was asked for it goes on with`)
-    const failed = error instanceof CliError ? 2 : 1
+    const failed = error instanceof UsageError ? 2 : 1
     process.exitCode = interruptedBy === undefined ? failed : statusOf(interruptedBy)
   }
 }

@@ -11,9 +11,9 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type RegistryStub, startRegistryStub } from '@shoal/testing/registry-stub'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { LayoutFixture, writeFolder } from '../testing/image-fixtures.ts'
-import { type RegistryStub, startRegistryStub } from '../testing/registry-stub.ts'
+import { LayoutFixture, writeFolder } from '../../../images/src/testing/image-fixtures.ts'
 
 const BIN = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
 let folder: string

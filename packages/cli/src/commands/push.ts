@@ -1,7 +1,6 @@
 /** `shoal push`: an image from a file or a folder to a registry, without a container engine. */
 import { type Platform, ReferenceInvalidError } from '@shoal/oci'
 import { Command, InvalidArgumentError } from 'commander'
-import { ImageArchiveError } from '../image-archive/errors.ts'
 import { type Destination, parseDestination } from '../push/destination.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 import { platformOption } from './platform-option.ts'
@@ -41,6 +40,7 @@ async function run(path: string, destination: Destination, flags: Flags): Promis
   } catch (error) {
     const interruptedBy = interruption.name()
     if (interruptedBy === undefined) console.error(`error: ${(error as Error).message}`)
+    const { ImageArchiveError } = await import('@shoal/images')
     const failed = error instanceof ImageArchiveError ? 2 : 1
     process.exitCode = interruptedBy === undefined ? failed : statusOf(interruptedBy)
   }

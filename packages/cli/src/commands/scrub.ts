@@ -1,7 +1,8 @@
 /** `shoal scrub`: has a seeder read every blob of its origin and compare it with its digest. */
+
+import { UsageError } from '@shoal/core'
 import { Command } from 'commander'
 import type { SeederFlags } from '../control-client/control-target.ts'
-import { CliError } from '../settings/errors.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 import { addSeederOptions } from './seeder-options.ts'
 
@@ -31,7 +32,7 @@ async function run({ json = false, ...flags }: SeederFlags & { readonly json?: b
     const interruptedBy = interruption.name()
     if (interruptedBy === undefined) console.error(`error: ${(error as Error).message}`)
     else console.error(`${interruptedBy}: the scrub ends; what it has found is noted`)
-    const failed = error instanceof CliError ? 2 : 1
+    const failed = error instanceof UsageError ? 2 : 1
     process.exitCode = interruptedBy === undefined ? failed : statusOf(interruptedBy)
   }
 }

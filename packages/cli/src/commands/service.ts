@@ -2,13 +2,13 @@
  * Runs a service as a command: settings, logs, one ready line, and an orderly end. Exit status 0 after SIGTERM or SIGINT,
  * 1 when it could not start or stop, 2 when its settings are wrong.
  */
+
+import { UsageError } from '@shoal/core'
+import { loadSettings, settingsOf } from '@shoal/settings'
+import { configEntriesOf } from '@shoal/settings/config-entries'
 import { Command, Option } from 'commander'
 import { type Logger, pino } from 'pino'
 import type { Static, TObject } from 'typebox'
-import { configEntriesOf } from '../settings/config-entries.ts'
-import { CliError } from '../settings/errors.ts'
-import { loadSettings } from '../settings/load.ts'
-import { settingsOf } from '../settings/setting.ts'
 import { logOutput } from './log-output.ts'
 import { UncaughtErrors } from './uncaught-errors.ts'
 
@@ -86,7 +86,7 @@ async function runService<T extends TObject>(
       init.knownVariables,
     )
   } catch (error) {
-    if (!(error instanceof CliError)) throw error
+    if (!(error instanceof UsageError)) throw error
     process.stderr.write(`shoal ${init.name}: ${error.message}\nSee shoal ${init.name} --help.\n`)
     process.exitCode = 2
     return

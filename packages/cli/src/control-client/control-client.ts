@@ -1,5 +1,6 @@
 /** Asks a seeder's control API: one POST a question, its token shown to nobody else, every wait bounded. */
 import { ShoalError } from '@shoal/core'
+import { type Answer, header, readShortBody } from '@shoal/registry-client'
 import {
   CONTROL_BODY_BYTES_MAX,
   type ControlMessageInvalidError,
@@ -19,7 +20,6 @@ import {
   type ScrubLine,
 } from '@shoal/wire'
 import { Agent, type Dispatcher, request } from 'undici'
-import { type Answer, header, readShortBody } from '../registry-client/connection.ts'
 import {
   LineTooLongError,
   PublishCutError,

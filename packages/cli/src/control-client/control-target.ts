@@ -8,7 +8,7 @@ export interface SeederFlags {
   readonly tokenFile?: string
 }
 
-/** The caller destroys the dispatcher. @throws CliError when flags or variables are wrong */
+/** The caller destroys the dispatcher. @throws UsageError when flags or variables are wrong */
 export async function controlTargetOf(
   { seeder, tokenFile }: SeederFlags,
   rest: Pick<ControlTarget, 'signal' | 'silentMsMax'>,

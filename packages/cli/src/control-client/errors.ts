@@ -1,5 +1,4 @@
-import { ShoalError } from '@shoal/core'
-import { CliError } from '../settings/errors.ts'
+import { ShoalError, UsageError } from '@shoal/core'
 
 /** What goes wrong between the command line and a seeder's control API. */
 export abstract class ControlClientError extends ShoalError {}
@@ -87,7 +86,7 @@ export class LineTooLongError extends ControlClientError {
 }
 
 /** No token, or one that is none. Says nothing of what is in it. */
-export class TokenError extends CliError {
+export class TokenError extends UsageError {
   readonly code = 'CLI_TOKEN'
   /** @param source `--token-file FILE`, `SHOAL_API_TOKEN` */
   constructor(source: string, reason: string, options?: ErrorOptions) {
@@ -95,7 +94,7 @@ export class TokenError extends CliError {
   }
 }
 
-export class SeederUrlError extends CliError {
+export class SeederUrlError extends UsageError {
   readonly code = 'CLI_SEEDER_URL'
   constructor(source: string, reason: string) {
     super(`${source}: ${reason}`)

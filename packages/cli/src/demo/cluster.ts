@@ -4,9 +4,9 @@ import { rmSync } from 'node:fs'
 import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Cleanup } from './cleanup.ts'
+import type { Cleanup } from '@shoal/fanout/processes'
+import { ServiceProcess } from '@shoal/fanout/processes'
 import { DemoRoomError } from './errors.ts'
-import { ServiceProcess } from './service-process.ts'
 
 export interface ClusterNode {
   readonly name: string
@@ -49,7 +49,7 @@ export async function makeFolder(
   return folder
 }
 
-/** @throws DemoServiceError when one of them does not get ready */
+/** @throws ServiceEndedError when one of them does not get ready */
 export async function startCluster(init: ClusterInit): Promise<Cluster> {
   const processes: ServiceProcess[] = []
   init.cleanup.add({

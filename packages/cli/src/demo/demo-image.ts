@@ -5,10 +5,16 @@
 import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { BlobSource } from '../image-builder/blob-source.ts'
-import { fillerFile } from '../image-builder/filler.ts'
-import { buildImage, type Image } from '../image-builder/image.ts'
-import { buildLayer, fileFromDisk, fileFromText, type LayerFile } from '../image-builder/layer.ts'
+import type { BlobSource } from '@shoal/images'
+import {
+  buildImage,
+  buildLayer,
+  fileFromDisk,
+  fileFromText,
+  fillerFile,
+  type Image,
+  type LayerFile,
+} from '@shoal/images'
 import { sharedLibraries } from './shared-libraries.ts'
 
 export const REPOSITORY = 'demo/app'

@@ -3,13 +3,13 @@
  * Method: listings as real systems print them, pages as services serve them, children that misbehave.
  */
 import { existsSync } from 'node:fs'
+import { Cleanup, MetricsPage, ServiceProcess } from '@shoal/fanout/processes'
 import { describe, expect, test } from 'vitest'
-import { Cleanup } from './cleanup.ts'
+import { MetricMissingError } from '../../../fanout/src/processes/metric-missing.ts'
+import { ServiceEndedError } from '../../../fanout/src/processes/service-ended.ts'
 import { buildDemoImage } from './demo-image.ts'
-import { DemoMetricError, DemoServiceError, DemoTimeoutError } from './errors.ts'
-import { MetricsPage } from './metrics-page.ts'
+import { DemoTimeoutError } from './errors.ts'
 import { type MeasuredReport, reportText } from './report.ts'
-import { ServiceProcess } from './service-process.ts'
 import { interpreterOf, parseLdd, parseMaps, sharedLibraries } from './shared-libraries.ts'
 import { withTimeLimit } from './time-limit.ts'
 
@@ -93,8 +93,8 @@ plain_total_more 4
   })
 
   test('that are missing are no zeros', () => {
-    expect(() => page.sum('a_total', { source: 'moon' })).toThrow(DemoMetricError)
-    expect(() => page.sum('plain')).toThrow(DemoMetricError)
+    expect(() => page.sum('a_total', { source: 'moon' })).toThrow(MetricMissingError)
+    expect(() => page.sum('plain')).toThrow(MetricMissingError)
   })
 })
 
@@ -146,7 +146,7 @@ describe('a service process', () => {
     await expect(service.ready).rejects.toThrow(
       /agent-1 ended with status 3; its last lines:\n {2}no room left/,
     )
-    await expect(service.failed).rejects.toThrow(DemoServiceError)
+    await expect(service.failed).rejects.toThrow(ServiceEndedError)
   })
 
   test('that cannot be started fails as well', async () => {

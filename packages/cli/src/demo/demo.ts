@@ -2,19 +2,18 @@
  * The demo: a seeder and agents on this machine, a real image, one push, everybody's pull at the same moment, and what it
  * took. Leaves nothing behind, however it ends.
  */
+
+import { showProgress } from '@shoal/fanout/live'
+import { Cleanup, type MetricsPage, readMetrics } from '@shoal/fanout/processes'
+import type { Image } from '@shoal/images'
+import { openConnections, pullImage, pushImage } from '@shoal/registry-client'
+import { megabytes } from '@shoal/settings'
 import type { Dispatcher } from 'undici'
-import type { Image } from '../image-builder/image.ts'
-import { openConnections } from '../registry-client/connection.ts'
-import { pullImage } from '../registry-client/pull.ts'
-import { pushImage } from '../registry-client/push.ts'
-import { Cleanup } from './cleanup.ts'
 import { type Cluster, type ClusterNode, makeFolder, startCluster } from './cluster.ts'
 import { buildDemoImage, type DemoImage, REPOSITORY, TAG } from './demo-image.ts'
 import { tryDocker } from './docker-engine.ts'
 import { DemoImageError } from './errors.ts'
-import { type MetricsPage, readMetrics } from './metrics-page.ts'
-import { showProgress } from './progress.ts'
-import { type AgentReport, type DemoReport, type MeasuredReport, megabytes, reportText } from './report.ts'
+import { type AgentReport, type DemoReport, type MeasuredReport, reportText } from './report.ts'
 import { withTimeLimit } from './time-limit.ts'
 
 export interface DemoOptions {

@@ -1,7 +1,7 @@
 /** The same image through a real Docker Engine, where one answers: pull from an agent, run, compare what it says, remove. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import type { Cleanup } from './cleanup.ts'
+import type { Cleanup } from '@shoal/fanout/processes'
 import type { DockerReport } from './report.ts'
 import { withTimeLimit } from './time-limit.ts'
 

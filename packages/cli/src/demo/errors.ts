@@ -20,19 +20,6 @@ export class DemoInterruptedError extends DemoError {
   }
 }
 
-export class DemoServiceError extends DemoError {
-  readonly code = 'DEMO_SERVICE_ENDED'
-  constructor(
-    readonly service: string,
-    how: string,
-    lastLines: readonly string[],
-  ) {
-    super(
-      `${service} ended ${how}${lastLines.length === 0 ? '' : `; its last lines:\n  ${lastLines.join('\n  ')}`}`,
-    )
-  }
-}
-
 export class DemoRoomError extends DemoError {
   readonly code = 'DEMO_ROOM'
   constructor(
@@ -44,16 +31,6 @@ export class DemoRoomError extends DemoError {
     super(
       `${folder} has ${mb(freeBytes)} free and ${mb(neededBytes)} are needed; ask for fewer --agents or a smaller --image-size, or point TMPDIR elsewhere`,
     )
-  }
-}
-
-export class DemoMetricError extends DemoError {
-  readonly code = 'DEMO_METRIC'
-  constructor(
-    readonly url: string,
-    readonly metric: string,
-  ) {
-    super(`${url} does not show ${metric}`)
   }
 }
 

@@ -1,4 +1,6 @@
 /** What the demo found out, for scripts and for people. Pure. */
+
+import { megabytes } from '@shoal/settings'
 import Table from 'cli-table3'
 
 /** Bytes and seconds as numbers; the JSON line has exactly these names. */
@@ -96,8 +98,4 @@ function dockerText(docker: DockerReport): string {
   if ('leftOut' in docker) return `Docker: left out; ${docker.leftOut}.`
   if (!docker.ok) return `Docker Engine ${docker.engine}: FAILED: ${docker.error}`
   return `Docker Engine ${docker.engine}: docker pull ${docker.pull} took ${docker.pullSeconds.toFixed(2)} s; docker run said "${docker.output}".`
-}
-
-export function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`
 }

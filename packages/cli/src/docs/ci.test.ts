@@ -5,9 +5,6 @@
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { Command } from 'commander'
-import { describe, expect, test } from 'vitest'
-import { parse } from 'yaml'
 import {
   ACCEPTED_PROOFS,
   EVENT_QUEUE_DEFAULTS,
@@ -15,7 +12,10 @@ import {
   parseTrigger,
   SHOAL_PUSH_TYPE,
   TRIGGER_FORMATS,
-} from '../../../seeder/src/triggers/index.ts'
+} from '@shoal/triggers'
+import type { Command } from 'commander'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { shoalProgram } from '../program.ts'
 import { expectAnchorsToLead } from '../testing/page-anchors.ts'
 import { codeBlocksOf, shellTextsOf, shoalCommandsIn } from '../testing/page-examples.ts'

@@ -4,12 +4,12 @@
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { AGENT_DEFAULT, REGISTRIES_DEFAULT, RUNTIMES } from '@shoal/client-config'
 import { expect, test } from 'vitest'
-import { hostsText } from '../client-config/containerd/hosts-file.ts'
-import { MAIN_CONFIG, withConfigPath } from '../client-config/containerd/main-config.ts'
-import { registriesText } from '../client-config/containers/registries-file.ts'
-import { withMirror } from '../client-config/docker/daemon-file.ts'
-import { AGENT_DEFAULT, REGISTRIES_DEFAULT, RUNTIMES } from '../client-config/wish.ts'
+import { hostsText } from '../../../client-config/src/containerd/hosts-file.ts'
+import { MAIN_CONFIG, withConfigPath } from '../../../client-config/src/containerd/main-config.ts'
+import { registriesText } from '../../../client-config/src/containers/registries-file.ts'
+import { withMirror } from '../../../client-config/src/docker/daemon-file.ts'
 import { shoalProgram } from '../program.ts'
 import { codeBlocksOf } from '../testing/page-examples.ts'
 

@@ -6,6 +6,24 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import {
+  HELD_ANSWERS_LIMITS,
+  LOOKUP_LIMITS,
+  NODE_LIMITS,
+  PULL_LIMITS,
+  TRACKER_LIMITS,
+  TRY_LIMITS,
+} from '@shoal/engine'
+import { UPSTREAM_LIMITS } from '@shoal/registry-client'
+import { DEFAULT_SWARM_LIMITS } from '@shoal/swarm'
+import { EVENT_QUEUE_DEFAULTS, POLLER_DEFAULTS } from '@shoal/triggers'
+import {
+  ANNOUNCED_PEERS_MAX,
+  CONTROL_BODY_BYTES_MAX,
+  PUBLISH_LINE_BYTES_MAX,
+  PUBLISH_REFERENCES_MAX,
+  SCRAPED_SWARMS_MAX,
+} from '@shoal/wire'
 import { describe, expect, test } from 'vitest'
 import { UNKEPT_BYTES_MAX } from '../../../agent/src/image-records.ts'
 import { PASSING_BLOBS_MAX, RUN_BYTES_MAX } from '../../../agent/src/passing-blobs.ts'
@@ -13,32 +31,17 @@ import { ANSWER_TIMEOUT_MS } from '../../../agent/src/push-forwarding.ts'
 import { SCRUB_RATE } from '../../../agent/src/scrub-pace.ts'
 import { PROBE_INTERVAL_MS } from '../../../agent/src/seeder-health.ts'
 import { PROBE_TIMEOUT_MS } from '../../../agent/src/seeder-sight.ts'
-import { HANDOUT_RULE } from '../../../core/src/handout.ts'
-import { NODE_LIMITS } from '../../../engine/src/node/protocol.ts'
-import { PULL_LIMITS } from '../../../engine/src/pull/limits.ts'
-import { HELD_ANSWERS_LIMITS } from '../../../engine/src/tracker/held-answers.ts'
-import { LOOKUP_LIMITS } from '../../../engine/src/tracker/lookups.ts'
-import { TRACKER_LIMITS } from '../../../engine/src/tracker/protocol.ts'
-import { TRY_LIMITS } from '../../../engine/src/tracker/tries.ts'
+import { HANDOUT_RULE } from '../../../engine/src/policy/handout.ts'
 import { REPOSITORIES_PER_PAGE_MAX } from '../../../registry/src/catalog-routes.ts'
-import { UPSTREAM_LIMITS } from '../../../registry/src/client/limits.ts'
 import { DAMAGED_NAMED_MAX, SCRUB_BYTES_PER_SECOND } from '../../../registry/src/image-store/blob-checks.ts'
 import { IMAGE_STORE_LIMITS } from '../../../registry/src/image-store/image-store.ts'
 import { LOOKS_PER_PAGE_MAX } from '../../../registry/src/image-store/repositories.ts'
 import { BLOB_PLACES, MANIFEST_PLACES, UPLOAD_PLACES } from '../../../registry/src/plugin.ts'
-import { HTTP_SERVER_LIMITS } from '../../../registry/src/server.ts'
+import { HEADERS_TIMEOUT_MS } from '../../../registry-client/src/images/connection.ts'
 import { PASSING_BYTES_MAX } from '../../../seeder/src/passing-pieces.ts'
-import { EVENT_QUEUE_DEFAULTS, POLLER_DEFAULTS } from '../../../seeder/src/triggers/index.ts'
+import { HTTP_SERVER_LIMITS } from '../../../service/src/server.ts'
 import { PIECE_CHECKS } from '../../../storage/src/piece-checks.ts'
 import { PART_PLAN } from '../../../storage/src/s3-writer.ts'
-import { DEFAULT_SWARM_LIMITS } from '../../../swarm/src/engine.ts'
-import { ANNOUNCED_PEERS_MAX, SCRAPED_SWARMS_MAX } from '../../../wire/src/bittorrent/tracker-http.ts'
-import {
-  CONTROL_BODY_BYTES_MAX,
-  PUBLISH_LINE_BYTES_MAX,
-  PUBLISH_REFERENCES_MAX,
-} from '../../../wire/src/control.ts'
-import { HEADERS_TIMEOUT_MS } from '../registry-client/connection.ts'
 import { expectAnchorsToLead } from '../testing/page-anchors.ts'
 
 const path = fileURLToPath(new URL('../../../../docs/limits.md', import.meta.url))

@@ -4,11 +4,11 @@
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { AgentSettings } from '@shoal/agent'
 import { parseUpstreamList, splitMirroredName } from '@shoal/oci'
-import { Credentials } from '@shoal/registry/client'
+import { Credentials } from '@shoal/registry-client'
+import { SeederSettings } from '@shoal/seeder'
 import { describe, expect, test } from 'vitest'
-import { AgentSettings } from '../../../agent/src/settings.ts'
-import { SeederSettings } from '../../../seeder/src/settings.ts'
 import { codeBlocksOf } from '../testing/page-examples.ts'
 
 const page = readFileSync(fileURLToPath(new URL('../../../../docs/mirroring.md', import.meta.url)), 'utf8')

@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AgentSettings } from '@shoal/agent'
+import { settingsOf } from '@shoal/settings'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { settingsOf } from '../settings/setting.ts'
 import { examineSettings, type SettingsInit } from './agent-settings.ts'
 
 const knownVariables = new Set(settingsOf(AgentSettings).map(({ variable }) => variable))

@@ -4,11 +4,9 @@
  */
 import { existsSync } from 'node:fs'
 import { AgentSettings, ZoneFileError, zoneOf } from '@shoal/agent'
-import { configEntriesOf } from '../settings/config-entries.ts'
-import type { ConfigEntry } from '../settings/config-file.ts'
-import { CliError, SettingsInvalidError } from '../settings/errors.ts'
-import { loadSettings } from '../settings/load.ts'
-import { settingsOf } from '../settings/setting.ts'
+import { UsageError } from '@shoal/core'
+import type { ConfigEntry } from '@shoal/settings'
+import { configEntriesOf, loadSettings, SettingsInvalidError, settingsOf } from '@shoal/settings'
 import { type Finding, failure, ok, warning } from './check-result.ts'
 
 /** Where a host's agent is set up. */
@@ -116,6 +114,6 @@ function omit(
 }
 
 function messageOf(error: unknown): string {
-  if (error instanceof CliError) return error.message
+  if (error instanceof UsageError) return error.message
   throw error
 }

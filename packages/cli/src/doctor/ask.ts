@@ -1,6 +1,7 @@
 /** One short question by HTTP, bounded in time and bytes. */
+
+import { readShortBody } from '@shoal/registry-client'
 import { Agent, request } from 'undici'
-import { readShortBody } from '../registry-client/connection.ts'
 import type { FoundAddress } from './apart.ts'
 
 export interface Asked {

@@ -4,10 +4,10 @@
  */
 import { resolve } from 'node:path'
 import type { AgentSettings } from '@shoal/agent'
+import { inspectClientConfig } from '@shoal/client-config'
 import { assert, formatHostPort, type HostPort, isLoopback, parseHostPort } from '@shoal/core'
 import { type AgentStatus, decodeReachabilityReport, REACHABILITY_PATH } from '@shoal/wire'
 import type { Agent } from 'undici'
-import { inspectClientConfig } from '../client-config/index.ts'
 import { type ExaminedSettings, examineSettings, type SettingsInit } from './agent-settings.ts'
 import { folderStateApart } from './apart.ts'
 import { ask, connectionsTo } from './ask.ts'

@@ -1,7 +1,8 @@
 /** What a garbage collection did, for people. Pure. */
+
+import { megabytes } from '@shoal/settings'
 import type { GarbageReport } from '@shoal/wire'
 import Table from 'cli-table3'
-import { megabytes } from '../demo/report.ts'
 
 export function garbageText(report: GarbageReport): string {
   const { isDryRun, removedBlobs, removedBytes, removedContents, removedLinks, abandonedUploads } = report

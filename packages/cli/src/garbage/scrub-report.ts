@@ -1,6 +1,7 @@
 /** What a scrub found, for people. Pure. */
+
+import { megabytes } from '@shoal/settings'
 import type { ScrubLine } from '@shoal/wire'
-import { megabytes } from '../demo/report.ts'
 
 const DAMAGES = {
   missing: 'its content is gone',

@@ -1,13 +1,13 @@
-import { CliError } from '../settings/errors.ts'
+import { UsageError } from '@shoal/core'
 
-export class ListenUnusableError extends CliError {
+export class ListenUnusableError extends UsageError {
   readonly code = 'CLI_HEALTH_LISTEN'
   constructor(listen: string, source: string) {
     super(`${source} is ${JSON.stringify(listen)}; a health check needs host:port with the port that is used`)
   }
 }
 
-export class NotReadyError extends CliError {
+export class NotReadyError extends UsageError {
   readonly code = 'CLI_HEALTH_NOT_READY'
   /** @param reasons one for each address that was asked */
   constructor(readonly reasons: readonly string[]) {

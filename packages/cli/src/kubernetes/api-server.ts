@@ -1,8 +1,8 @@
 /** Asks the API server of the cluster: reads only, every wait and every answer bounded, repeated while that can help. */
 import { setTimeout as pause } from 'node:timers/promises'
+import { readShortBody } from '@shoal/registry-client'
 import { Agent, type Dispatcher, request } from 'undici'
 import { printable } from '../control-client/printable.ts'
-import { readShortBody } from '../registry-client/connection.ts'
 import { ApiServerAnswerError, ApiServerRefusedError, ApiServerUnreachableError } from './errors.ts'
 import type { Cluster } from './in-cluster.ts'
 

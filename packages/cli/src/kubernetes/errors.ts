@@ -1,10 +1,9 @@
-import { ShoalError } from '@shoal/core'
-import { CliError } from '../settings/errors.ts'
+import { ShoalError, UsageError } from '@shoal/core'
 
 /** What goes wrong between a pod and its cluster's API server. */
 export abstract class KubernetesError extends ShoalError {}
 
-export class NotInClusterError extends CliError {
+export class NotInClusterError extends UsageError {
   readonly code = 'CLI_NOT_IN_CLUSTER'
   constructor(reason: string, options?: ErrorOptions) {
     super(

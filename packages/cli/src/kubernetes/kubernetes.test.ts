@@ -6,13 +6,9 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { selfSignedCertificate } from '@shoal/testing/self-signed-certificate'
+import { type StubHandler, type StubServer, startStub } from '@shoal/testing/stub-server'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { selfSignedCertificate } from '../../../registry/src/client/testing/self-signed-certificate.ts'
-import {
-  type StubHandler,
-  type StubServer,
-  startStub,
-} from '../../../registry/src/client/testing/stub-server.ts'
 import { ApiServer, type ApiServerInit } from './api-server.ts'
 import {
   ApiServerAnswerError,

@@ -1,6 +1,7 @@
 /** The bars that pushing and publishing share: one for each layer that is under way, and lines above them for what is done. */
+
+import { megabytes } from '@shoal/settings'
 import { MultiBar, Presets, type SingleBar } from 'cli-progress'
-import { megabytes } from '../demo/report.ts'
 
 /** As many digits of a digest as Docker shows. */
 const DIGITS = 12

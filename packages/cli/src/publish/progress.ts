@@ -3,8 +3,8 @@
  * warmed, a line for each image and for the nodes that have it. Elsewhere nothing.
  */
 import { digestHex } from '@shoal/core'
+import { megabytes } from '@shoal/settings'
 import type { PublishLine } from '@shoal/wire'
-import { megabytes } from '../demo/report.ts'
 import { LayerBars, layerName } from '../layer-progress/layer-bars.ts'
 
 export interface PublishProgress {

@@ -1,7 +1,7 @@
 /** Goal: who watches a push sees a bar for each layer under way and a line for each that is done; a log sees nothing. */
 import { parseDigest } from '@shoal/core'
+import type { BlobSource } from '@shoal/images'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { BlobSource } from '../image-builder/blob-source.ts'
 import { terminal } from '../testing/terminal.ts'
 import { showPush } from './progress.ts'
 

@@ -1,8 +1,8 @@
 /** Shows a push on a terminal: a bar for each layer that is under way, a line for each that is done. Elsewhere nothing. */
 
 import { digestHex } from '@shoal/core'
-import { megabytes } from '../demo/report.ts'
-import type { BlobSource } from '../image-builder/blob-source.ts'
+import type { BlobSource } from '@shoal/images'
+import { megabytes } from '@shoal/settings'
 import { LayerBars, layerName } from '../layer-progress/layer-bars.ts'
 
 export interface PushProgress {

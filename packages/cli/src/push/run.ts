@@ -1,15 +1,16 @@
 /** Pushes an image from the file system to a registry: opened, understood, checked for being whole, then sent. */
 
 import { ShoalError } from '@shoal/core'
+import { chooseImage, imageGraph, onlyPlatforms, openArchive } from '@shoal/images'
 import { formatImageReference, type Platform } from '@shoal/oci'
-import { chooseImage } from '../image-archive/archived-image.ts'
-import { imageGraph } from '../image-archive/image-graph.ts'
-import { openArchive } from '../image-archive/open-archive.ts'
-import { onlyPlatforms } from '../image-archive/platform-choice.ts'
-import { openConnections } from '../registry-client/connection.ts'
-import { credentialsFor } from '../registry-client/credentials.ts'
-import { RegistryUnreachableError } from '../registry-client/errors.ts'
-import { type PushedContent, type PushTarget, pushContent } from '../registry-client/push.ts'
+import {
+  credentialsFor,
+  openConnections,
+  type PushedContent,
+  type PushTarget,
+  pushContent,
+  RegistryUnreachableError,
+} from '@shoal/registry-client'
 import type { Destination } from './destination.ts'
 import { showPush } from './progress.ts'
 

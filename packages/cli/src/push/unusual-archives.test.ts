@@ -6,18 +6,16 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MEDIA_TYPES } from '@shoal/oci'
+import { MEDIA_TYPES, parsePlatform } from '@shoal/oci'
+import { openConnections, pullImage } from '@shoal/registry-client'
+import { type RegistryStub, startRegistryStub } from '@shoal/testing/registry-stub'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   ArchiveFormatError,
   ArchiveUnreadableError,
   ContentCorruptError,
   ContentMissingError,
-} from '../image-archive/errors.ts'
-import { parsePlatform } from '../image-archive/platform-text.ts'
-import { openConnections } from '../registry-client/connection.ts'
-import { DigestUnsupportedError, PulledDigestError, TagUnsupportedError } from '../registry-client/errors.ts'
-import { pullImage } from '../registry-client/pull.ts'
+} from '../../../images/src/archive/errors.ts'
 import {
   blobPath,
   digestOf,
@@ -25,8 +23,12 @@ import {
   LayoutFixture,
   tarOf,
   writeFolder,
-} from '../testing/image-fixtures.ts'
-import { type RegistryStub, startRegistryStub } from '../testing/registry-stub.ts'
+} from '../../../images/src/testing/image-fixtures.ts'
+import {
+  DigestUnsupportedError,
+  PulledDigestError,
+  TagUnsupportedError,
+} from '../../../registry-client/src/images/errors.ts'
 import { parseDestination } from './destination.ts'
 import { runPush } from './run.ts'
 

@@ -5,7 +5,7 @@
  * random order (Legout et al., "Rarest First and Choke Algorithms Are Enough", 2006). While every peer is complete, nobody
  * needs rare pieces from here: they come in order, as disks and readers like them.
  */
-import { READER_WINDOW_PIECES } from '@shoal/core'
+import { READER_WINDOW_PIECES } from '../policy/piece-picker.ts'
 import { isShowing, type Peer } from './peer.ts'
 
 /** A reader waits so long for a piece that no peer has announced; then a source is asked for it, which has all pieces. */

@@ -2,8 +2,9 @@
  * Keeps the peers busy with the right pieces: which piece from whom, how deep, when a peer is too slow, when two are asked
  * for one piece. A piece comes whole from one peer, into a buffer of its own.
  */
-import { TokenBucket } from '@shoal/core'
+
 import { type Block, isSameBlock } from '@shoal/wire'
+import { TokenBucket } from '../policy/token-bucket.ts'
 import { choosePiece, ZONE_PATIENCE_MS } from './choose-piece.ts'
 import type { NodeState } from './node-state.ts'
 import { type Fetch, isShowing, type Peer, type Request } from './peer.ts'

@@ -5,8 +5,9 @@
  * `swarm/`, the links of a simulator) decides nothing: it answers each `verify`, `write` and `send-block` with one event,
  * sooner or later, unless the swarm or the connection is gone by then.
  */
-import type { Bitfield, ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
+import type { Bitfield, InfoHash, PeerAddress, PeerId } from '@shoal/core'
 import type { Block, PeerMessage } from '@shoal/wire'
+import type { ImportShare } from '../policy/handout.ts'
 
 /** A number for each connection, given by who holds it. */
 export type ConnectionId = number

@@ -2,13 +2,13 @@
 import {
   assert,
   Bitfield,
-  type ImportShare,
   type InfoHash,
   type PeerAddress,
   type Prng,
   pieceBytes,
   pieceCount,
 } from '@shoal/core'
+import type { ImportShare } from '../policy/handout.ts'
 import type { Fetch, Peer } from './peer.ts'
 import type { BlobShape } from './protocol.ts'
 

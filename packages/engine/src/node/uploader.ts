@@ -1,6 +1,7 @@
 /** Takes requests, bounds them, and has them served in the order of `upload-queue.ts`. */
-import { TokenBucket } from '@shoal/core'
+
 import { type Block, isSameBlock } from '@shoal/wire'
+import { TokenBucket } from '../policy/token-bucket.ts'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
 import type { CloseReason } from './protocol.ts'

@@ -1,5 +1,6 @@
 /** What the pull of a blob that still arrives at the seeder is told and what it answers. Plain data; of bytes only hashes. */
-import type { ImportShare, PeerAddress } from '@shoal/core'
+import type { PeerAddress } from '@shoal/core'
+import type { ImportShare } from '../policy/handout.ts'
 import type { PieceHashes } from './early-hashes.ts'
 import type { PullView } from './protocol.ts'
 

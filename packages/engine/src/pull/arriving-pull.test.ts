@@ -4,9 +4,10 @@
  * Method: the state machine alone, on time that the test sets; then random events against what must always hold. What the agent
  * makes of it, with files and bytes: packages/agent/src/arriving-bodies.test.ts.
  */
-import { ARRIVAL_RULE, Bitfield, type Metainfo, parseDigest, pieceCount, pieceLengthFor } from '@shoal/core'
+import { Bitfield, type Metainfo, parseDigest, pieceCount, pieceLengthFor } from '@shoal/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { ARRIVAL_RULE } from './arrival-ladder.ts'
 import type { ArrivingPullEffect, ArrivingPullEvent } from './arriving-protocol.ts'
 import { ArrivingPull } from './arriving-pull.ts'
 import { PULL_LIMITS } from './limits.ts'

@@ -8,7 +8,6 @@
  * its pieces and readers.
  */
 import {
-  arrivalStep,
   assert,
   Bitfield,
   bytesEqual,
@@ -20,6 +19,7 @@ import {
   pieceSha256,
   unknownMetainfo,
 } from '@shoal/core'
+import { arrivalStep } from './arrival-ladder.ts'
 import type { ArrivingPullEffect, ArrivingPullEvent, ArrivingPullView } from './arriving-protocol.ts'
 import type { PieceHashes } from './early-hashes.ts'
 import { PULL_LIMITS } from './limits.ts'

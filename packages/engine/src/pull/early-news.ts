@@ -2,7 +2,8 @@
  * What the tracker says of swarms that this node has not joined yet. Asking for an image makes it a member on the tracker's
  * side; what is pushed between the answer and the joining would be lost, and an early member would know nobody. Pure.
  */
-import type { ImportShare, InfoHash, PeerAddress } from '@shoal/core'
+import type { InfoHash, PeerAddress } from '@shoal/core'
+import type { ImportShare } from '../policy/handout.ts'
 import { PULL_LIMITS } from './limits.ts'
 import type { SwarmNews } from './protocol.ts'
 

@@ -5,8 +5,9 @@
  * Who performs the effects (the agent's HTTP, store and swarm engine, or the simulator's network) decides nothing: it answers
  * `take-inline` with `inline-ended` and `fetch` with `fetch-ended`, sooner or later, unless the pull is over by then.
  */
-import type { Bitfield, ImportShare, PeerAddress } from '@shoal/core'
+import type { Bitfield, PeerAddress } from '@shoal/core'
 import type { SwarmState } from '@shoal/wire'
+import type { ImportShare } from '../policy/handout.ts'
 
 /** Whom bytes can be had from beside the swarm. */
 export type HttpSource = 'seeder' | 'origin'

@@ -4,12 +4,14 @@
  * Method: the state machine alone, on time that the test sets; then random events against what must always hold, and a world in
  * which sources fail at random until the pull is over.
  */
-import { Bitfield, createPrng, LADDER_RULE, NO_IMPORTS, type PeerAddress, pieceCount } from '@shoal/core'
+import { Bitfield, createPrng, type PeerAddress, pieceCount } from '@shoal/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { NO_IMPORTS } from '../policy/handout.ts'
 import { PULL_LIMITS } from './limits.ts'
 import type { PullEffect, PullEvent } from './protocol.ts'
 import { Pull } from './pull.ts'
+import { LADDER_RULE } from './source-ladder.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB

@@ -7,22 +7,13 @@
  * is asked all the time, and the ladder of sources says when its silence is reason enough to ask elsewhere too, by one request
  * after the other. After each, the swarm has its chance again. Which peer gives which piece is the node engine's business.
  */
-import {
-  afterFailure,
-  assert,
-  HEALTHY,
-  type ImportShare,
-  NO_IMPORTS,
-  nextStep,
-  type PeerAddress,
-  type PeerId,
-  type Prng,
-  pickPieces,
-  type SourceHealth,
-} from '@shoal/core'
+import { assert, type PeerAddress, type PeerId, type Prng } from '@shoal/core'
 import type { BlobShape } from '../node/protocol.ts'
+import { type ImportShare, NO_IMPORTS } from '../policy/handout.ts'
+import { pickPieces } from '../policy/piece-picker.ts'
 import type { HttpSource, PullEffect, PullEvent, PullView } from './protocol.ts'
 import { runOfPieces } from './run-of-pieces.ts'
+import { afterFailure, HEALTHY, nextStep, type SourceHealth } from './source-ladder.ts'
 
 export interface PullInit {
   /** This node's: it is no peer of its own. */

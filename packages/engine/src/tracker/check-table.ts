@@ -1,5 +1,6 @@
 /** Broken bookkeeping is a bug: what holds after every step of the tracker's table, in full. For tests. */
-import { assert, type HandoutRule } from '@shoal/core'
+import { assert } from '@shoal/core'
+import type { HandoutRule } from '../policy/handout.ts'
 import type { Member, Zone } from './member.ts'
 import type { TrackerSwarm } from './swarm.ts'
 

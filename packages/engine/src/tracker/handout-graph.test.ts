@@ -2,8 +2,9 @@
  * Goal: what comes of the handout when many join at once is a near-regular random graph, at a cost that does not grow.
  * Method: seeded swarms of 500 and 10,000; degrees are counted and hops measured from several members.
  */
-import { createPrng, HANDOUT_RULE, type PeerAddress } from '@shoal/core'
+import { createPrng, type PeerAddress } from '@shoal/core'
 import { describe, expect, it } from 'vitest'
+import { HANDOUT_RULE } from '../policy/handout.ts'
 import { TrackerTable } from './tracker-table.ts'
 
 const id = (n: number) => n.toString(16).padStart(40, '0')

@@ -2,8 +2,9 @@
  * What a change of a swarm's membership sets off: neighbours for who came, successors for who went. Pure.
  * The order matters: shares of imports decide who is given neighbours outside and the seeder first.
  */
-import { assert, type HandoutRule, type PeerAddress, type Prng } from '@shoal/core'
+import { assert, type PeerAddress, type Prng } from '@shoal/core'
 import type { SwarmState } from '@shoal/wire'
+import type { HandoutRule } from '../policy/handout.ts'
 import { Importers } from './importers.ts'
 import type { Agent, Member, Zone } from './member.ts'
 import { Neighbours } from './neighbours.ts'

@@ -6,7 +6,9 @@
  * rtorrent 0.9.8 does not. So the answer waits, not for ever, and not for everybody: what waits is bounded for all and for each
  * address. Who is not waited for is answered at once, and must not be told of the seeder.
  */
-import { FairPlaces, type InfoHash } from '@shoal/core'
+
+import type { InfoHash } from '@shoal/core'
+import { FairPlaces } from '../policy/fair-places.ts'
 
 export interface HeldAnswersLimits {
   readonly heldMax: number

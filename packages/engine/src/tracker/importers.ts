@@ -2,7 +2,9 @@
  * Importers: in a swarm of several zones, the few leechers of each zone that may fetch from other zones, each its part of
  * the pieces, so that a piece comes into a zone once. Every remainder is held once as long as the zone has a leecher. Pure.
  */
-import { dealRemainders, firstFromAnywhere, type HandoutRule, type Prng } from '@shoal/core'
+
+import type { Prng } from '@shoal/core'
+import { dealRemainders, firstFromAnywhere, type HandoutRule } from '../policy/handout.ts'
 import type { Member, Zone } from './member.ts'
 import type { News } from './news.ts'
 import type { TrackerSwarm } from './swarm.ts'

@@ -12,8 +12,9 @@
  * somebody announces would cost more than all the look-ups: 160,000 info hashes that nobody knows once took
  * 130 MB and a second in one piece.
  */
-import { addressKey, type InfoHash, type PeerId, TokenBucket } from '@shoal/core'
+import { addressKey, type InfoHash, type PeerId } from '@shoal/core'
 import type { SwarmState } from '@shoal/wire'
+import { TokenBucket } from '../policy/token-bucket.ts'
 
 export interface LookupLimits {
   /** Look-ups under way. */

@@ -1,6 +1,8 @@
 /** Who takes part: an agent, a zone of a swarm, a member of a swarm. State of the tracker's table, without its rules. */
-import type { ImportShare, PeerAddress } from '@shoal/core'
+
+import type { PeerAddress } from '@shoal/core'
 import type { SwarmState } from '@shoal/wire'
+import type { ImportShare } from '../policy/handout.ts'
 import { Bag } from './bag.ts'
 import type { AgentEntry } from './protocol.ts'
 import type { TrackerSwarm } from './swarm.ts'

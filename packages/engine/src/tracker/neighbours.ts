@@ -1,5 +1,7 @@
 /** Gives members their neighbours, by chance and load: in their own zone, and for importers in others. Pure. */
-import { drawLeastLoaded, type HandoutRule, type Prng } from '@shoal/core'
+
+import type { Prng } from '@shoal/core'
+import { drawLeastLoaded, type HandoutRule } from '../policy/handout.ts'
 import type { Member, Zone } from './member.ts'
 import type { News } from './news.ts'
 

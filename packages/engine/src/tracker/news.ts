@@ -1,5 +1,7 @@
 /** What one step has to tell: gathered, so that an agent hears once of all that is new to it in a swarm. Pure. */
-import type { ImportShare, InfoHash, PeerAddress } from '@shoal/core'
+
+import type { InfoHash, PeerAddress } from '@shoal/core'
+import type { ImportShare } from '../policy/handout.ts'
 import type { Member } from './member.ts'
 import type { TrackerEffect } from './protocol.ts'
 

@@ -1,6 +1,8 @@
 /** What the tracker's table is told and what it answers. Plain data. */
-import type { ImportShare, InfoHash, PeerAddress, PeerId } from '@shoal/core'
+
+import type { InfoHash, PeerAddress, PeerId } from '@shoal/core'
 import type { SwarmState } from '@shoal/wire'
+import type { ImportShare } from '../policy/handout.ts'
 
 export interface AgentEntry {
   readonly address: PeerAddress

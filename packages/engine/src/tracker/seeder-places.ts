@@ -2,7 +2,9 @@
  * The seeder's places: it is given to few leechers of a swarm at a time, since each could draw a whole copy from it, and
  * to each zone's importers before others. Pure.
  */
-import type { HandoutRule, PeerAddress } from '@shoal/core'
+
+import type { PeerAddress } from '@shoal/core'
+import type { HandoutRule } from '../policy/handout.ts'
 import type { Member, Zone } from './member.ts'
 import type { News } from './news.ts'
 import type { TrackerSwarm } from './swarm.ts'

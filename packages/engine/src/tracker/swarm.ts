@@ -2,8 +2,9 @@
  * One swarm in the tracker's table: its members by zone, their links, and the lists of who lacks what, kept up with every
  * change so that no event walks all members. Decides nothing.
  */
-import { assert, type HandoutRule, type InfoHash, neighboursAimOf, type PeerId } from '@shoal/core'
+import { assert, type InfoHash, type PeerId } from '@shoal/core'
 import type { SwarmState } from '@shoal/wire'
+import { type HandoutRule, neighboursAimOf } from '../policy/handout.ts'
 import { Bag } from './bag.ts'
 import { type Agent, Member, Zone } from './member.ts'
 

@@ -1,6 +1,7 @@
-import { createPrng, HANDOUT_RULE, type PeerAddress } from '@shoal/core'
+import { createPrng, type PeerAddress } from '@shoal/core'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { HANDOUT_RULE } from '../policy/handout.ts'
 import { STANDARD_TTL_MS, TRACKER_LIMITS, type TrackerEffect, type TrackerEvent } from './protocol.ts'
 import { TrackerTable } from './tracker-table.ts'
 

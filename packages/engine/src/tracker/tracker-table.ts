@@ -4,19 +4,10 @@
  * Agents are members for as long as their announce stream is open; standard BitTorrent clients for as long as they
  * announce. No event walks a swarm: what it costs depends on neighbours, not on members. The rules are in `handout.ts`.
  */
-import {
-  assert,
-  drawDistinct,
-  FairPlaces,
-  HANDOUT_RULE,
-  type HandoutRule,
-  type ImportShare,
-  type InfoHash,
-  type PeerAddress,
-  type PeerId,
-  type Prng,
-} from '@shoal/core'
+import { assert, type InfoHash, type PeerAddress, type PeerId, type Prng } from '@shoal/core'
 import type { SwarmState } from '@shoal/wire'
+import { FairPlaces } from '../policy/fair-places.ts'
+import { drawDistinct, HANDOUT_RULE, type HandoutRule, type ImportShare } from '../policy/handout.ts'
 import { Bag } from './bag.ts'
 import { checkSwarm } from './check-table.ts'
 import { Handout } from './handout.ts'

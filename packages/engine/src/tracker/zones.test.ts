@@ -3,8 +3,9 @@
  * the seeder is given to all zones.
  * Method: stories with a few zones, the table's own checks after every step; who was told what is kept as agents would.
  */
-import { createPrng, HANDOUT_RULE, type HandoutRule, type ImportShare, type PeerAddress } from '@shoal/core'
+import { createPrng, type PeerAddress } from '@shoal/core'
 import { describe, expect, it } from 'vitest'
+import { HANDOUT_RULE, type HandoutRule, type ImportShare } from '../policy/handout.ts'
 import { TrackerTable } from './tracker-table.ts'
 
 const id = (n: number) => n.toString(16).padStart(40, '0')

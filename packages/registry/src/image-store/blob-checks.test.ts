@@ -4,9 +4,9 @@
  * Method: the content of a blob is taken away or written over in a store in memory, then clients come.
  */
 import { MEDIA_TYPES, OciError } from '@shoal/oci'
+import { MapObjectStore } from '@shoal/testing/map-object-store'
 import { pino } from 'pino'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { MapObjectStore } from '../testing/map-object-store.ts'
 import { patternBytes, sha256 } from '../testing/registry-server.ts'
 import { ImageStore } from './image-store.ts'
 

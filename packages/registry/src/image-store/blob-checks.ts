@@ -8,9 +8,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Digest, digestAlgorithm, tryParseDigest } from '@shoal/core'
+import { Gate } from '@shoal/service'
 import { type ObjectStore, StorageFullError } from '@shoal/storage'
 import type { Logger } from 'pino'
-import { Gate } from '../gate.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 import { type BlobLibrary, isLive, type StoredBlob } from './blob-library.ts'
 import { eachPage } from './each-page.ts'

@@ -28,9 +28,9 @@ import {
   tryParseDigest,
 } from '@shoal/core'
 import { namedDescriptors } from '@shoal/oci'
+import { readManifest } from '@shoal/service'
 import { infoHashOf, type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
 import type { Logger } from 'pino'
-import { readManifest } from '../manifest-text.ts'
 import { linkOfKey } from './blob-checks.ts'
 import type { BlobLibrary, StoredBlob } from './blob-library.ts'
 import { type BlobVerdict, judgeBlob } from './blob-verdict.ts'

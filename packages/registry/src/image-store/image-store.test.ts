@@ -3,9 +3,9 @@
  * Method: an object store in a Map whose every call can fail; time in the test's hands.
  */
 import { infoHashOf } from '@shoal/storage'
+import { MapObjectStore } from '@shoal/testing/map-object-store'
 import { pino } from 'pino'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { MapObjectStore } from '../testing/map-object-store.ts'
 import { patternBytes, sha256 } from '../testing/registry-server.ts'
 import { ImageStore, type ImageStoreParts } from './image-store.ts'
 

@@ -6,12 +6,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Digest, digestAlgorithm } from '@shoal/core'
+import type { BlobStat, Manifest, TagsPage } from '@shoal/oci'
 import { childManifests, listedBlobs, OciError, type ParsedManifest } from '@shoal/oci'
+import { readManifest } from '@shoal/service'
 import type { ByteRange, ObjectRead, ObjectStore } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type {
-  BlobStat,
-  Manifest,
   Reference,
   ReferrersPage,
   RegistryBackend,
@@ -19,11 +19,9 @@ import type {
   RegistryRemove,
   RepositoriesPage,
   StoredManifest,
-  TagsPage,
   UploadChunk,
   UploadStatus,
 } from '../backend.ts'
-import { readManifest } from '../manifest-text.ts'
 import { BlobChecks, type ScrubOptions, type ScrubReport } from './blob-checks.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 import { BlobLibrary, type BlobMetainfo } from './blob-library.ts'

@@ -6,9 +6,9 @@
  */
 import { createPrng, type Digest, type Prng } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
+import { MapObjectStore } from '@shoal/testing/map-object-store'
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
-import { MapObjectStore } from '../testing/map-object-store.ts'
 import { patternBytes, sha256 } from '../testing/registry-server.ts'
 import { type Choose, everySchedule, type Move, Turns } from '../testing/turns.ts'
 import { ImageStore } from './image-store.ts'

@@ -15,10 +15,10 @@
  * collection. Why: docs/decisions/removals-leave-a-trace.md.
  */
 import type { Digest } from '@shoal/core'
+import type { Manifest } from '@shoal/oci'
 import { referrerOf } from '@shoal/oci'
+import { readManifest } from '@shoal/service'
 import { KeyLocks, StorageFullError } from '@shoal/storage'
-import type { Manifest } from '../backend.ts'
-import { readManifest } from '../manifest-text.ts'
 import type { Manifests, StoredManifestRecord } from './manifests.ts'
 import type { Referrers } from './referrers.ts'
 import type { Tags } from './tags.ts'

@@ -1,8 +1,9 @@
 /** What a manifest must be before a repository keeps it. OCI distribution specification, "Pushing manifests". */
 import { type Digest, digestAlgorithm } from '@shoal/core'
+import type { Manifest } from '@shoal/oci'
 import { type Descriptor, listedBlobs, OciError, type ParsedManifest, requiredDescriptors } from '@shoal/oci'
-import type { Manifest, Reference } from '../backend.ts'
-import { readManifest } from '../manifest-text.ts'
+import { readManifest } from '@shoal/service'
+import type { Reference } from '../backend.ts'
 import { contentDigest } from './content-digest.ts'
 
 /** Blobs looked up at once. */

@@ -3,9 +3,9 @@
  * removal says about one does, by conditional writes alone (`manifest-changes.ts`).
  */
 import { type Digest, digestAlgorithm, tryParseDigest } from '@shoal/core'
+import type { Manifest } from '@shoal/oci'
 import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
 import type { Logger } from 'pino'
-import type { Manifest } from '../backend.ts'
 import { contentDigest } from './content-digest.ts'
 import { eachPage } from './each-page.ts'
 import {

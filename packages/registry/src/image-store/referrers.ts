@@ -5,11 +5,11 @@
  * OCI distribution specification, "Listing Referrers" and "Enabling the Referrers API".
  */
 import type { Digest } from '@shoal/core'
+import type { Manifest } from '@shoal/oci'
 import { type Referrer, referrerOf } from '@shoal/oci'
+import { Gate, readManifest } from '@shoal/service'
 import { type ObjectStore, readWhole } from '@shoal/storage'
-import type { Manifest, ReferrersPage } from '../backend.ts'
-import { Gate } from '../gate.ts'
-import { readManifest } from '../manifest-text.ts'
+import type { ReferrersPage } from '../backend.ts'
 import { decodeReferrer, encodeReferrer, keys } from './layout.ts'
 import { RecentValues } from './recent-values.ts'
 import { fitsPage } from './referrers-page.ts'

@@ -6,9 +6,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FilesystemObjectStore, type ObjectStore } from '@shoal/storage'
+import { MapObjectStore } from '@shoal/testing/map-object-store'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { MapObjectStore } from '../testing/map-object-store.ts'
 import { Repositories } from './repositories.ts'
 
 const component = fc.constantFrom('app', 'app-b', 'a', '0', 'app.io', 'z9', 'app_1')

@@ -6,8 +6,8 @@
  * push of the tag that comes between a look and a deletion would be lost. Garbage collection buries what is left.
  */
 import type { Digest } from '@shoal/core'
+import type { TagsPage } from '@shoal/oci'
 import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
-import type { TagsPage } from '../backend.ts'
 import { eachPage, LIST_KEYS_MAX } from './each-page.ts'
 import {
   decodeTagRecord,

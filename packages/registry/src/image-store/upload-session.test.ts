@@ -1,6 +1,7 @@
 /** Goal: a blob has an end, however it comes. Method: an upload that another process has brought almost there. */
+
+import { MapObjectStore } from '@shoal/testing/map-object-store'
 import { expect, it } from 'vitest'
-import { MapObjectStore } from '../testing/map-object-store.ts'
 import type { UploadRecord } from './upload-record.ts'
 import { UploadSession } from './upload-session.ts'
 

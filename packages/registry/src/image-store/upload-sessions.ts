@@ -6,7 +6,7 @@
  * Two replicas that work on one upload at the same time are kept apart by the record's tag: the second to finish its
  * request is refused. An upload's id works only in the repository where it was begun.
  */
-import { FairPlaces } from '@shoal/core'
+import { FairPlaces } from '@shoal/engine'
 import { OciError } from '@shoal/oci'
 import { type ObjectStore, readWhole } from '@shoal/storage'
 import type { Logger } from 'pino'

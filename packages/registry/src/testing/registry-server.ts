@@ -2,13 +2,13 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { type Digest, parseDigest } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
+import { MapObjectStore } from '@shoal/testing/map-object-store'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import type { RegistryBackend } from '../backend.ts'
 import { ImageStore, type ImageStoreParts } from '../image-store/image-store.ts'
 import type { UploadLimits } from '../image-store/upload-sessions.ts'
-import { type RegistryPluginOptions, registryFrameworkErrors, registryPlugin } from '../plugin.ts'
-import { MapObjectStore } from './map-object-store.ts'
+import { type RegistryPluginOptions, registryPlugin, registryRouting } from '../plugin.ts'
 
 export interface RegistryServer {
   readonly url: string
@@ -33,7 +33,7 @@ export async function startRegistry(init: RegistryServerInit = {}): Promise<Regi
     { objects, log, nowMs: () => Date.now(), newId: randomUUID, ...init.parts },
     init.limits ?? {},
   )
-  const server = Fastify({ frameworkErrors: registryFrameworkErrors })
+  const server = Fastify({ frameworkErrors: registryRouting.frameworkErrors })
   await server.register(registryPlugin, { backend: init.backend?.(images) ?? images, ...init.plugin })
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   return {

@@ -7,7 +7,7 @@
  * generator picks some of the rest.
  */
 import { type ListOptions, type ObjectRead, type ObjectStore, StorageUnavailableError } from '@shoal/storage'
-import type { MapObjectStore } from './map-object-store.ts'
+import type { MapObjectStore } from '@shoal/testing/map-object-store'
 
 /** What may happen next to one replica. */
 export interface Move {

@@ -5,6 +5,7 @@
  */
 import type { GarbageOutcome, ImageStore, ScrubReport } from '@shoal/registry'
 import { StorageUnavailableError } from '@shoal/storage'
+import { TriggerQueueFullError } from '@shoal/triggers'
 import {
   CONTROL_BODY_BYTES_MAX,
   decodeControlRefusal,
@@ -25,7 +26,6 @@ import {
 } from '../testing/control-server.ts'
 import { silent } from '../testing/image-origin.ts'
 import { sha256 } from '../testing/images.ts'
-import { TriggerQueueFullError } from '../triggers/index.ts'
 import { controlApi } from './control-api.ts'
 import { SecretFile } from './secret-file.ts'
 

@@ -4,6 +4,8 @@
  */
 import { ShoalError } from '@shoal/core'
 import type { ImageStore } from '@shoal/registry'
+import { isSameSecret } from '@shoal/service'
+import { TriggerInvalidError, TriggerQueueFullError } from '@shoal/triggers'
 import {
   CONTROL_BODY_BYTES_MAX,
   ControlMessageInvalidError,
@@ -23,8 +25,6 @@ import type { Logger } from 'pino'
 import { PublishError } from '../publishing/errors.ts'
 import type { Publisher, PublishWish } from '../publishing/publisher.ts'
 import { WarmSelectorInvalidError } from '../publishing/warm-selector.ts'
-import { isSameSecret } from '../same-secret.ts'
-import { TriggerInvalidError, TriggerQueueFullError } from '../triggers/index.ts'
 import { QUEUE_FULL_RETRY_SECONDS } from './events-api.ts'
 import { type SecretFile, SecretFileError } from './secret-file.ts'
 

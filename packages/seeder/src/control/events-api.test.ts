@@ -4,6 +4,7 @@
  * Method: the route on a real socket, with a queue that remembers; the formats themselves have tests of their own.
  */
 import { createHmac } from 'node:crypto'
+import { type AddOutcome, type PushEvent, TriggerQueueFullError } from '@shoal/triggers'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
   type ControlServer,
@@ -14,7 +15,6 @@ import {
 } from '../testing/control-server.ts'
 import { silent } from '../testing/image-origin.ts'
 import { sha256 } from '../testing/images.ts'
-import { type AddOutcome, type PushEvent, TriggerQueueFullError } from '../triggers/index.ts'
 import { EVENTS_PATH, eventsApi } from './events-api.ts'
 import { SecretFile } from './secret-file.ts'
 

@@ -3,8 +3,6 @@
  * happens to this process.
  */
 import { looksLikeHost } from '@shoal/oci'
-import type { FastifyInstance } from 'fastify'
-import type { Logger } from 'pino'
 import {
   assertAuthentic,
   detectFormat,
@@ -14,7 +12,9 @@ import {
   TriggerInvalidError,
   TriggerQueueFullError,
   TriggerSecretUnsetError,
-} from '../triggers/index.ts'
+} from '@shoal/triggers'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
 import { type SecretFile, SecretFileError } from './secret-file.ts'
 
 export const EVENTS_PATH = '/api/v1/events'

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { parseDigest } from '@shoal/core'
 import { OciError } from '@shoal/oci'
-import { UpstreamInvalidError, UpstreamUnavailableError } from '@shoal/registry/client'
+import { UpstreamInvalidError, UpstreamUnavailableError } from '@shoal/registry-client'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Asked, FakeRegistry, inChunks } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, silent, wholeOf } from '../testing/image-origin.ts'

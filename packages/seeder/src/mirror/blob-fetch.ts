@@ -14,7 +14,7 @@ import {
   UpstreamInvalidError,
   UpstreamRangeRefusedError,
   UpstreamUnavailableError,
-} from '@shoal/registry/client'
+} from '@shoal/registry-client'
 import type { Logger } from 'pino'
 import type { ArrivingBlob, ArrivingBlobs } from '../arriving/arriving-blobs.ts'
 import { FetchPlan, type Stretch } from '../arriving/fetch-plan.ts'

@@ -2,7 +2,7 @@
  * Goal: a fetch whose registry has fallen silent ends after 20 s, 30 s before its first byte, and nothing else ends with it.
  * Method: fetches that say what the test wants, on timers that the test moves.
  */
-import { UpstreamUnavailableError } from '@shoal/registry/client'
+import { UpstreamUnavailableError } from '@shoal/registry-client'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { type FetchInTurn, FetchTurns } from './fetch-turns.ts'
 

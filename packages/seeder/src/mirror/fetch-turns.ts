@@ -1,7 +1,7 @@
 /**
  * Gives fetches their turns, as `fetch-places.ts` decides, and ends those that have fallen silent.
  */
-import { UpstreamUnavailableError } from '@shoal/registry/client'
+import { UpstreamUnavailableError } from '@shoal/registry-client'
 import { type Fetch, type FetchEvent, FetchPlaces } from './fetch-places.ts'
 
 export interface FetchInTurn extends Fetch {

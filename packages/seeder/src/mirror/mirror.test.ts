@@ -3,9 +3,11 @@
  * another registry makes anybody wait, get something wrong, or read what is not theirs.
  * Method: the mirror over a folder and registries that count what they are asked, on time that the test sets.
  */
+
+import type { Manifest } from '@shoal/oci'
 import { MEDIA_TYPES, OciError } from '@shoal/oci'
-import type { Manifest, Reference } from '@shoal/registry'
-import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry/client'
+import type { Reference } from '@shoal/registry'
+import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry-client'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeRegistry, inChunks, upstreamsOf } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, silent, wholeOf } from '../testing/image-origin.ts'

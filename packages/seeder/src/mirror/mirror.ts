@@ -6,26 +6,29 @@
  * live. While that registry is away the tag is served as it was, marked so. What a registry denies is remembered briefly.
  */
 import type { Digest } from '@shoal/core'
-import { mirroredName, OciError, requiredBlobs, splitMirroredName } from '@shoal/oci'
 import {
   type BlobStat,
-  type ImageStore,
   type Manifest,
-  orAborted,
-  type Reference,
-  type ReferrersPage,
-  type RegistryBackend,
-  type RegistryPush,
-  type RegistryRemove,
-  type RepositoriesPage,
-  readManifest,
-  type StoredManifest,
+  mirroredName,
+  OciError,
+  requiredBlobs,
+  splitMirroredName,
   type TagsPage,
-  type UploadChunk,
-  type UploadStatus,
-  within,
+} from '@shoal/oci'
+import type {
+  ImageStore,
+  Reference,
+  ReferrersPage,
+  RegistryBackend,
+  RegistryPush,
+  RegistryRemove,
+  RepositoriesPage,
+  StoredManifest,
+  UploadChunk,
+  UploadStatus,
 } from '@shoal/registry'
-import { UpstreamBusyError, UpstreamError, UpstreamInvalidError } from '@shoal/registry/client'
+import { UpstreamBusyError, UpstreamError, UpstreamInvalidError } from '@shoal/registry-client'
+import { orAborted, readManifest, within } from '@shoal/service'
 import type { ByteRange } from '@shoal/storage'
 import type { Logger } from 'pino'
 import type { ArrivingBlobs } from '../arriving/arriving-blobs.ts'

@@ -6,7 +6,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry/client'
+import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry-client'
 import type { ByteRange } from '@shoal/storage'
 import type { SwarmEngine } from '@shoal/swarm'
 import { pino } from 'pino'

@@ -3,8 +3,9 @@
  * same in the same moment, a few at a time, and cut into pages of bounded length.
  */
 import type { Digest } from '@shoal/core'
-import type { Referrer } from '@shoal/oci'
-import { cutReferrersPage, Gate, type ReferrersPage, type TagsPage } from '@shoal/registry'
+import type { Referrer, TagsPage } from '@shoal/oci'
+import { cutReferrersPage, type ReferrersPage } from '@shoal/registry'
+import { Gate } from '@shoal/service'
 import type { UpstreamRepository } from './upstreams.ts'
 
 export interface UpstreamListsParts {

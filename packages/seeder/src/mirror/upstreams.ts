@@ -1,7 +1,7 @@
 /** The registries that may be mirrored, and a client for each: a registry that is not among them is never asked. */
 import { canonicalHost, splitMirroredName, type UpstreamEntry } from '@shoal/oci'
-import type { Proxies } from '@shoal/registry'
-import { type Credentials, EcrLogins, UpstreamClient, upstreamAddress } from '@shoal/registry/client'
+import { type Credentials, EcrLogins, UpstreamClient, upstreamAddress } from '@shoal/registry-client'
+import type { Proxies } from '@shoal/service'
 import type { Logger } from 'pino'
 
 export interface UpstreamsParts {

@@ -1,6 +1,6 @@
 /** Goal: what can come right is tried again, when it was said to; what cannot is not tried without end. Method: one error each. */
 import { OciError } from '@shoal/oci'
-import { UpstreamBusyError, UpstreamDeniedError, UpstreamUnavailableError } from '@shoal/registry/client'
+import { UpstreamBusyError, UpstreamDeniedError, UpstreamUnavailableError } from '@shoal/registry-client'
 import { expect, it } from 'vitest'
 import { PublishError } from './errors.ts'
 import { judgeFailure } from './judge-failure.ts'

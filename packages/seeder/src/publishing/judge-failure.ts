@@ -4,8 +4,8 @@
  * a document that cannot be used stays what it is, and whoever repairs it pushes another.
  */
 import { OciError } from '@shoal/oci'
-import { UpstreamBusyError } from '@shoal/registry/client'
-import type { FailureVerdict } from '../triggers/failure-verdict.ts'
+import { UpstreamBusyError } from '@shoal/registry-client'
+import type { FailureVerdict } from '@shoal/triggers'
 import { PublishError } from './errors.ts'
 import { WarmSelectorInvalidError } from './warm-selector.ts'
 

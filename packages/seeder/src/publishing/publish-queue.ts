@@ -4,10 +4,8 @@
  */
 import { hostname } from 'node:os'
 import { mirroredName, type WatchEntry } from '@shoal/oci'
-import { UpstreamBusyError } from '@shoal/registry/client'
+import { UpstreamBusyError } from '@shoal/registry-client'
 import type { ObjectStore } from '@shoal/storage'
-import type { Logger } from 'pino'
-import type { Upstreams } from '../mirror/upstreams.ts'
 import {
   createPushEvent,
   EVENT_QUEUE_DEFAULTS,
@@ -16,7 +14,9 @@ import {
   Poller,
   type PushEvent,
   systemClock,
-} from '../triggers/index.ts'
+} from '@shoal/triggers'
+import type { Logger } from 'pino'
+import type { Upstreams } from '../mirror/upstreams.ts'
 import { judgeFailure } from './judge-failure.ts'
 import { planPublish } from './publish-plan.ts'
 import type { Publisher, PublishWish } from './publisher.ts'

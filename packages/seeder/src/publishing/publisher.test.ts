@@ -3,9 +3,9 @@
  * Method: the publisher over a folder and a registry that counts; every line goes through the client's own decoder.
  */
 import { type Digest, parseDigest } from '@shoal/core'
+import type { Manifest } from '@shoal/oci'
 import { MEDIA_TYPES } from '@shoal/oci'
-import type { Manifest } from '@shoal/registry'
-import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry/client'
+import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry-client'
 import { decodePublishLine, encodePublishLine, type PublishLine } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Arrivals } from '../mirror/arrivals.ts'

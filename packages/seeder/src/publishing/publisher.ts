@@ -5,9 +5,17 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@shoal/core'
-import { childManifests, type Descriptor, listedBlobs, type Platform, requiredBlobs } from '@shoal/oci'
-import { type ImageStore, type Manifest, readManifest } from '@shoal/registry'
-import { UpstreamBusyError } from '@shoal/registry/client'
+import {
+  childManifests,
+  type Descriptor,
+  listedBlobs,
+  type Manifest,
+  platformText,
+  requiredBlobs,
+} from '@shoal/oci'
+import type { ImageStore } from '@shoal/registry'
+import { UpstreamBusyError } from '@shoal/registry-client'
+import { readManifest } from '@shoal/service'
 import { PUBLISH_LINE_LAYERS_MAX, type PublishLine } from '@shoal/wire'
 import type { Logger } from 'pino'
 import type { Arrival, Arrivals } from '../mirror/arrivals.ts'
@@ -301,10 +309,6 @@ function imageLines(reference: string, digest: Digest, { blobs }: Content): read
     const first = line * PUBLISH_LINE_LAYERS_MAX
     return { type: 'image', reference, digest, layers: layers.slice(first, first + PUBLISH_LINE_LAYERS_MAX) }
   })
-}
-
-function platformText({ os, architecture, variant }: Platform): string {
-  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/')
 }
 
 /** `linux/arm64` also means its variants. */

@@ -4,7 +4,8 @@
  * Method: a tracker that says what the test says; pauses end when the test ends them.
  */
 import { type Digest, digestHex } from '@shoal/core'
-import type { ImageStore, Manifest } from '@shoal/registry'
+import type { Manifest } from '@shoal/oci'
+import type { ImageStore } from '@shoal/registry'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { silent } from '../testing/image-origin.ts'
 import { imageOf, indexOf, type TestImage } from '../testing/images.ts'

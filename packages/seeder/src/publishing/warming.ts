@@ -4,8 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@shoal/core'
-import { blobsOf } from '@shoal/oci'
-import { type ImageStore, type Manifest, readManifest } from '@shoal/registry'
+import { blobsOf, type Manifest } from '@shoal/oci'
+import type { ImageStore } from '@shoal/registry'
+import { readManifest } from '@shoal/service'
 import type { ConnectedAgent, Tracker } from '@shoal/tracker'
 import type { Logger } from 'pino'
 import { SeederError } from '../errors.ts'

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createHttpServer } from '@shoal/registry'
+import { createHttpServer } from '@shoal/service'
 import type { FastifyInstance } from 'fastify'
 import { silent } from './image-origin.ts'
 

@@ -1,8 +1,8 @@
 /** Images for tests: bytes, what they are called, and the manifests that name them. */
 import { createHash } from 'node:crypto'
 import { type Digest, parseDigest } from '@shoal/core'
+import type { Manifest } from '@shoal/oci'
 import { MEDIA_TYPES, type Platform } from '@shoal/oci'
-import type { Manifest } from '@shoal/registry'
 
 export interface TestImage {
   readonly manifest: Manifest

@@ -15,6 +15,7 @@ import {
 } from '@shoal/engine'
 import { type Block, isSameBlock, type PeerMessage } from '@shoal/wire'
 import type { Host, Network, Pipe, PipeHandler } from '../network.ts'
+import type { Watch } from '../simulation.ts'
 import type { Task } from '../time-queue.ts'
 
 /** SHA-256 on one core (docs/fan-out.md, "The model"). */
@@ -39,6 +40,7 @@ export interface NodeParts {
   readonly nextConnection: () => ConnectionId
   /** Runs at once, or when a seeder that has no copy yet has read the piece from its origin. */
   readonly whenReadable: (node: SimNode, layer: Layer, index: number, run: () => void) => void
+  readonly watch?: Watch | undefined
   /** After every step; sees to the checks. */
   readonly stepped: (node: SimNode) => void
   readonly onPiece: (node: SimNode, layer: Layer, index: number) => void
@@ -141,6 +143,7 @@ export class SimNode {
     for (let next: NodeEvent | undefined = event; next !== undefined; next = this.#events.shift()) {
       this.stepCount++
       const effects = this.init.engine.step(nowMs, next)
+      this.#parts.watch?.({ nowMs, node: this.init.address.host, event: next, effects })
       this.#checker.check(next, effects)
       for (let i = 0; i < effects.length; i++) this.#perform(effects[i]!)
     }

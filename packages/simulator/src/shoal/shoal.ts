@@ -2,6 +2,7 @@
  * Shoal, simulated: the node engine, the pull, the tracker's table and the piece lengths that agents and seeder run, on the model
  * of the network. What is modelled beside them is in docs/fan-out.md, "The model". Pure.
  */
+
 import {
   assert,
   Bitfield,
@@ -26,7 +27,8 @@ import { Measure } from '../measure.ts'
 import { Host, Network } from '../network.ts'
 import { type NodePlan, planNodes } from '../plan.ts'
 import { boundSeconds, imageBytes, type Scenario } from '../scenario.ts'
-import type { Simulate, SimulationProgress } from '../simulation.ts'
+import type { Simulate, SimulationProgress, Watch } from '../simulation.ts'
+import type { StrategyRun } from '../strategy-run.ts'
 import { TimeQueue } from '../time-queue.ts'
 import { ColdOrigin } from './cold-origin.ts'
 import { SimNode } from './node.ts'
@@ -42,8 +44,14 @@ const SMALL_NODES_PIECES = 1_500
 export const simulateShoal: Simulate = (scenario, _strategy, onProgress) =>
   new ShoalSimulation(scenario).run(onProgress)
 
+/** The same run, step by step, for who looks for what went wrong in it. */
+export function replayShoal(scenario: Scenario, watch: Watch): StrategyRun {
+  return new ShoalSimulation(scenario, watch).run(() => {})
+}
+
 class ShoalSimulation {
   readonly #scenario: Scenario
+  readonly #seeSteps: Watch | undefined
   readonly #queue = new TimeQueue()
   readonly #network: Network
   readonly #measure: Measure
@@ -64,8 +72,9 @@ class ShoalSimulation {
   #wave = 0
   #leftInWave = 0
 
-  constructor(scenario: Scenario) {
+  constructor(scenario: Scenario, watch?: Watch) {
     this.#scenario = scenario
+    this.#seeSteps = watch
     this.#prng = createPrng(scenario.seed + 1)
     this.#measure = new Measure(scenario)
     this.#network = new Network(this.#queue, {
@@ -157,6 +166,7 @@ class ShoalSimulation {
           if (node === this.#seeder && this.#cold !== undefined) this.#cold.whenReadable(layer, index, run)
           else run()
         },
+        watch: this.#seeSteps,
         stepped: (node) => this.#stepped(node),
         onPiece: ({ init: { address } }, layer, index) => {
           this.#byPeerId.get(address.peerId)?.pieceCame(layer, index)

@@ -6,6 +6,7 @@ import { Bitfield, createPrng, type PeerAddress, pieceCount } from '@shoal/core'
 import { type BlobShape, NodeEngine, type NodeEvent, type NodeLimits } from '@shoal/engine'
 import { Host, Network } from '../network.ts'
 import { SimNode } from '../shoal/node.ts'
+import type { Watch } from '../simulation.ts'
 import { TimeQueue } from '../time-queue.ts'
 
 export const INFO_HASH = 'ab'.repeat(20)
@@ -39,6 +40,8 @@ export class EngineSwarm {
   readonly #queue = new TimeQueue()
   readonly #network: Network
   readonly #members = new Map<string, Member>()
+  /** To be set by who looks for what went wrong in a test. */
+  watch: Watch | undefined
   #nextConnection = 1
 
   constructor(init: { shape: BlobShape; latencyMs: number }) {
@@ -85,6 +88,7 @@ export class EngineSwarm {
         network: this.#network,
         find: ({ host: name }) => this.#members.get(name)?.node,
         nextConnection: () => this.#nextConnection++,
+        watch: (step) => this.watch?.(step),
         whenReadable: (_node, _layer, _index, run) => run(),
         stepped: () => engine.check(),
         onPiece: () => {

@@ -13,15 +13,21 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import {
   bytesEqual,
-  FairBytes,
-  FairPlaces,
   type InfoHash,
   type MayDial,
   mayDialFrom,
   type PeerAddress,
   pieceSha256,
 } from '@shoal/core'
-import { type ConnectionId, type FetchId, type NodeEffect, NodeEngine, type NodeEvent } from '@shoal/engine'
+import {
+  type ConnectionId,
+  FairBytes,
+  FairPlaces,
+  type FetchId,
+  type NodeEffect,
+  NodeEngine,
+  type NodeEvent,
+} from '@shoal/engine'
 import { sharedHasher } from '@shoal/storage'
 import type { Handshake } from '@shoal/wire'
 import { connectPeer } from '../connect-peer.ts'

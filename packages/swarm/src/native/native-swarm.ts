@@ -1,7 +1,7 @@
 /** One swarm of the native engine, as its owner sees it: wishes become events of the node's engine. */
 import { EventEmitter } from 'node:events'
-import type { ImportShare, InfoHash, PeerAddress } from '@shoal/core'
-import type { NodeEvent } from '@shoal/engine'
+import type { InfoHash, PeerAddress } from '@shoal/core'
+import type { ImportShare, NodeEvent } from '@shoal/engine'
 import type { Swarm, SwarmEvents } from '../engine.ts'
 
 export interface NativeSwarmParts {

@@ -1,7 +1,7 @@
 /** Goal: pages are read once, bounded, and never lost or used twice. Method: a blob that counts how often it is read. */
 import { createPrng } from '@shoal/core'
+import { MemoryPieces, testBlob } from '@shoal/testing/memory-pieces'
 import { describe, expect, it } from 'vitest'
-import { MemoryPieces, testBlob } from '../testing/memory-pieces.ts'
 import { PageCache } from './page-cache.ts'
 import { PAGE_BYTES, type Page, PagePool } from './page-pool.ts'
 

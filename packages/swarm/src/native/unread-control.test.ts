@@ -5,9 +5,9 @@
 import { randomBytes } from 'node:crypto'
 import { createPrng } from '@shoal/core'
 import { infoHashOf } from '@shoal/storage'
+import { MemoryPieces, testBlob } from '@shoal/testing/memory-pieces'
+import { dialRaw, type RawPeer } from '@shoal/testing/raw-peer'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { MemoryPieces, testBlob } from '../testing/memory-pieces.ts'
-import { dialRaw, type RawPeer } from '../testing/raw-peer.ts'
 import { NativeEngine } from './native-engine.ts'
 import type { PeerConnectionInit, PeerConnectionParts } from './peer-connection.ts'
 

@@ -7,11 +7,11 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { createPrng, mayDialFrom, type PeerAddress } from '@shoal/core'
 import { infoHashOf } from '@shoal/storage'
+import { MemoryPieces, type TestBlob, testBlob } from '@shoal/testing/memory-pieces'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { dialPeer } from '../dial-peer.ts'
 import type { Swarm, SwarmEngine, SwarmEngineInit } from '../engine.ts'
 import { PeerListenError } from '../errors.ts'
-import { MemoryPieces, type TestBlob, testBlob } from './memory-pieces.ts'
 
 const HERE = mayDialFrom(['127.0.0.1'])
 

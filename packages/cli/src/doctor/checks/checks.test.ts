@@ -2,10 +2,11 @@
  * Goal: each check tells the good from the bad and the bad from what can be lived with, and whoever reads it knows what to do.
  * Method: what was seen is made up; each check is shown the good, the bad, and the moment where one becomes the other.
  */
+
+import type { InspectedFile } from '@shoal/client-config'
 import { formatHostPort } from '@shoal/core'
 import type { AgentStatus, FolderState, ReachabilityReport } from '@shoal/wire'
 import { describe, expect, test } from 'vitest'
-import type { InspectedFile } from '../../client-config/index.ts'
 import type { Finding, Outcome } from '../check-result.ts'
 import type { AgentSight } from '../look-at-agent.ts'
 import type { SeederSight } from '../look-at-seeder.ts'

@@ -1,7 +1,8 @@
 /** Whether the clients that `shoal install-client` has set up are still set up, for this agent, and come for what it has. Pure. */
+
+import type { InspectedFile } from '@shoal/client-config'
 import { formatHostPort, type HostPort, isLoopback, parseHostPort } from '@shoal/core'
 import type { UnservedRegistry } from '@shoal/wire'
-import type { InspectedFile } from '../../client-config/index.ts'
 import { type Finding, failure, ok, skipped, together, warning } from '../check-result.ts'
 import { localAddress } from '../look-at-agent.ts'
 import { durationText } from './quantities.ts'

@@ -3,9 +3,9 @@
  * where its bytes came from as far as the agent's counters tell.
  */
 import { createHash } from 'node:crypto'
+import { MetricsPage } from '@shoal/fanout/processes'
 import { DOCTOR_REPOSITORY, DOCTOR_TAG, type DoctorContent, doctorImage } from '@shoal/oci'
 import type { Agent } from 'undici'
-import { MetricsPage } from '../../demo/metrics-page.ts'
 import { type Asked, ask, jsonOf, problemOf } from '../ask.ts'
 import { type Finding, failure, ok } from '../check-result.ts'
 import { bytesText } from './quantities.ts'

@@ -1,0 +1,7 @@
+export { formatBytes, megabytes, parseBytes } from './bytes-text.ts'
+export { configEntriesOf } from './config-entries.ts'
+export { type ConfigEntry, readConfigFile } from './config-file.ts'
+export { SettingsInvalidError } from './errors.ts'
+export { loadSettings } from './load.ts'
+export { nearest } from './nearest.ts'
+export { settingsOf } from './setting.ts'
