@@ -35,7 +35,7 @@ import { type AgentStatus, PROXY_ENTRIES_TOLD_MAX } from '@shoal/wire'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
 import { ArrivalNews } from './arrival-news.ts'
-import { AgentArrivals } from './arrivals.ts'
+import { ArrivingPulls } from './arriving-pulls.ts'
 import { createBackend } from './backend.ts'
 import { CacheDisk } from './cache-disk.ts'
 import { CacheState } from './cache-state.ts'
@@ -236,14 +236,15 @@ async function pullBlobs(shared: Shared, { store }: Cache, seeder: SeederParts, 
   const { announcer, http } = seeder
   const { disk, contacts, engine, prng } = peers
   const onSent = (bytes: number) => metrics.sent.inc(bytes)
-  const arrivals = new AgentArrivals(
+  const arrivals = new ArrivingPulls(
     {
       engine,
       store,
       announcer,
       http,
       log: log.child({ component: 'arrivals' }),
-      nowMs,
+      // A clock that never jumps: a pull counts silence.
+      nowMs: steadyMs,
       onReceived: (bytes, from) =>
         metrics.received(from === undefined || downloads.isSeeder(from) ? 'seeder' : 'peer', bytes),
       onSent,
@@ -262,7 +263,7 @@ async function pullBlobs(shared: Shared, { store }: Cache, seeder: SeederParts, 
       disk,
       log: log.child({ component: 'downloads' }),
       prng,
-      nowMs,
+      nowMs: steadyMs,
       onReceived: metrics.received,
       onSent,
       onMismatch: () => metrics.mismatches.inc(),
