@@ -35,7 +35,7 @@ import { type AgentStatus, PROXY_ENTRIES_TOLD_MAX } from '@shoal/wire'
 import type { Logger } from 'pino'
 import { Announcer } from './announcer.ts'
 import { ArrivalNews } from './arrival-news.ts'
-import { AgentArrivals } from './arrivals.ts'
+import { ArrivingPulls } from './arriving-pulls.ts'
 import { createBackend } from './backend.ts'
 import { CacheDisk } from './cache-disk.ts'
 import { CacheState } from './cache-state.ts'
@@ -55,6 +55,7 @@ import { Reachability } from './reachability.ts'
 import { readinessOf } from './readiness.ts'
 import { ReferrerLists } from './referrer-lists.ts'
 import { Scrubber } from './scrubber.ts'
+import { SeederClient } from './seeder-client.ts'
 import { SeederProbe } from './seeder-sight.ts'
 import { SeederWatch } from './seeder-watch.ts'
 import type { AgentSettings } from './settings.ts'
@@ -126,7 +127,7 @@ async function begin(init: Pick<Shared, 'settings' | 'log' | 'begun'>): Promise<
   })
   const at = await serve(shared, cache, seeder, peers, pulls, directory)
   // The first client should not wait for a connection.
-  void seeder.http.greet(shared.seederUrl)
+  void seeder.client.greet(shared.seederUrl)
   await seeder.seen
   return {
     listen: at,
@@ -168,13 +169,14 @@ function findSeeder(shared: Shared) {
     { seederUrl, connectionsMax: CONNECTIONS_PER_HOST_MAX, idleTimeoutMs: BLOB_IDLE_TIMEOUT_MS },
   )
   begun.defer(() => originProxy.stop())
-  const http = new HttpSources({
-    originProxy,
+  const http = new HttpSources({ originProxy })
+  begun.defer(() => http.stop())
+  const client = new SeederClient({
     mayDial: dialRule.mayDial,
     streamSecret: () => announcer.streamSecret,
     onUnserved: (registry) => unserved.asked(registry),
   })
-  begun.defer(() => http.stop())
+  begun.defer(() => client.stop())
   const probe = new SeederProbe(seederUrl)
   begun.defer(() => probe.stop())
   const watch = new SeederWatch(
@@ -192,7 +194,7 @@ function findSeeder(shared: Shared) {
   begun.defer(() => watch.stop())
   // Beside what follows, which takes longer: it is known who is there before the first client asks.
   const seen = watch.start()
-  return { announcer, unserved, dialRule, http, watch, seen }
+  return { announcer, unserved, dialRule, http, client, watch, seen }
 }
 
 /** Other agents: whom they find here, and the engine that trades pieces with them. */
@@ -234,14 +236,15 @@ async function pullBlobs(shared: Shared, { store }: Cache, seeder: SeederParts, 
   const { announcer, http } = seeder
   const { disk, contacts, engine, prng } = peers
   const onSent = (bytes: number) => metrics.sent.inc(bytes)
-  const arrivals = new AgentArrivals(
+  const arrivals = new ArrivingPulls(
     {
       engine,
       store,
       announcer,
       http,
       log: log.child({ component: 'arrivals' }),
-      nowMs,
+      // A clock that never jumps: a pull counts silence.
+      nowMs: steadyMs,
       onReceived: (bytes, from) =>
         metrics.received(from === undefined || downloads.isSeeder(from) ? 'seeder' : 'peer', bytes),
       onSent,
@@ -260,7 +263,7 @@ async function pullBlobs(shared: Shared, { store }: Cache, seeder: SeederParts, 
       disk,
       log: log.child({ component: 'downloads' }),
       prng,
-      nowMs,
+      nowMs: steadyMs,
       onReceived: metrics.received,
       onSent,
       onMismatch: () => metrics.mismatches.inc(),
@@ -280,13 +283,14 @@ async function pullBlobs(shared: Shared, { store }: Cache, seeder: SeederParts, 
 /** What references mean, and where the blobs of images are. */
 function knowImages(
   shared: Shared,
-  { announcer, http, watch }: SeederParts,
+  { announcer, http, client, watch }: SeederParts,
   { disk, records, contacts }: Peers,
   { arrivals, downloads }: Pulls,
 ): ImageDirectory {
   const { settings, log, seederUrl, peerId } = shared
   return new ImageDirectory(
     {
+      client,
       http,
       seeder: watch,
       records,
@@ -350,7 +354,7 @@ async function serve(
   directory: ImageDirectory,
 ): Promise<HostPort> {
   const { settings, log, begun, metrics, proxies, listen, seederUrl, peerId, name, zone } = shared
-  const { announcer, unserved, dialRule, http, watch } = seeder
+  const { announcer, unserved, dialRule, http, client, watch } = seeder
   const { disk, records, engine } = peers
   const server = createHttpServer(log.child({ component: 'http' }), {
     service: 'agent',
@@ -369,8 +373,8 @@ async function serve(
     pushes.register(server)
   }
   const passing = new PassingBlobs({ http, onReceived: metrics.received }, { seederUrl })
-  const tagLists = new TagLists({ http, seeder: watch, objects }, { seederUrl })
-  const referrerLists = new ReferrerLists({ http, seeder: watch, records }, { seederUrl })
+  const tagLists = new TagLists({ client, seeder: watch, objects }, { seederUrl })
+  const referrerLists = new ReferrerLists({ client, seeder: watch, records }, { seederUrl })
   await server.register(registryPlugin, {
     backend: createBackend({
       directory,

@@ -5,13 +5,12 @@
 import { ShoalError } from '@shoal/core'
 
 export abstract class UpstreamError extends ShoalError {
-  constructor(
-    /** The registry's canonical name: `docker.io`; undefined where the trouble is not one registry's. */
-    readonly upstream: string | undefined,
-    what: string,
-    options?: ErrorOptions,
-  ) {
+  /** The registry's canonical name: `docker.io`; undefined where the trouble is not one registry's. */
+  readonly upstream: string | undefined
+
+  constructor(upstream: string | undefined, what: string, options?: ErrorOptions) {
     super(upstream === undefined ? what : `${upstream}: ${what}`, options)
+    this.upstream = upstream
   }
 }
 
@@ -34,14 +33,14 @@ export class UpstreamDeniedError extends UpstreamError {
 /** It asks to be left alone for a while. */
 export class UpstreamBusyError extends UpstreamError {
   readonly code = 'UPSTREAM_BUSY'
-  constructor(
-    upstream: string,
-    readonly retryAtMs: number,
-  ) {
+  readonly retryAtMs: number
+
+  constructor(upstream: string, retryAtMs: number) {
     super(
       upstream,
       `its rate limit is used up; it may be asked again at ${new Date(retryAtMs).toISOString()}, and credentials often raise the limit`,
     )
+    this.retryAtMs = retryAtMs
   }
 }
 
@@ -83,11 +82,11 @@ export class UpstreamClosedError extends UpstreamError {
 /** Credentials are configured and cannot be used. Says where they stand, never what they are. */
 export class CredentialsInvalidError extends UpstreamError {
   readonly code = 'UPSTREAM_CREDENTIALS_INVALID'
-  constructor(
-    /** A file, a program, or the names of variables. */
-    readonly where: string,
-    what: string,
-  ) {
+  /** A file, a program, or the names of variables. */
+  readonly where: string
+
+  constructor(where: string, what: string) {
     super(undefined, `credentials in ${where}: ${what}`)
+    this.where = where
   }
 }

@@ -258,7 +258,7 @@ export class Mirror implements RegistryBackend {
       }
       return true
     } catch (error) {
-      // Bytes that nobody has confirmed are not gone on with by others.
+      // Other requests do not go on with bytes that nobody has confirmed.
       if (isGiven || !(error instanceof CopyLostError)) throw error
       return false
     }
