@@ -12,7 +12,7 @@ import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { assert, createPrng, formatHostPort, isWildcard, parseHostPort } from '@shoal/core'
-import { canonicalHost } from '@shoal/oci'
+import { architectureOf, canonicalHost } from '@shoal/oci'
 import { registryPlugin, registryRouting } from '@shoal/registry'
 import {
   type CutRequest,
@@ -58,9 +58,6 @@ import { UnservedRegistries } from './unserved-registries.ts'
 import { zoneOf } from './zone.ts'
 
 const nowMs = () => Date.now()
-
-/** Node's names for machines, in OCI's words. */
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' }
 
 export class Agent {
   readonly #settings: AgentSettings
@@ -301,7 +298,7 @@ async function run(settings: AgentSettings, log: Logger): Promise<Running> {
       {
         seederUrl,
         peerId,
-        platform: { os: 'linux', architecture: ARCHITECTURES[process.arch] ?? process.arch },
+        platform: { os: 'linux', architecture: architectureOf(process.arch) },
         tagTtlMs: settings.tagTtlMs,
       },
     )
