@@ -4,17 +4,17 @@
  * Method: sockets that send or read next to nothing, from several loopback addresses; then a push or a pull that must be
  * served at its first attempt. What is held is counted where it is held: in the origin's folder, or in a backend that counts.
  */
+
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { ImageStore, RegistryBackend } from '@shoal/registry'
+import { patternBytes, sha256 } from '@shoal/testing/content'
 import { MapObjectStore } from '@shoal/testing/map-object-store'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
-  patternBytes,
   pushBlob as pushQuickly,
   type RegistryServer,
-  sha256,
   startRegistry,
 } from '../../packages/registry/src/testing/registry-server.ts'
 import { filesBelow } from '../support/folder-files.ts'

@@ -2,13 +2,14 @@
  * Goal: a manifest is one thing, of a bounded size and depth, wherever it comes from: pushed, published or mirrored.
  * Method: a seeder as a process, so that its memory can be read, and one in this process before a registry that lies.
  */
+
 import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { sha256 } from '@shoal/testing/content'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   type StubRegistry,
-  sha256,
   startStubRegistry,
 } from '../../packages/registry-client/src/testing/stub-registry.ts'
 import { type Cluster, startCluster } from '../support/cluster.ts'

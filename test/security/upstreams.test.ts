@@ -4,14 +4,15 @@
  * Method: a seeder (and an agent) before a registry that lies, redirects and asks for logins in every way; every line that
  * they log, and every request that anybody was sent, is looked at.
  */
+
 import { writeFile } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
+import { sha256 } from '@shoal/testing/content'
 import { type StubServer, startStub } from '@shoal/testing/stub-server'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
   type StubRegistry,
-  sha256,
   startStubRegistry,
 } from '../../packages/registry-client/src/testing/stub-registry.ts'
 import { filesBelow } from '../support/folder-files.ts'

@@ -11,7 +11,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { assert, createPrng, formatHostPort, type HostPort, isWildcard, parseHostPort } from '@shoal/core'
-import { canonicalHost } from '@shoal/oci'
+import { architectureOf, canonicalHost } from '@shoal/oci'
 import { registryPlugin, registryRouting } from '@shoal/registry'
 import {
   createHttpServer,
@@ -62,9 +62,6 @@ import type { AgentSettings } from './settings.ts'
 import { TagLists } from './tag-lists.ts'
 import { UnservedRegistries } from './unserved-registries.ts'
 import { zoneOf } from './zone.ts'
-
-/** Node's names for machines, in OCI's words. */
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' }
 
 export class Agent extends Service {
   constructor({ settings, log }: { settings: AgentSettings; log: Logger }) {
@@ -313,7 +310,7 @@ function knowImages(
     {
       seederUrl,
       peerId,
-      platform: { os: 'linux', architecture: ARCHITECTURES[process.arch] ?? process.arch },
+      platform: { os: 'linux', architecture: architectureOf(process.arch) },
       tagTtlMs: settings.tagTtlMs,
     },
   )

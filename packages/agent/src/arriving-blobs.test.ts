@@ -3,7 +3,9 @@
  * waiting when it does not come.
  * Method: the image directory over a real folder, a seeder whose answers the test gives one by one.
  */
+
 import type { Digest } from '@shoal/core'
+import { sha256 } from '@shoal/testing/content'
 import type { Resolution } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Contacts } from './contacts.ts'
@@ -15,7 +17,6 @@ import {
   BLOB_LENGTH,
   openTestDirectory,
   resolvedBlob,
-  sha256,
   signedTag,
   type TestDirectory,
 } from './testing/test-directory.ts'

@@ -2,13 +2,14 @@
  * Goal: of another agent's answer only that counts which was asked for and proves itself. Method: an honest answer, and the
  * same with one thing wrong; the signature of each blob counts as genuine where the test says so.
  */
+
 import { createHash } from 'node:crypto'
 import { type Digest, encodeInfo, type PeerAddress } from '@shoal/core'
+import { sha256 } from '@shoal/testing/content'
 import type { Resolution, ResolvedBlob, SignedTag } from '@shoal/wire'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { type AskedOfContact, provenPart } from './contact-answer.ts'
 import { SourceUnavailableError } from './errors.ts'
-import { sha256 } from './testing/test-directory.ts'
 
 const contact: PeerAddress = { peerId: 'cc'.repeat(20), host: '10.0.0.1', port: 6001, role: 'agent' }
 const OCI = 'application/vnd.oci.image'

@@ -2,9 +2,11 @@
  * Goal: a reference means what the seeder says, or said, and never what a stranger claims. Method: a real folder for records,
  * a seeder and contacts that answer what the test tells them to.
  */
+
 import { generateKeyPairSync } from 'node:crypto'
 import type { Digest, PeerAddress } from '@shoal/core'
 import { FilesystemObjectStore } from '@shoal/storage'
+import { sha256 } from '@shoal/testing/content'
 import { encodeSignedTag, type Resolution, type SignedTag } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Contacts } from './contacts.ts'
@@ -19,7 +21,6 @@ import {
   openTestDirectory,
   resolvedBlob,
   SEEDER,
-  sha256,
   signedTag,
   silent,
   type TestDirectory,

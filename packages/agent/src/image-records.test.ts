@@ -2,6 +2,7 @@
  * Goal: what a full disk does not take can be had all the same, in bounded memory. Method: a real folder behind a store whose writes
  * fail when the test says so.
  */
+
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,9 +13,9 @@ import {
   StorageRefusedError,
   StorageUnavailableError,
 } from '@shoal/storage'
+import { sha256 } from '@shoal/testing/content'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ImageRecords, UNKEPT_BYTES_MAX } from './image-records.ts'
-import { sha256 } from './testing/test-directory.ts'
 
 let folder: string
 let isFull: boolean

@@ -2,11 +2,13 @@
  * Goal: a client that looks for a manifest among the blobs of another registry's repository does not find it there as octets.
  * Method: a directory whose seeder has whatever blob is asked for.
  */
+
 import { parseDigest } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
+import { sha256 } from '@shoal/testing/content'
 import { expect, it } from 'vitest'
 import { createBackend } from './backend.ts'
-import { BLOB_LENGTH, openTestDirectory, resolvedBlob, sha256, signedTag } from './testing/test-directory.ts'
+import { BLOB_LENGTH, openTestDirectory, resolvedBlob, signedTag } from './testing/test-directory.ts'
 
 it('a look finds what a manifest names, and a pull whatever there is', async () => {
   const layer = sha256('a layer')

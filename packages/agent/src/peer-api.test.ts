@@ -2,6 +2,7 @@
  * Goal: another agent is told what it can check, and no more than it will take. Method: the API behind a socket, with records in
  * a real folder and blobs of which only the metainfo is there.
  */
+
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
@@ -9,11 +10,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Bitfield, type Digest, pieceCount, pieceLengthFor } from '@shoal/core'
 import { FilesystemObjectStore, type PieceStore, type StoredBlob } from '@shoal/storage'
+import { sha256 } from '@shoal/testing/content'
 import { CONTACT_ANSWER_BYTES_MAX, decodeResolution } from '@shoal/wire'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { ImageRecords } from './image-records.ts'
 import { PeerApi } from './peer-api.ts'
-import { sha256, silent } from './testing/test-directory.ts'
+import { silent } from './testing/test-directory.ts'
 
 const OCI = 'application/vnd.oci.image'
 const SIGNATURE = new Uint8Array(64).fill(7)

@@ -2,13 +2,14 @@
  * Goal: every piece of the cache is looked at within a week, slowly. Method: the pace for caches of all sizes; a cache of blobs that
  * are not there, whose looks are counted.
  */
+
 import { Bitfield, createPrng, type Digest } from '@shoal/core'
 import type { StoredBlob } from '@shoal/storage'
+import { sha256 } from '@shoal/testing/content'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { SCRUB_PERIOD_MS, SCRUB_RATE, scrubPauseMs } from './scrub-pace.ts'
 import { Scrubber } from './scrubber.ts'
-import { sha256 } from './testing/test-directory.ts'
 
 const GIB = 1024 ** 3
 

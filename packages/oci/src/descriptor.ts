@@ -4,6 +4,7 @@
  */
 import { type Digest, tryParseDigest } from '@shoal/core'
 import { OciError } from './errors.ts'
+import { isJsonObject } from './json-object.ts'
 
 export interface Platform {
   readonly os: string
@@ -25,12 +26,6 @@ export interface Descriptor {
   readonly urls: readonly string[]
   readonly platform?: Platform
   readonly artifactType?: string
-}
-
-export type JsonObject = { readonly [key: string]: unknown }
-
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /**

@@ -15,12 +15,11 @@ import {
   type Descriptor,
   invalid,
   isAbsent,
-  isJsonObject,
-  type JsonObject,
   parseAnnotations,
   parseDescriptor,
   parseText,
 } from './descriptor.ts'
+import { isJsonObject, type JsonObject } from './json-object.ts'
 import {
   isForeignLayer,
   isManifestMediaType,

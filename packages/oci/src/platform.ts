@@ -23,3 +23,11 @@ export function chooseManifest(
 function variantOf({ architecture, variant }: Platform): string {
   return variant ?? DEFAULT_VARIANT[architecture] ?? ''
 }
+
+/** Node's names for machines, in OCI's words. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' }
+
+/** @param nodeName as `process.arch` has it */
+export function architectureOf(nodeName: string): string {
+  return ARCHITECTURES[nodeName] ?? nodeName
+}

@@ -1,8 +1,8 @@
 /** Reads the parts of Docker's configuration that concern logins. Pure. No message quotes the text. */
-import { canonicalHost } from '@shoal/oci'
+import { canonicalHost, isJsonObject, type JsonObject } from '@shoal/oci'
 import type { Credential } from './credential.ts'
 import { CredentialsInvalidError } from './errors.ts'
-import { isJsonObject, type JsonObject, parseJsonObject } from './json-object.ts'
+import { parseJsonObject } from './json-object.ts'
 
 export interface DockerConfig {
   /** By canonical host. */

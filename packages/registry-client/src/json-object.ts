@@ -1,10 +1,5 @@
 /** Reads JSON of strangers. Pure. */
-
-export type JsonObject = { readonly [key: string]: unknown }
-
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
+import { isJsonObject, type JsonObject } from '@shoal/oci'
 
 /** @returns undefined when it is not an object; the parser's own error would quote the text, which may hold a secret */
 export function parseJsonObject(text: string | Uint8Array): JsonObject | undefined {

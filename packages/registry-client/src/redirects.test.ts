@@ -3,6 +3,7 @@
  * Method: a registry and a storage on other ports and addresses of this machine; names that lead inside are looked up for real.
  */
 
+import { sha256 } from '@shoal/testing/content'
 import { selfSignedCertificate } from '@shoal/testing/self-signed-certificate'
 import { type StubHandler, type StubServer, startStub } from '@shoal/testing/stub-server'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -15,7 +16,7 @@ import {
 } from './errors.ts'
 import { UPSTREAM_LIMITS } from './limits.ts'
 import { bytesOf, clientOf, type TestClientInit } from './testing/client-of.ts'
-import { type StubRegistry, sha256, startStubRegistry } from './testing/stub-registry.ts'
+import { type StubRegistry, startStubRegistry } from './testing/stub-registry.ts'
 
 const APP = 'team/app'
 const LAYER = 'the layer'

@@ -2,9 +2,11 @@
  * Goal: what the client gives is what the registry has, verified, and every way in which a registry can fail has its own error.
  * Method: a stub registry over real sockets, correct until a test overrides one path; a clock that stands still.
  */
+
 import { createHash } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { MEDIA_TYPES } from '@shoal/oci'
+import { sha256 } from '@shoal/testing/content'
 import { answerJson } from '@shoal/testing/stub-server'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
@@ -16,7 +18,7 @@ import {
   UpstreamUnavailableError,
 } from './errors.ts'
 import { bytesOf, clientOf, type TestClient, type TestClientInit } from './testing/client-of.ts'
-import { type StubRegistry, sha256, startStubRegistry } from './testing/stub-registry.ts'
+import { type StubRegistry, startStubRegistry } from './testing/stub-registry.ts'
 
 const APP = 'team/app'
 const { signal } = new AbortController()

@@ -2,7 +2,7 @@ export * from './backend.ts'
 export type { ScrubOptions, ScrubReport } from './image-store/blob-checks.ts'
 export { BlobHasher, type BlobHasherInit, type HashedBlob } from './image-store/blob-hasher.ts'
 export type { BlobMetainfo } from './image-store/blob-library.ts'
-export type { GarbageOptions, GarbageOutcome, GarbageReport } from './image-store/garbage-collection.ts'
+export type { GarbageOptions, GarbageOutcome } from './image-store/garbage-collection.ts'
 export {
   ImageStore,
   type ImageStoreEvents,

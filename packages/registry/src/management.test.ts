@@ -2,7 +2,9 @@
  * Goal: what is attached to a manifest is found, what is deleted is gone at once, and neither touches anything else.
  * Method: the routes over real sockets, and the store behind them, key by key.
  */
+
 import { MEDIA_TYPES } from '@shoal/oci'
+import { sha256 } from '@shoal/testing/content'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
   codeOf,
@@ -10,7 +12,6 @@ import {
   pushImage,
   putManifest,
   type RegistryServer,
-  sha256,
   startRegistry,
 } from './testing/registry-server.ts'
 

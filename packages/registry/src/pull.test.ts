@@ -2,16 +2,10 @@
  * Goal: what clients ask when they pull, answered over a real socket with exact headers.
  * Method: one image in memory; requests as containerd, Docker, podman and kaniko send them.
  */
+import { patternBytes } from '@shoal/testing/content'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { rawExchange } from './testing/raw-http.ts'
-import {
-  codeOf,
-  patternBytes,
-  pushBlob,
-  pushImage,
-  type RegistryServer,
-  startRegistry,
-} from './testing/registry-server.ts'
+import { codeOf, pushBlob, pushImage, type RegistryServer, startRegistry } from './testing/registry-server.ts'
 
 let registry: RegistryServer
 let image: Awaited<ReturnType<typeof pushImage>>

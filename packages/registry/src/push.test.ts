@@ -2,17 +2,17 @@
  * Goal: every way of pushing ends with the blob readable, and every way of failing leaves nothing behind.
  * Method: the upload routes over real sockets; after each failure the store is looked at, key by key.
  */
+
 import { createHash } from 'node:crypto'
+import { patternBytes, sha256 } from '@shoal/testing/content'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually, openAndSend, rawExchange } from './testing/raw-http.ts'
 import {
   codeOf,
-  patternBytes,
   pushBlob,
   pushImage,
   putManifest,
   type RegistryServer,
-  sha256,
   startRegistry,
 } from './testing/registry-server.ts'
 

@@ -2,12 +2,14 @@
  * Goal: every refusal inside /v2/ is an OCI body with the right status, fastify's own included.
  * Method: paths and methods as raw bytes on the socket, since client libraries tidy them first.
  */
+
 import { OciError } from '@shoal/oci'
 import { StorageFullError, StorageRefusedError, StorageUnavailableError } from '@shoal/storage'
+import { sha256 } from '@shoal/testing/content'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RegistryBackend } from './backend.ts'
 import { rawExchange, rawGet } from './testing/raw-http.ts'
-import { codeOf, type RegistryServer, sha256, startRegistry } from './testing/registry-server.ts'
+import { codeOf, type RegistryServer, startRegistry } from './testing/registry-server.ts'
 
 let registry: RegistryServer
 beforeAll(async () => {

@@ -2,18 +2,15 @@
  * Goal: bodies move at the pace of the slower side, end whole or cut, and stop when the client leaves.
  * Method: backends that count what is asked of them, and clients that read slowly, leave early or fall silent.
  */
+
 import { connect } from 'node:net'
 import type { BlobStat } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
+import { sha256 } from '@shoal/testing/content'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { RegistryBackend, RegistryPush } from './backend.ts'
 import { eventually, openAndSend, rawExchange } from './testing/raw-http.ts'
-import {
-  type RegistryServer,
-  type RegistryServerInit,
-  sha256,
-  startRegistry,
-} from './testing/registry-server.ts'
+import { type RegistryServer, type RegistryServerInit, startRegistry } from './testing/registry-server.ts'
 
 const MIB = 1024 * 1024
 const digest = sha256('any')

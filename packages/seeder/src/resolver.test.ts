@@ -2,11 +2,13 @@
  * Goal: however many ask at once, a bounded number of answers is put together at a time, and none carries more than a little of
  * the blobs themselves. Method: an origin that answers when it is told to.
  */
+
 import { createHash } from 'node:crypto'
 import { type Digest, pieceLengthFor } from '@shoal/core'
+import { sha256 } from '@shoal/testing/content'
 import { expect, it } from 'vitest'
 import { Resolver, type ResolverParts } from './resolver.ts'
-import { imageOf, sha256 } from './testing/images.ts'
+import { imageOf } from './testing/images.ts'
 
 it('puts together 64 answers at a time, the others in their turn', async () => {
   const looking: (() => void)[] = []

@@ -3,16 +3,17 @@
  * full, copies that nobody needs give way. Method: an origin that gives what it is told to, a count of what it is asked for,
  * and a disk that is full as long as a test says.
  */
+
 import { hash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Digest, Metainfo } from '@shoal/core'
 import { FilePieceStore, infoHashOf, type StoredBlob } from '@shoal/storage'
+import { sha256 } from '@shoal/testing/content'
 import { expect, it } from 'vitest'
 import { SeededBlobs, type SeededBlobsParts } from './seeded-blobs.ts'
 import { silent } from './testing/image-origin.ts'
-import { sha256 } from './testing/images.ts'
 
 it('lets idle copies give way where the disk is full, and says so once', async () => {
   await using stack = new AsyncDisposableStack()

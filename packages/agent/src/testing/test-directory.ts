@@ -3,7 +3,7 @@ import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:cryp
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Digest, encodeInfo, parseDigest } from '@shoal/core'
+import { type Digest, encodeInfo } from '@shoal/core'
 import { FilesystemObjectStore } from '@shoal/storage'
 import {
   metainfoRecordBytes,
@@ -110,10 +110,6 @@ export async function openTestDirectory(init: {
       await rm(folder, { recursive: true })
     },
   }
-}
-
-export function sha256(content: string | Uint8Array): Digest {
-  return parseDigest(`sha256:${createHash('sha256').update(content).digest('hex')}`)
 }
 
 /** @param key a stranger's, where it is not to be the seeder's */

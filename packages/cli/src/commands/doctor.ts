@@ -20,7 +20,7 @@ export function doctorCommand(init: { readonly knownVariables: ReadonlySet<strin
   command.addHelpText('after', HELP_FOOTER)
   return command.action(async (options: { json?: true; config?: string }) => {
     const { json, config, ...flags } = options
-    const { runDoctor } = await import('../doctor/run.ts')
+    const { runDoctor } = await import('../doctor/doctor.ts')
     const { exitStatusOf } = await import('../doctor/report.ts')
     const { reportText } = await import('../doctor/report-text.ts')
     const report = await runDoctor({

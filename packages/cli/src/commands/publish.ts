@@ -6,7 +6,7 @@ import { PUBLISH_REFERENCES_MAX, type PublishRequest } from '@shoal/wire'
 import { Command, InvalidArgumentError } from 'commander'
 import type { SeederFlags } from '../control-client/control-target.ts'
 import { parsePublished, parseSource, withDigest } from '../publish/image-names.ts'
-import type { PublishReport } from '../publish/run.ts'
+import type { PublishReport } from '../publish/publish.ts'
 import { interruptions, statusOf } from './interruptions.ts'
 import { platformOption } from './platform-option.ts'
 import { addSeederOptions } from './seeder-options.ts'
@@ -41,7 +41,7 @@ async function run(references: readonly string[], flags: Flags): Promise<void> {
   const { from, platform, wait = false, warm, json = false } = flags
   // What talks HTTP is of no use to the services that this program runs otherwise.
   const { SILENT_MS_MAX } = await import('../control-client/control-client.ts')
-  const { runPublish } = await import('../publish/run.ts')
+  const { runPublish } = await import('../publish/publish.ts')
   const { controlTargetOf } = await import('../control-client/control-target.ts')
   try {
     const target = await controlTargetOf(flags, { signal: interruption.signal, silentMsMax: SILENT_MS_MAX })

@@ -31,7 +31,7 @@ export function pushCommand(): Command {
 async function run(path: string, destination: Destination, flags: Flags): Promise<void> {
   const interruption = interruptions((signalName) => new Error(`interrupted by ${signalName}`))
   // What reads archives and pushes images is of no use to the services that this program runs otherwise.
-  const { runPush } = await import('../push/run.ts')
+  const { runPush } = await import('../push/push.ts')
   try {
     const { image, platform = [], json } = flags
     const request = { path, destination, image, platforms: platform }

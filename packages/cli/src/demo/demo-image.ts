@@ -15,6 +15,7 @@ import {
   type Image,
   type LayerFile,
 } from '@shoal/images'
+import { architectureOf } from '@shoal/oci'
 import { sharedLibraries } from './shared-libraries.ts'
 
 export const REPOSITORY = 'demo/app'
@@ -32,8 +33,6 @@ export interface DemoImage {
 const FILLER_LAYER_BYTES_MAX = 512 * 1024 ** 2
 /** There is always something to check. */
 const FILLER_BYTES_MIN = 1024 ** 2
-/** Node's names for machines, in OCI's words. */
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' }
 const NODE_PATH = '/usr/local/bin/node'
 const PROGRAM_PATH = '/app/main.mjs'
 
@@ -60,7 +59,7 @@ export async function buildDemoImage(imageBytesMin: number, signal: AbortSignal)
 
   const image = buildImage({
     layers: [...base, ...fillerLayers, program],
-    architecture: ARCHITECTURES[process.arch] ?? process.arch,
+    architecture: architectureOf(process.arch),
     entrypoint: [NODE_PATH, PROGRAM_PATH],
     // Where this system keeps its libraries need not be where another system's loader looks.
     env: ['PATH=/usr/local/bin', `LD_LIBRARY_PATH=${[...new Set(libraries.map(dirname))].join(':')}`],

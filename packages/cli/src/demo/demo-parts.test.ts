@@ -3,7 +3,7 @@
  * Method: listings as real systems print them, pages as services serve them, children that misbehave.
  */
 import { existsSync } from 'node:fs'
-import { Cleanup, MetricsPage, ServiceProcess } from '@shoal/fanout/processes'
+import { Cleanup, MetricsPage, ServiceProcess, withTimeLimit } from '@shoal/fanout/processes'
 import { describe, expect, test } from 'vitest'
 import { MetricMissingError } from '../../../fanout/src/processes/metric-missing.ts'
 import { ServiceEndedError } from '../../../fanout/src/processes/service-ended.ts'
@@ -11,7 +11,6 @@ import { buildDemoImage } from './demo-image.ts'
 import { DemoTimeoutError } from './errors.ts'
 import { type MeasuredReport, reportText } from './report.ts'
 import { interpreterOf, parseLdd, parseMaps, sharedLibraries } from './shared-libraries.ts'
-import { withTimeLimit } from './time-limit.ts'
 
 describe('shared libraries', () => {
   test('as glibc lists them', () => {
@@ -183,13 +182,18 @@ describe('a time limit', () => {
     new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(new Error('cut off'))))
 
   test('names what took too long', async () => {
-    const limit = { doing: 'the push', limitMs: 5, signal: new AbortController().signal }
+    const limit = {
+      Timeout: DemoTimeoutError,
+      doing: 'the push',
+      limitMs: 5,
+      signal: new AbortController().signal,
+    }
     await expect(withTimeLimit(limit, whenAborted)).rejects.toThrow(DemoTimeoutError)
   })
 
   test('gives way to an end from outside, and to a result', async () => {
     const stop = new AbortController()
-    const limit = { doing: 'the push', limitMs: 60_000, signal: stop.signal }
+    const limit = { Timeout: DemoTimeoutError, doing: 'the push', limitMs: 60_000, signal: stop.signal }
     const work = withTimeLimit(limit, whenAborted)
     stop.abort(new Error('interrupted'))
     await expect(work).rejects.toThrow('interrupted')

@@ -4,7 +4,7 @@
  */
 
 import { showProgress } from '@shoal/fanout/live'
-import { Cleanup, type MetricsPage, readMetrics } from '@shoal/fanout/processes'
+import { Cleanup, type MetricsPage, readMetrics, withTimeLimit } from '@shoal/fanout/processes'
 import type { Image } from '@shoal/images'
 import { openConnections, pullImage, pushImage } from '@shoal/registry-client'
 import { megabytes } from '@shoal/settings'
@@ -12,9 +12,8 @@ import type { Dispatcher } from 'undici'
 import { type Cluster, type ClusterNode, makeFolder, startCluster } from './cluster.ts'
 import { buildDemoImage, type DemoImage, REPOSITORY, TAG } from './demo-image.ts'
 import { tryDocker } from './docker-engine.ts'
-import { DemoImageError } from './errors.ts'
+import { DemoImageError, DemoTimeoutError } from './errors.ts'
 import { type AgentReport, type DemoReport, type MeasuredReport, reportText } from './report.ts'
-import { withTimeLimit } from './time-limit.ts'
 
 export interface DemoOptions {
   readonly agents: number
@@ -88,15 +87,17 @@ async function demonstrate(demo: Demo): Promise<DemoReport> {
   const agentCount = options.agents
   const folder = await makeFolder(demo.cleanup, { imageBytes: image.contentBytes, agentCount })
   say(`Starting a seeder and ${agentCount} agents …`)
-  const cluster = await withTimeLimit({ doing: 'the start', limitMs: START_TIMEOUT_MS, signal }, (limited) =>
-    startCluster({
-      shoal: options.shoal,
-      agentCount,
-      folder,
-      cleanup: demo.cleanup,
-      onFailed: demo.fail,
-      signal: limited,
-    }),
+  const cluster = await withTimeLimit(
+    { Timeout: DemoTimeoutError, doing: 'the start', limitMs: START_TIMEOUT_MS, signal },
+    (limited) =>
+      startCluster({
+        shoal: options.shoal,
+        agentCount,
+        folder,
+        cleanup: demo.cleanup,
+        onFailed: demo.fail,
+        signal: limited,
+      }),
   )
 
   say(`Pushing to the seeder at ${cluster.seeder.url} …`)
@@ -132,7 +133,7 @@ async function push({ streams, dispatcher, signal }: Demo, seeder: ClusterNode, 
     streams.err,
   )
   try {
-    await withTimeLimit({ doing: 'the push', limitMs, signal }, (limited) =>
+    await withTimeLimit({ Timeout: DemoTimeoutError, doing: 'the push', limitMs, signal }, (limited) =>
       pushImage(
         {
           dispatcher,
@@ -183,8 +184,9 @@ async function pullEverywhere(
     return { name, seconds, ...bytes, ...failure }
   }
   try {
-    return await withTimeLimit({ doing: 'the pull', limitMs, signal: demo.signal }, (limited) =>
-      Promise.all(agents.map((agent) => pull(agent, limited))),
+    return await withTimeLimit(
+      { Timeout: DemoTimeoutError, doing: 'the pull', limitMs, signal: demo.signal },
+      (limited) => Promise.all(agents.map((agent) => pull(agent, limited))),
     )
   } finally {
     progress.stop()

@@ -1,9 +1,9 @@
 /** The same image through a real Docker Engine, where one answers: pull from an agent, run, compare what it says, remove. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import type { Cleanup } from '@shoal/fanout/processes'
+import { type Cleanup, withTimeLimit } from '@shoal/fanout/processes'
+import { DemoTimeoutError } from './errors.ts'
 import type { DockerReport } from './report.ts'
-import { withTimeLimit } from './time-limit.ts'
 
 export interface DockerInit {
   /** `127.0.0.1:PORT/demo/app:1` */
@@ -55,13 +55,14 @@ async function pullAndRun(engine: string, init: DockerInit): Promise<DockerRepor
   init.cleanup.add({ name: `the image ${reference}`, end: remove })
 
   const startedAtMs = performance.now()
-  await withTimeLimit({ doing: 'docker pull', limitMs, signal }, (limited) =>
+  await withTimeLimit({ Timeout: DemoTimeoutError, doing: 'docker pull', limitMs, signal }, (limited) =>
     docker(['pull', '--quiet', reference], limited),
   )
   const pullSeconds = Math.round(performance.now() - startedAtMs) / 1000
   const run = ['run', '--rm', '--network', 'none', '--name', container, reference]
-  const said = await withTimeLimit({ doing: 'docker run', limitMs, signal }, (limited) =>
-    docker(run, limited),
+  const said = await withTimeLimit(
+    { Timeout: DemoTimeoutError, doing: 'docker run', limitMs, signal },
+    (limited) => docker(run, limited),
   )
   const output = said.trim()
   if (output !== greeting) {

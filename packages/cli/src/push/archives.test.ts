@@ -31,7 +31,7 @@ import {
   writeFolder,
 } from '../../../images/src/testing/image-fixtures.ts'
 import { parseDestination } from './destination.ts'
-import { type PushReport, runPush } from './run.ts'
+import { type PushReport, runPush } from './push.ts'
 
 const TAG = '/v2/team/app/manifests/1'
 let stub: RegistryStub

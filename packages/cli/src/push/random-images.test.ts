@@ -16,7 +16,7 @@ import {
   writeFolder,
 } from '../../../images/src/testing/image-fixtures.ts'
 import { parseDestination } from './destination.ts'
-import { runPush } from './run.ts'
+import { runPush } from './push.ts'
 
 let folder: string
 beforeEach(async () => {

@@ -30,7 +30,7 @@ import {
   TagUnsupportedError,
 } from '../../../registry-client/src/images/errors.ts'
 import { parseDestination } from './destination.ts'
-import { runPush } from './run.ts'
+import { runPush } from './push.ts'
 
 const dispatcher = openConnections()
 let stub: RegistryStub

@@ -1,16 +1,11 @@
 import { ShoalError } from '@shoal/core'
+import { RunInterruptedError, RunRoomError, RunTimeoutError } from '../processes/errors.ts'
 
 /** Why a live fan-out could not be measured. */
 export abstract class LiveFanoutError extends ShoalError {}
 
-export class LiveInterruptedError extends LiveFanoutError {
+export class LiveInterruptedError extends RunInterruptedError {
   readonly code = 'LIVE_INTERRUPTED'
-  readonly signalName: string
-
-  constructor(signalName: string) {
-    super(`interrupted by ${signalName}`)
-    this.signalName = signalName
-  }
 }
 
 /** A child ended that should have gone on. */
@@ -39,32 +34,15 @@ export class LiveTaskError extends LiveFanoutError {
   }
 }
 
-export class LiveTimeoutError extends LiveFanoutError {
+export class LiveTimeoutError extends RunTimeoutError {
   readonly code = 'LIVE_TIMEOUT'
-  readonly doing: string
-  readonly limitMs: number
-
-  constructor(doing: string, limitMs: number) {
-    super(`${doing} took longer than ${Math.round(limitMs / 1000)} s`)
-    this.doing = doing
-    this.limitMs = limitMs
-  }
 }
 
-export class LiveRoomError extends LiveFanoutError {
+export class LiveRoomError extends RunRoomError {
   readonly code = 'LIVE_ROOM'
-  readonly folder: string
-  readonly neededBytes: number
-  readonly freeBytes: number
 
   constructor(folder: string, neededBytes: number, freeBytes: number) {
-    const mb = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`
-    super(
-      `${folder} has ${mb(freeBytes)} free and ${mb(neededBytes)} are needed; ask for fewer --nodes or a smaller --image-size, or point TMPDIR elsewhere`,
-    )
-    this.folder = folder
-    this.neededBytes = neededBytes
-    this.freeBytes = freeBytes
+    super(folder, neededBytes, freeBytes, '--nodes')
   }
 }
 

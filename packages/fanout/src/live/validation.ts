@@ -2,7 +2,7 @@
 import { DEFAULT_SCENARIO, type Scenario, type StrategyRun } from '@shoal/simulator'
 import { type FanoutRun, quantile } from '../result.ts'
 import { simulateApart } from '../simulated/simulation-process.ts'
-import { type LiveFanoutOptions, runLiveFanout } from './run.ts'
+import { type LiveFanoutOptions, runLiveFanout } from './live-fanout.ts'
 
 /** Of the simulated time, either way. */
 export const DIFFERENCE_MAX = 0.15

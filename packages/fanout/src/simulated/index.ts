@@ -1,2 +1,2 @@
 /** The simulator, run from a command line. */
-export { runSimulation } from './run.ts'
+export { runSimulation } from './simulated-fanout.ts'

@@ -2,10 +2,11 @@
  * A registry with a token server behind the same address, correct until a test says otherwise: everything it does can be
  * overridden by path.
  */
-import { createHash } from 'node:crypto'
+
 import type { ServerResponse } from 'node:http'
-import { type Digest, parseDigest } from '@shoal/core'
+import type { Digest } from '@shoal/core'
 import { MEDIA_TYPES, parseRange } from '@shoal/oci'
+import { sha256 } from '@shoal/testing/content'
 import type { SelfSignedCertificate } from '@shoal/testing/self-signed-certificate'
 import {
   answerJson,
@@ -38,10 +39,6 @@ export interface StubAuth {
   challenge?: string | readonly string[]
   /** Tokens that are accepted; the token server adds those that it gives. */
   readonly tokens: Set<string>
-}
-
-export function sha256(bytes: string | Buffer): Digest {
-  return parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`)
 }
 
 export async function startStubRegistry(

@@ -3,11 +3,12 @@
  * again, and what they push replaces it.
  * Method: the content of a blob is taken away or written over in a store in memory, then clients come.
  */
+
 import { MEDIA_TYPES, OciError } from '@shoal/oci'
+import { patternBytes, sha256 } from '@shoal/testing/content'
 import { MapObjectStore } from '@shoal/testing/map-object-store'
 import { pino } from 'pino'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { patternBytes, sha256 } from '../testing/registry-server.ts'
 import { ImageStore } from './image-store.ts'
 
 const bytes = patternBytes(1_000, 1)

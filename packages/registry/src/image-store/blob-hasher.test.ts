@@ -2,11 +2,12 @@
  * Goal: hashing while bytes arrive gives what hashing the whole at once gives, however the bytes are cut.
  * Method: random lengths and cuts against one-shot hashing; the boundaries between piece lengths one byte apart.
  */
+
 import { createHash } from 'node:crypto'
 import { blobBytesMaxFor, decodeInfo, encodeInfo, PIECE_LENGTHS_BYTES, pieceLengthFor } from '@shoal/core'
+import { patternBytes } from '@shoal/testing/content'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { patternBytes } from '../testing/registry-server.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 
 const KIB = 1024

@@ -3,20 +3,21 @@
  * Method: stories on virtual time, then random clients, two replicas and collections at once against a model
  * (`testing/garbage-model.ts`), over a Map and over a folder; over S3 in test/e2e.
  */
+
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createPrng } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
 import { FilesystemObjectStore, StorageFullError } from '@shoal/storage'
+import { patternBytes, sha256 } from '@shoal/testing/content'
 import { MapObjectStore } from '@shoal/testing/map-object-store'
 import fc from 'fast-check'
 import { pino } from 'pino'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { runGarbageModel } from '../testing/garbage-model.ts'
-import { patternBytes, sha256 } from '../testing/registry-server.ts'
 import { judgeBlob } from './blob-verdict.ts'
-import type { GarbageReport } from './garbage-collection.ts'
+import type { WholeGarbageReport } from './garbage-collection.ts'
 import { ImageStore } from './image-store.ts'
 
 const graceMs = 1_000
@@ -296,7 +297,7 @@ describe('garbage', () => {
     nowMs += graceMs * 3
     const young = await putDocument({ ...imageOf(blob), annotations: { title: 'young' } })
     const untagged = (isDryRun: boolean) => images.collectGarbage({ isDryRun, untaggedForMs: graceMs * 2 })
-    const dry = (await untagged(true)) as { report: GarbageReport }
+    const dry = (await untagged(true)) as { report: WholeGarbageReport }
     expect(digests(dry.report.untagged)).toEqual(digests([old, ofOld, ofThat]))
     expect(dry.report).toMatchObject({ removedManifests: 3, manifests: 5 })
     expect(await untagged(false)).toEqual({ kind: 'done', report: { ...dry.report, isDryRun: false } })

@@ -30,6 +30,7 @@ import {
 import { namedDescriptors } from '@shoal/oci'
 import { readManifest } from '@shoal/service'
 import { infoHashOf, type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
+import type { GarbageReport } from '@shoal/wire'
 import type { Logger } from 'pino'
 import { linkOfKey } from './blob-checks.ts'
 import type { BlobLibrary, StoredBlob } from './blob-library.ts'
@@ -43,33 +44,11 @@ import { isRemovedTag, type Tags } from './tags.ts'
 import { type SurveyedManifest, untaggedOf } from './untagged.ts'
 import type { UploadSessions } from './upload-sessions.ts'
 
-export interface GarbageReport {
-  readonly isDryRun: boolean
-  /** That are there after the run. */
-  readonly manifests: number
-  /** Manifests that no tag reached. */
-  readonly removedManifests: number
-  /** The first of these. */
-  readonly untagged: readonly UntaggedManifest[]
-  /** Blobs that a manifest names. */
-  readonly neededBlobs: number
-  /** Blobs that nothing names, and that somebody may be about to name. */
-  readonly leasedBlobs: number
-  readonly removedBlobs: number
-  readonly removedBytes: number
-  /** Content that no blob pointed to. */
-  readonly removedContents: number
-  readonly removedLinks: number
-  readonly abandonedUploads: number
-}
-
-export interface UntaggedManifest {
-  readonly repository: string
-  readonly digest: Digest
-}
+/** What a seeder of today reports; it leaves nothing out. */
+export type WholeGarbageReport = Required<GarbageReport>
 
 export type GarbageOutcome =
-  | { readonly kind: 'done'; readonly report: GarbageReport }
+  | { readonly kind: 'done'; readonly report: WholeGarbageReport }
   /** Another replica is at it. */
   | { readonly kind: 'busy' }
 
@@ -98,7 +77,7 @@ const READS_AT_ONCE = 16
 const WRITER_AGE_MS = 7 * 24 * 60 * 60 * 1000
 const UNTAGGED_NAMED_MAX = 1_000
 
-type Counts = { -readonly [K in Exclude<keyof GarbageReport, 'untagged'>]: GarbageReport[K] }
+type Counts = Omit<WholeGarbageReport, 'untagged'>
 
 /** A manifest that was removed, as it was read. */
 interface RemovedManifest {
@@ -155,7 +134,7 @@ class GarbageRun {
   readonly #leaseEndedBeforeMs: number
   readonly #startedAtMs: number
   readonly #counts: Counts
-  readonly #untagged: UntaggedManifest[] = []
+  readonly #untagged: WholeGarbageReport['untagged'] = []
   /** Keys of manifests that were read: their bytes never change. */
   readonly #read = new Set<string>()
   readonly #needed = new Set<Digest>()
@@ -202,7 +181,7 @@ class GarbageRun {
     }
   }
 
-  async report(): Promise<GarbageReport> {
+  async report(): Promise<WholeGarbageReport> {
     const { untaggedForMs } = this.#init
     if (untaggedForMs !== undefined) await this.#removeUntagged(untaggedForMs)
     await this.#mark()

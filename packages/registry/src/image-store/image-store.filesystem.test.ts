@@ -2,14 +2,15 @@
  * Goal: the image store holds what it promises on a real object store too.
  * Method: pushes over a folder, looked at as files: what is there afterwards, and that nothing else is.
  */
+
 import { readdirSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FilesystemObjectStore } from '@shoal/storage'
+import { patternBytes, sha256 } from '@shoal/testing/content'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { patternBytes, sha256 } from '../testing/registry-server.ts'
 import { ImageStore } from './image-store.ts'
 
 const content = patternBytes(700_000)

@@ -4,12 +4,13 @@
  * Method: replicas whose calls to one store are interleaved in every order, or in random ones where there are too many
  * (`testing/turns.ts`); then what clients are told is compared with what they find.
  */
+
 import { createPrng, type Digest, type Prng } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
+import { patternBytes, sha256 } from '@shoal/testing/content'
 import { MapObjectStore } from '@shoal/testing/map-object-store'
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
-import { patternBytes, sha256 } from '../testing/registry-server.ts'
 import { type Choose, everySchedule, type Move, Turns } from '../testing/turns.ts'
 import { ImageStore } from './image-store.ts'
 

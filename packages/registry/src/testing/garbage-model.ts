@@ -7,6 +7,7 @@
  * Every client has a repository of its own, so that what must be in it is known; the blobs are few and shared, so that one
  * client's garbage is what another is about to push. Time is virtual, in the store's dates too.
  */
+
 import type { Digest, Prng } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
 import type {
@@ -19,9 +20,9 @@ import type {
   WriterCheckpoint,
 } from '@shoal/storage'
 import { StorageFullError } from '@shoal/storage'
+import { patternBytes, sha256 } from '@shoal/testing/content'
 import { pino } from 'pino'
 import { ImageStore } from '../image-store/image-store.ts'
-import { patternBytes, sha256 } from './registry-server.ts'
 
 const GRACE_MS = 1_000_000
 const CONTENTS = 24

@@ -1,7 +1,9 @@
 /** A registry on a real socket, over an image store in memory, and what a client needs to push to it. */
-import { createHash, randomUUID } from 'node:crypto'
-import { type Digest, parseDigest } from '@shoal/core'
+
+import { randomUUID } from 'node:crypto'
+import type { Digest } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
+import { sha256 } from '@shoal/testing/content'
 import { MapObjectStore } from '@shoal/testing/map-object-store'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
@@ -48,21 +50,6 @@ export async function startRegistry(init: RegistryServerInit = {}): Promise<Regi
       await images.stop()
     },
   }
-}
-
-export function sha256(bytes: Uint8Array | string): Digest {
-  return parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`)
-}
-
-/** Bytes that are easy to make again and differ everywhere. */
-export function patternBytes(length: number, seed = 1): Uint8Array {
-  const bytes = new Uint8Array(length)
-  let state = seed >>> 0
-  for (let i = 0; i < length; i++) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    bytes[i] = state >>> 24
-  }
-  return bytes
 }
 
 export async function pushBlob(url: string, repository: string, bytes: Uint8Array | string): Promise<Digest> {

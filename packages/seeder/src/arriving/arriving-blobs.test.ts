@@ -2,14 +2,15 @@
  * Goal: blobs that are passed on while they arrive are neither too many nor too short or long for it, and agents hear of what
  * comes of them. Method: blobs whose pieces the test brings, or that bring nothing, in a real folder.
  */
+
 import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { SwarmEngine } from '@shoal/swarm'
+import { sha256 } from '@shoal/testing/content'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { silent } from '../testing/image-origin.ts'
-import { sha256 } from '../testing/images.ts'
 import { ArrivingBlobs } from './arriving-blobs.ts'
 
 const MIB = 1024 ** 2

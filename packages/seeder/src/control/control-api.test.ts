@@ -3,8 +3,10 @@
  * and nothing that a client sends or leaves unread is a failure of the seeder.
  * Method: the routes on a real socket, with a publisher and a garbage collection that do what the test says.
  */
+
 import type { GarbageOutcome, ImageStore, ScrubReport } from '@shoal/registry'
 import { StorageUnavailableError } from '@shoal/storage'
+import { sha256 } from '@shoal/testing/content'
 import { TriggerQueueFullError } from '@shoal/triggers'
 import {
   CONTROL_BODY_BYTES_MAX,
@@ -25,7 +27,6 @@ import {
   startControlServer,
 } from '../testing/control-server.ts'
 import { silent } from '../testing/image-origin.ts'
-import { sha256 } from '../testing/images.ts'
 import { controlApi } from './control-api.ts'
 import { SecretFile } from './secret-file.ts'
 

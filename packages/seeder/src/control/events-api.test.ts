@@ -3,7 +3,9 @@
  * written, and what is sent wrongly is said to be the sender's mistake.
  * Method: the route on a real socket, with a queue that remembers; the formats themselves have tests of their own.
  */
+
 import { createHmac } from 'node:crypto'
+import { sha256 } from '@shoal/testing/content'
 import { type AddOutcome, type PushEvent, TriggerQueueFullError } from '@shoal/triggers'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
@@ -14,7 +16,6 @@ import {
   startControlServer,
 } from '../testing/control-server.ts'
 import { silent } from '../testing/image-origin.ts'
-import { sha256 } from '../testing/images.ts'
 import { EVENTS_PATH, eventsApi } from './events-api.ts'
 import { SecretFile } from './secret-file.ts'
 

@@ -3,14 +3,15 @@
  * the blob.
  * Method: fetches over a folder, which is looked at key by key, and a registry that does what the test says.
  */
+
 import { createHash } from 'node:crypto'
 import { parseDigest } from '@shoal/core'
 import { OciError } from '@shoal/oci'
 import { UpstreamInvalidError, UpstreamUnavailableError } from '@shoal/registry-client'
+import { patternBytes, sha256 } from '@shoal/testing/content'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Asked, FakeRegistry, inChunks } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, silent, wholeOf } from '../testing/image-origin.ts'
-import { patternBytes, sha256 } from '../testing/images.ts'
 import { BlobFetches } from './blob-fetches.ts'
 
 const HOST = 'registry.test'

@@ -3,13 +3,15 @@
  * put another in its place.
  * Method: the mirror over a folder, on time that the test sets.
  */
+
 import { DOCTOR_REPOSITORY, DOCTOR_TAG, doctorImage, OciError } from '@shoal/oci'
+import { patternBytes } from '@shoal/testing/content'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { PublishError } from '../publishing/errors.ts'
 import { planPublish } from '../publishing/publish-plan.ts'
 import { FakeRegistry, upstreamsOf } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, silent, wholeOf } from '../testing/image-origin.ts'
-import { imageOf, patternBytes } from '../testing/images.ts'
+import { imageOf } from '../testing/images.ts'
 import { BlobFetches } from './blob-fetches.ts'
 import { Mirror } from './mirror.ts'
 

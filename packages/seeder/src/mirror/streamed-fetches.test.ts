@@ -3,18 +3,20 @@
  * here, what they wait for first; and never the whole of one that is wrong. The other registry is read once.
  * Method: mirror, fetches and arriving blobs over real folders, and a registry whose bytes come when the test says so.
  */
+
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry-client'
 import type { ByteRange } from '@shoal/storage'
 import type { SwarmEngine } from '@shoal/swarm'
+import { patternBytes, sha256 } from '@shoal/testing/content'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ArrivingBlobs } from '../arriving/arriving-blobs.ts'
 import { type Asked, FakeRegistry, upstreamsOf } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, wholeOf } from '../testing/image-origin.ts'
-import { bytesOf, imageOf, patternBytes, sha256 } from '../testing/images.ts'
+import { bytesOf, imageOf } from '../testing/images.ts'
 import { BlobFetches } from './blob-fetches.ts'
 import { Mirror } from './mirror.ts'
 

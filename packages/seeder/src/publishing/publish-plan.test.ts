@@ -1,6 +1,6 @@
 /** Goal: what somebody typed means one place here and one place elsewhere, and what means neither is refused. */
+import { sha256 } from '@shoal/testing/content'
 import { expect, test } from 'vitest'
-import { sha256 } from '../testing/images.ts'
 import { PublishError } from './errors.ts'
 import { planPublish } from './publish-plan.ts'
 

@@ -2,16 +2,18 @@
  * Goal: a published image is here whole, is told of in lines that a client understands, and half of one is never shown.
  * Method: the publisher over a folder and a registry that counts; every line goes through the client's own decoder.
  */
+
 import { type Digest, parseDigest } from '@shoal/core'
 import type { Manifest } from '@shoal/oci'
 import { MEDIA_TYPES } from '@shoal/oci'
 import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry-client'
+import { patternBytes, sha256 } from '@shoal/testing/content'
 import { decodePublishLine, encodePublishLine, type PublishLine } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { BlobFetches } from '../mirror/blob-fetches.ts'
 import { CHUNK_BYTES, FakeRegistry, upstreamsOf } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, silent } from '../testing/image-origin.ts'
-import { imageOf, indexOf, manifestOf, patternBytes, sha256 } from '../testing/images.ts'
+import { imageOf, indexOf, manifestOf } from '../testing/images.ts'
 import type { NodeWarmer, WarmImage } from './node-warmer.ts'
 import { Publisher, type PublishWish } from './publisher.ts'
 import { WarmSelectorInvalidError } from './warm-selector.ts'

@@ -1,11 +1,13 @@
 /** Another registry as its client sees it: what it has, what it was asked, and what goes wrong. Nothing of it takes time. */
+
 import type { Digest } from '@shoal/core'
 import type { Manifest } from '@shoal/oci'
 import { type Descriptor, splitMirroredName } from '@shoal/oci'
 import { type UpstreamClient, UpstreamRangeRefusedError } from '@shoal/registry-client'
 import type { ByteRange } from '@shoal/storage'
+import { sha256 } from '@shoal/testing/content'
 import type { UpstreamRepository, Upstreams } from '../mirror/upstreams.ts'
-import { sha256, type TestImage } from './images.ts'
+import type { TestImage } from './images.ts'
 
 export type Asked =
   | { readonly kind: 'head' | 'manifest'; readonly repository: string; readonly reference: string }

@@ -1,12 +1,14 @@
 /** A seeder's images over a temporary folder, on time that a test sets. */
+
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Digest } from '@shoal/core'
 import { ImageStore } from '@shoal/registry'
 import { FilesystemObjectStore } from '@shoal/storage'
+import { sha256 } from '@shoal/testing/content'
 import { pino } from 'pino'
-import { sha256, type TestImage } from './images.ts'
+import type { TestImage } from './images.ts'
 
 export const silent = pino({ level: 'silent' })
 

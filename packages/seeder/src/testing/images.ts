@@ -1,17 +1,12 @@
 /** Images for tests: bytes, what they are called, and the manifests that name them. */
-import { createHash } from 'node:crypto'
-import { type Digest, parseDigest } from '@shoal/core'
 import type { Manifest } from '@shoal/oci'
 import { MEDIA_TYPES, type Platform } from '@shoal/oci'
+import { sha256 } from '@shoal/testing/content'
 
 export interface TestImage {
   readonly manifest: Manifest
   /** The configuration, then the layers. */
   readonly blobs: readonly Uint8Array[]
-}
-
-export function sha256(bytes: Uint8Array | string): Digest {
-  return parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`)
 }
 
 export const bytesOf = (text: string): Uint8Array => Buffer.from(text)
@@ -46,15 +41,4 @@ export function indexOf(...entries: readonly IndexEntry[]): Manifest {
 export function manifestOf(mediaType: string, rest: object): Manifest {
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...rest }))
   return { digest: sha256(bytes), length: bytes.length, mediaType, bytes }
-}
-
-/** Bytes that differ everywhere. */
-export function patternBytes(length: number, seed = 1): Uint8Array {
-  const bytes = new Uint8Array(length)
-  let state = seed >>> 0
-  for (let i = 0; i < length; i++) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    bytes[i] = state >>> 24
-  }
-  return bytes
 }

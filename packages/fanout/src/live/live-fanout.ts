@@ -12,6 +12,7 @@ import { inParallel, openConnections, pushImage } from '@shoal/registry-client'
 import type { StrategyRun, TimelinePoint } from '@shoal/simulator'
 import { Cleanup } from '../processes/cleanup.ts'
 import { ServiceProcess } from '../processes/service-process.ts'
+import { withTimeLimit } from '../processes/time-limit.ts'
 import type { FanoutRun } from '../result.ts'
 import { LiveRoomError, LiveTimeoutError } from './errors.ts'
 import { buildLiveImage } from './image.ts'
@@ -112,38 +113,46 @@ async function fanOut(live: Live): Promise<FanoutRun> {
     Math.min(WARM_UP_BYTES_MAX, image.contentBytes / 4, options.linkBytesPerSecond * WARM_UP_SECONDS),
   )
   const warmUp = await buildLiveImage({ layerBytes: [warmUpBytes], seed: -seed - 1 }, signal)
-  await within('the push', pushLimitMs(image.contentBytes), signal, (limited) =>
-    fillOrigin(live, { folder, origin, images: { [TAG]: image, [WARM_UP_TAG]: warmUp }, signal: limited }),
+  await withTimeLimit(
+    { Timeout: LiveTimeoutError, doing: 'the push', limitMs: pushLimitMs(image.contentBytes), signal },
+    (limited) =>
+      fillOrigin(live, { folder, origin, images: { [TAG]: image, [WARM_UP_TAG]: warmUp }, signal: limited }),
   )
 
   say(`Starting a seeder and ${nodes} agents (${isolation}) …`)
-  const cluster = await within('the start', startLimitMs(nodes), signal, async (limited) => {
-    const started = await withProgress(err, { title: 'start', name: 'agents', total: nodes }, (add) =>
-      STARTS[isolation]({
-        shoal: options.shoal,
-        nodeCount: nodes,
-        linkBytesPerSecond: options.linkBytesPerSecond,
-        folder,
-        origin,
-        cleanup: live.cleanup,
-        onFailed: live.onFailed,
-        onStarted: () => add(1),
-        signal: limited,
-      }),
-    )
-    await allConnected(started, limited)
-    return started
-  })
-
-  say('Every node pulls a small image first …')
-  await within('the first pull', WARM_UP_TIMEOUT_MS, signal, (limited) =>
-    inParallel(cluster.nodes, STARTS_AT_ONCE, async (node) => {
-      await node.pull(WARM_UP_TAG, limited, () => {})
-    }),
+  const cluster = await withTimeLimit(
+    { Timeout: LiveTimeoutError, doing: 'the start', limitMs: startLimitMs(nodes), signal },
+    async (limited) => {
+      const started = await withProgress(err, { title: 'start', name: 'agents', total: nodes }, (add) =>
+        STARTS[isolation]({
+          shoal: options.shoal,
+          nodeCount: nodes,
+          linkBytesPerSecond: options.linkBytesPerSecond,
+          folder,
+          origin,
+          cleanup: live.cleanup,
+          onFailed: live.onFailed,
+          onStarted: () => add(1),
+          signal: limited,
+        }),
+      )
+      await allConnected(started, limited)
+      return started
+    },
   )
 
-  const before = await within('reading the counters', METRICS_TIMEOUT_MS, signal, (limited) =>
-    readCounters(cluster, limited),
+  say('Every node pulls a small image first …')
+  await withTimeLimit(
+    { Timeout: LiveTimeoutError, doing: 'the first pull', limitMs: WARM_UP_TIMEOUT_MS, signal },
+    (limited) =>
+      inParallel(cluster.nodes, STARTS_AT_ONCE, async (node) => {
+        await node.pull(WARM_UP_TAG, limited, () => {})
+      }),
+  )
+
+  const before = await withTimeLimit(
+    { Timeout: LiveTimeoutError, doing: 'reading the counters', limitMs: METRICS_TIMEOUT_MS, signal },
+    (limited) => readCounters(cluster, limited),
   )
 
   say(`${nodes} nodes pull at the same moment …`)
@@ -271,32 +280,35 @@ async function measure(
   for (const failure of failures.slice(0, 5)) err.write(`${failure}\n`)
   if (failures.length > 5) err.write(`and ${failures.length - 5} more\n`)
 
-  return within('reading the counters', METRICS_TIMEOUT_MS, signal, async (reading) => {
-    const after = await readCounters(cluster, reading)
-    const grown = (name: keyof Counters) => after[name] - before[name]
-    const seederSentBytes = grown('seederSent')
-    const end: TimelinePoint = {
-      atSeconds: endSeconds,
-      completedNodes: finishSeconds.length,
-      peerBytes: grown('fromPeers'),
-      seederBytes: grown('fromSeeder'),
-      originBytes: grown('fromOrigin'),
-    }
-    return {
-      strategy: 'shoal',
-      finishSeconds: finishSeconds.toSorted((a, b) => a - b),
-      unfinished: failures.length,
-      originBytes: grown('originRead') + grown('fromOrigin'),
-      originRequests: grown('originRequests'),
-      // One zone, and the seeder is in it.
-      crossZoneBytes: [0],
-      seederSentBytes,
-      swarmSentBytes: grown('agentsSent') + seederSentBytes,
-      // Its link is shaped; how much of it was used from second to second nobody looks at.
-      seederPeakBytesPerSecond: seederSentBytes / Math.max(endSeconds, 0.001),
-      timeline: [end],
-    }
-  })
+  return withTimeLimit(
+    { Timeout: LiveTimeoutError, doing: 'reading the counters', limitMs: METRICS_TIMEOUT_MS, signal },
+    async (reading) => {
+      const after = await readCounters(cluster, reading)
+      const grown = (name: keyof Counters) => after[name] - before[name]
+      const seederSentBytes = grown('seederSent')
+      const end: TimelinePoint = {
+        atSeconds: endSeconds,
+        completedNodes: finishSeconds.length,
+        peerBytes: grown('fromPeers'),
+        seederBytes: grown('fromSeeder'),
+        originBytes: grown('fromOrigin'),
+      }
+      return {
+        strategy: 'shoal',
+        finishSeconds: finishSeconds.toSorted((a, b) => a - b),
+        unfinished: failures.length,
+        originBytes: grown('originRead') + grown('fromOrigin'),
+        originRequests: grown('originRequests'),
+        // One zone, and the seeder is in it.
+        crossZoneBytes: [0],
+        seederSentBytes,
+        swarmSentBytes: grown('agentsSent') + seederSentBytes,
+        // Its link is shaped; how much of it was used from second to second nobody looks at.
+        seederPeakBytesPerSecond: seederSentBytes / Math.max(endSeconds, 0.001),
+        timeline: [end],
+      }
+    },
+  )
 }
 
 interface Counters {
@@ -342,26 +354,5 @@ async function withProgress<T>(
     return await work((more) => progress.add(name, more))
   } finally {
     progress.stop()
-  }
-}
-
-/** @throws LiveTimeoutError */
-async function within<T>(
-  doing: string,
-  limitMs: number,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const limit = new AbortController()
-  const timer = setTimeout(() => limit.abort(new LiveTimeoutError(doing, limitMs)), limitMs)
-  try {
-    return await work(AbortSignal.any([signal, limit.signal]))
-  } catch (error) {
-    // Whatever an aborted piece of work throws, why it was aborted says more.
-    signal.throwIfAborted()
-    limit.signal.throwIfAborted()
-    throw error
-  } finally {
-    clearTimeout(timer)
   }
 }
