@@ -55,7 +55,7 @@ export class SeederProbe {
 }
 
 /** What an answer to `/readyz` says of who gave it. A seeder that is not ready is one nevertheless. */
-export function sightOf(status: number, body: string): SeederSight {
+function sightOf(status: number, body: string): SeederSight {
   const said = objectIn(body)
   if (said?.service === 'agent')
     return { kind: 'stranger', reason: 'an agent answers there, and it must be the seeder' }
@@ -65,7 +65,7 @@ export function sightOf(status: number, body: string): SeederSight {
 }
 
 /** Why a question failed, in words for whoever has to mend it. */
-export function reasonOf(error: unknown): string {
+function reasonOf(error: unknown): string {
   const code = codeOf(error)
   if (code.startsWith('HPE_')) return 'what it says is not HTTP; is it the port for peers, or one for https?'
   if (code.startsWith('ERR_SSL') || code === 'EPROTO')

@@ -79,5 +79,3 @@ export function createMetrics(read: {
     pushedBlobs: counter('shoal_seeder_pushed_blobs_total', 'Blobs that a push ended with.'),
   }
 }
-
-export type SeederMetrics = ReturnType<typeof createMetrics>
