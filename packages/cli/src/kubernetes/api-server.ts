@@ -14,7 +14,7 @@ export interface ApiServerInit {
 }
 
 /** Half a minute of an API server that restarts: what a pod's own restarts take over from. */
-export const API_SERVER_DEFAULTS: ApiServerInit = { tries: 6, firstPauseMs: 1_000, silentMsMax: 10_000 }
+const API_SERVER_DEFAULTS: ApiServerInit = { tries: 6, firstPauseMs: 1_000, silentMsMax: 10_000 }
 const CONNECT_TIMEOUT_MS = 5_000
 const ANSWER_BYTES_MAX = 16 * 1024 ** 2
 const SAID_SHOWN_MAX = 300

@@ -1,7 +1,7 @@
 import { type Digest, ShoalError } from '@shoal/core'
 
 /** What goes wrong between the command line and a registry. */
-export abstract class RegistryClientError extends ShoalError {}
+abstract class RegistryClientError extends ShoalError {}
 
 export class RegistryAnswerError extends RegistryClientError {
   readonly code = 'CLI_REGISTRY_ANSWER'
