@@ -30,7 +30,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['registry', 'registry-client', 'tracker', 'triggers'],
   ],
   agent: ['core', 'wire', 'oci', 'engine', 'storage', 'swarm', 'service', 'registry'],
-  fanout: ['core', 'wire', 'oci', 'engine', 'images', 'settings', 'registry-client', 'agent'],
+  fanout: ['core', 'wire', 'oci', 'engine', 'images', 'settings', 'service', 'registry-client', 'agent'],
   cli: [
     ...['core', 'wire', 'oci', 'storage', 'settings', 'service', 'images', 'client-config'],
     ...['registry-client', 'seeder', 'agent', 'fanout'],

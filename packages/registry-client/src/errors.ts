@@ -1,10 +1,13 @@
 /**
- * What goes wrong between Shoal and another registry. One family; callers branch on class or code.
- * No message carries a token, a password, a query string or text that the other side has sent.
+ * What goes wrong between Shoal and a registry that it asks. One family; callers branch on class or code.
+ * No message of an UpstreamError carries a token, a password, a query string or text that the other side has sent.
  */
-import { ShoalError } from '@shoal/core'
+import { type Digest, ShoalError } from '@shoal/core'
 
-export abstract class UpstreamError extends ShoalError {
+export abstract class RegistryClientError extends ShoalError {}
+
+/** Of a registry that is mirrored or published from. */
+export abstract class UpstreamError extends RegistryClientError {
   constructor(
     /** The registry's canonical name: `docker.io`; undefined where the trouble is not one registry's. */
     readonly upstream: string | undefined,
@@ -89,5 +92,112 @@ export class CredentialsInvalidError extends UpstreamError {
     what: string,
   ) {
     super(undefined, `credentials in ${where}: ${what}`)
+  }
+}
+
+// Of pushes and pulls of whole images. Their codes are older than this package.
+
+export class RegistryAnswerError extends RegistryClientError {
+  readonly code = 'CLI_REGISTRY_ANSWER'
+  constructor(
+    readonly method: string,
+    readonly url: string,
+    readonly status: number,
+    readonly body: string,
+  ) {
+    super(`${method} ${url} was answered with ${status}: ${body.slice(0, 500).trim()}`)
+  }
+}
+
+export class PulledDigestError extends RegistryClientError {
+  readonly code = 'CLI_PULLED_DIGEST'
+  constructor(
+    readonly url: string,
+    readonly expected: Digest,
+    readonly actual: Digest,
+  ) {
+    super(`${url} gave bytes with the digest ${actual} instead of ${expected}`)
+  }
+}
+
+/** What a registry says that it stored is not what it was sent. */
+export class PushedDigestError extends RegistryClientError {
+  readonly code = 'CLI_PUSHED_DIGEST'
+  constructor(
+    readonly url: string,
+    readonly expected: Digest,
+    /** The registry's own word. */
+    readonly stored: string,
+  ) {
+    super(
+      `${url} was sent ${expected}, and the registry says that it stored ${stored.slice(0, 200)}; push again`,
+    )
+  }
+}
+
+/** What was to be sent has other bytes than a moment ago. */
+export class PushedSizeError extends RegistryClientError {
+  readonly code = 'CLI_PUSHED_SIZE'
+  constructor(
+    readonly digest: Digest,
+    readonly expectedBytes: number,
+    readonly actualBytes: number,
+  ) {
+    super(
+      `${digest} had ${actualBytes} bytes to send instead of ${expectedBytes}; was it changed meanwhile? push again`,
+    )
+  }
+}
+
+/** What a registry calls the manifest by its tag would not be what was pushed. */
+export class TagUnsupportedError extends RegistryClientError {
+  readonly code = 'CLI_TAG_UNSUPPORTED'
+  constructor(
+    readonly registryUrl: string,
+    readonly tag: string,
+    readonly digest: Digest,
+  ) {
+    super(
+      `${registryUrl} stored the manifest and gave it no tag: it does not know "PUT manifests/<digest>?tag=", without which the tag ` +
+        `${tag} would mean another digest than ${digest}; pull it by its digest, or build the image with sha256 digests`,
+    )
+  }
+}
+
+/** Many registries know SHA-256 alone: Distribution 2.8 hashes every manifest with it, and finds another digest wrong. */
+export class DigestUnsupportedError extends RegistryClientError {
+  readonly code = 'CLI_DIGEST_UNSUPPORTED'
+  constructor(
+    readonly registryUrl: string,
+    readonly digest: Digest,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `${registryUrl} takes no manifest by the digest ${digest}: it knows SHA-256 alone, it seems; nothing was tagged; build the ` +
+        'image with sha256 digests, or push it to a registry that knows others',
+      options,
+    )
+  }
+}
+
+export class PulledSizeError extends RegistryClientError {
+  readonly code = 'CLI_PULLED_SIZE'
+  constructor(
+    readonly url: string,
+    readonly expectedBytes: number,
+    readonly actualBytes: number,
+  ) {
+    super(`${url} gave ${actualBytes} bytes instead of ${expectedBytes}`)
+  }
+}
+
+export class RegistryUnreachableError extends RegistryClientError {
+  readonly code = 'CLI_REGISTRY_UNREACHABLE'
+  constructor(
+    readonly url: string,
+    reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${url} cannot be reached: ${reason}`, options)
   }
 }

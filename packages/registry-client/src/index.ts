@@ -1,4 +1,5 @@
 export { type UpstreamAddress, upstreamAddress } from './address.ts'
+export { call, openConnections } from './call.ts'
 export type { UpstreamTls } from './connections.ts'
 export {
   type Credential,
@@ -9,14 +10,12 @@ export {
 } from './credentials.ts'
 export { type EcrInit, EcrLogins, type EcrRegistry, ecrRegistryOf } from './ecr.ts'
 export * from './errors.ts'
-export { type Answer, call, header, openConnections, readShortBody } from './images/connection.ts'
-export { credentialsFor } from './images/credentials.ts'
-export { RegistryUnreachableError } from './images/errors.ts'
-export { inParallel } from './images/in-parallel.ts'
-export { pullImage } from './images/pull.ts'
-export { type PushedContent, type PushTarget, pushContent, pushImage } from './images/push.ts'
+export { inParallel } from './in-parallel.ts'
 export { UPSTREAM_LIMITS, type UpstreamLimits } from './limits.ts'
 export type { UpstreamTags } from './lists.ts'
+export { pullImage } from './pull.ts'
+export { type PushedContent, type PushTarget, pushContent, pushImage } from './push.ts'
+export { pushLogin } from './push-login.ts'
 export type { RateLimit } from './rate-limit.ts'
 export {
   type UpstreamBlob,

@@ -10,6 +10,7 @@ export {
   HttpTimeoutError,
   isTransportFailure,
   ProxyRefusedError,
+  transportReason,
 } from './http-client/errors.ts'
 export { HttpClient, type HttpClientInit, type HttpRequest } from './http-client/http-client.ts'
 export { loggableUrl, withoutLogin } from './loggable-url.ts'

@@ -59,3 +59,10 @@ export function isTransportFailure(error: unknown): boolean {
   if (error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError) return false
   return 'code' in error && typeof error.code === 'string'
 }
+
+/** What an error of the connection says. A host with several addresses fails once for each, and says nothing itself. */
+export function transportReason(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0)
+    return error.errors.map(transportReason).join('; ')
+  return error instanceof Error ? error.message || error.name : String(error)
+}
