@@ -27,11 +27,11 @@ const UNUSED_AT_TOP = words(`
 
 /** Builds of the same for something else than Node: bundlers, browsers, other runtimes. */
 const UNUSED_BUILDS = [
-  /^webtorrent\/dist\//,
+  // For Bare, a runtime beside Node: Node's conditions lead past them. (Files that are kept name bare-events.)
+  /^bare-(?!events\/)[a-z]+\//,
   /^@(aws-sdk|smithy)\/[^/]+\/dist-es\//,
-  /^xml2js\/lib\/xml2js\.bc\.js$/,
   /^msgpackr\/dist\/(test|index)\.js$/,
-  /^(web-streams-polyfill|tldts)\/dist\/[^/]+\.min\.js$/,
+  /^tldts\/dist\/[^/]+\.min\.js$/,
   /(^|\/)\.package-lock\.json$/,
 ]
 

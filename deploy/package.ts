@@ -14,60 +14,75 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { assemble } from './assemble.ts'
 import { CPUS } from './kept-files.ts'
+import { gzipFile, writeTar } from './release/reproducible-tar.ts'
 
 const REPOSITORY = fileURLToPath(new URL('..', import.meta.url))
 const COMMAND_TIMEOUT_MS = 10 * 60_000
 
 /** @returns the archive's path */
 export function packArchive({ out, cpu }: { readonly out: string; readonly cpu: string }): string {
-  const { version, devDependencies } = manifest()
   const staging = mkdtempSync(join(tmpdir(), 'shoal-package-'))
   try {
-    // The folder that it is unpacked to: /opt/shoal.
-    const root = join(staging, 'shoal')
-    assemble({ out: root, cpu })
-    addNode(root, cpu, devDependencies.node)
-    writeLauncher(root)
-    cpSync(join(REPOSITORY, 'deploy/systemd'), join(root, 'systemd'), { recursive: true })
-    for (const name of readdirSync(join(root, 'systemd'))) chmodSync(join(root, 'systemd', name), 0o644)
-    mkdirSync(out, { recursive: true })
-    const archive = join(out, `shoal-${version}-linux-${cpu}.tar.gz`)
-    const tar = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '--format=gnu']
-    // Under its name only when it is whole. `gzip -n` leaves out the time.
-    run('tar', [...tar, '--use-compress-program=gzip -n', '-cf', `${archive}.part`, '-C', staging, 'shoal'])
-    renameSync(`${archive}.part`, archive)
-    return archive
+    const tree = join(staging, 'shoal')
+    assemble({ out: tree, cpu })
+    return packTree({ tree, out, cpu, node: nodeFor(cpu, join(staging, 'node')) })
   } finally {
     rmSync(staging, { recursive: true, force: true })
   }
 }
 
-function manifest(): { version: string; devDependencies: { node: string } } {
+export interface PackInit {
+  /** The production tree, in a folder called `shoal` that has nothing beside it: it is unpacked to /opt/shoal. Is changed. */
+  readonly tree: string
+  readonly out: string
+  readonly cpu: string
+  /** A folder with `bin/node` and its `LICENSE`. */
+  readonly node: string
+}
+
+/** @returns the archive's path */
+export function packTree({ tree, out, cpu, node }: PackInit): string {
+  addNode(tree, node)
+  writeLauncher(tree)
+  cpSync(join(REPOSITORY, 'deploy/systemd'), join(tree, 'systemd'), { recursive: true })
+  for (const name of readdirSync(join(tree, 'systemd'))) chmodSync(join(tree, 'systemd', name), 0o644)
+  mkdirSync(out, { recursive: true })
+  const archive = join(out, `shoal-${manifest().version}-linux-${cpu}.tar.gz`)
+  const tar = `${tree}.tar`
+  writeTar({ path: tar, folder: dirname(tree), names: [basename(tree)] })
+  gzipFile(tar, archive)
+  return archive
+}
+
+export function manifest(): { version: string; devDependencies: { node: string } } {
   return JSON.parse(readFileSync(join(REPOSITORY, 'package.json'), 'utf8'))
 }
 
-/** The Node that the project is tested with: from its own node_modules, or npm's package for the other processor. */
-function addNode(root: string, cpu: string, version: string): void {
+/**
+ * The Node that the project is tested with: from its own node_modules, or npm's package for the other processor.
+ * @param folder for what is fetched, not there yet
+ */
+export function nodeFor(cpu: string, folder: string): string {
   const name = `node-linux-${cpu}`
+  const version = manifest().devDependencies.node
   const installed = join(REPOSITORY, 'node_modules/node/node_modules', name)
-  let from = installed
-  const fetched = join(root, '..', 'node')
-  if (!existsSync(join(installed, 'bin/node'))) {
-    mkdirSync(fetched)
-    run('npm', ['pack', '--silent', `--pack-destination=${fetched}`, `${name}@${version}`])
-    run('tar', ['-xzf', join(fetched, `${name}-${version}.tgz`), '-C', fetched])
-    from = join(fetched, 'package')
-  }
+  if (existsSync(join(installed, 'bin/node'))) return installed
+  mkdirSync(folder, { recursive: true })
+  run('npm', ['pack', '--silent', `--pack-destination=${folder}`, `${name}@${version}`])
+  run('tar', ['-xzf', join(folder, `${name}-${version}.tgz`), '-C', folder])
+  return join(folder, 'package')
+}
+
+function addNode(root: string, from: string): void {
   mkdirSync(join(root, 'node/bin'), { recursive: true })
   cpSync(join(from, 'bin/node'), join(root, 'node/bin/node'))
   chmodSync(join(root, 'node/bin/node'), 0o755)

@@ -37,40 +37,40 @@ interface FaceInit {
 /** What an agent believes of a tag for a while would hide what the tests have just changed. */
 const FRESH_TAGS = ['--tag-ttl-ms', '0']
 
-const SEEDER = { title: 'a seeder over a folder', agents: 0, canPush: true, canDelete: true } as const
+export const SEEDER = { title: 'a seeder over a folder', agents: 0, canPush: true, canDelete: true } as const
 const SEEDER_OVER_S3 = { ...SEEDER, title: 'a seeder over S3' } as const
-const AGENT = {
+export const AGENT = {
   title: 'an agent',
   agents: 1,
   canPush: false,
   canDelete: false,
   agentArgs: FRESH_TAGS,
 } as const
-const FORWARDING_AGENT = {
+export const FORWARDING_AGENT = {
   ...AGENT,
   title: 'an agent that forwards pushes',
   canPush: true,
   agentArgs: [...FRESH_TAGS, '--forward-pushes', 'true'],
 } as const
 /** Its layers arrive so slowly that a test can look at them in between. */
-const SLOW_AGENT = {
+export const SLOW_AGENT = {
   ...AGENT,
   title: 'an agent whose blobs are still arriving',
   agentArgs: [...FRESH_TAGS, '--download-bytes-per-second', '1MB'],
 } as const
 
-/** Runs a section against the faces over a folder. */
-export function describeFaces(section: Section): void {
-  for (const init of [SEEDER, AGENT, FORWARDING_AGENT]) describeFace(createFace(init), section)
-}
-
-export function describeSlowAgent(section: Section): void {
-  describeFace(createFace(SLOW_AGENT), section)
+/** Sections against one face, which is started once for all of them: starting it would take longer than most sections. */
+export function describeFace(init: FaceInit, sections: readonly Section[]): void {
+  const face = createFace(init)
+  describe(init.title, () => {
+    beforeAll(() => face.start())
+    afterAll(() => face.stop())
+    for (const section of sections) section(face)
+  })
 }
 
 /**
- * All sections against one seeder over one Ceph: a Ceph for each would cost as much as the tests. Those wait for Ceph most of
- * the time and share nothing, so some run at once.
+ * The same over one Ceph, with some at once.
  * @param init.alone sections that use up what others need
  */
 export function describeSeederOverS3(init: {
@@ -95,14 +95,6 @@ export function describeSeederOverS3(init: {
       for (const section of init.together) section(face)
     })
     for (const section of init.alone) section(face)
-  })
-}
-
-function describeFace(face: Face, section: Section): void {
-  describe(face.title, () => {
-    beforeAll(() => face.start())
-    afterAll(() => face.stop())
-    section(face)
   })
 }
 

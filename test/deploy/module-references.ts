@@ -3,7 +3,7 @@
  * Reads files only; nothing is loaded.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { createRequire, isBuiltin } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 
 /** What stands in `require('…')`, `from '…'`, `import('…')` and `import '…'`. */
@@ -28,6 +28,8 @@ export function fileReferences(folder: string, whole: string): Reference[] {
   return scriptsBelow(folder).flatMap((file) => {
     const text = readFileSync(join(folder, file), 'utf8')
     return [...text.matchAll(REFERENCE)].flatMap(([, to]) => {
+      // Node's own module, also where a package has the name: that one is asked for with a slash at the end.
+      if (isBuiltin(to!)) return []
       const path = to!.startsWith('.') ? join(dirname(file), to!) : to!
       const target = COMPLETIONS.map((end) => path + end).find((one) => isFile(join(whole, one)))
       // Types are named in comments; nothing loads them.

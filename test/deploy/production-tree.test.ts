@@ -20,7 +20,9 @@ import { fileReferences, packageEntries, packagesBelow } from './module-referenc
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
 /** e_machine of ELF. */
 const MACHINES = { x64: 62, arm64: 183 } as const
-const BYTES_MAX = 60e6
+/** 12.4 MB and 123 packages when this was written; with webtorrent and its own, 26.9 MB and 265. */
+const BYTES_MAX = 14e6
+const PACKAGES_MAX = 140
 /** Licences and what belongs to them stay, whatever their ending. */
 const LEGAL = /(?:^|\/)(?:licen[cs]e|notice|copying|patents|authors)[^/]*$/i
 
@@ -36,9 +38,10 @@ beforeAll(async () => {
 }, 300_000)
 afterAll(() => folder?.remove())
 
+/** Without those behind links: each once. */
 const filesOf = (tree: string) =>
-  readdirSync(tree, { recursive: true, encoding: 'utf8' }).filter((path) =>
-    lstatSync(join(tree, path)).isFile(),
+  readdirSync(tree, { recursive: true, encoding: 'utf8' }).filter(
+    (path) => !path.startsWith('node_modules/@shoal/') && lstatSync(join(tree, path)).isFile(),
   )
 
 describe.each(['x64', 'arm64'] as const)('for %s', (cpu) => {
@@ -54,7 +57,8 @@ describe.each(['x64', 'arm64'] as const)('for %s', (cpu) => {
   test('no package of development is there, and every other one is', () => {
     const lock = JSON.parse(readFileSync(join(REPOSITORY, 'package-lock.json'), 'utf8')).packages
     const names = packagesBelow(treeOf(cpu)).filter((path) => !path.includes('node_modules/@shoal/'))
-    expect(names.length).toBeGreaterThan(200)
+    expect(names.length).toBeGreaterThan(100)
+    expect(names.length).toBeLessThan(PACKAGES_MAX)
     for (const name of names) expect(lock[name], name).toBeDefined()
     expect(names.filter((name) => lock[name].dev)).toEqual([])
     const foreign = names.filter(
@@ -67,7 +71,8 @@ describe.each(['x64', 'arm64'] as const)('for %s', (cpu) => {
 
   test('native files are of this processor', () => {
     const native = filesOf(treeOf(cpu)).filter((path) => path.endsWith('.node'))
-    expect(native.length).toBeGreaterThan(0)
+    // All of them only make something faster; for arm64 none of the packages has one for glibc.
+    expect(native.length > 0).toBe(cpu === 'x64')
     for (const path of native) {
       const header = readFileSync(join(treeOf(cpu), path)).subarray(0, 20)
       expect(header.subarray(0, 4).toString('latin1'), path).toBe('\x7fELF')
@@ -92,7 +97,7 @@ describe.each(['x64', 'arm64'] as const)('for %s', (cpu) => {
 test('no file that was kept refers to one that was left out', () => {
   const modules = join(treeOf(here), 'node_modules')
   const references = fileReferences(modules, join(REPOSITORY, 'node_modules'))
-  expect(references.length).toBeGreaterThan(3_000)
+  expect(references.length).toBeGreaterThan(2_000)
   const lost = references.filter(({ target }) => !existsSync(join(modules, target)))
   expect(lost).toEqual([])
 })
@@ -100,7 +105,7 @@ test('no file that was kept refers to one that was left out', () => {
 test('every entry of a package that Node would load is there', () => {
   const packages = packagesBelow(treeOf(here)).filter((path) => !path.includes('@shoal/'))
   const entries = packageEntries(REPOSITORY, packages)
-  expect(entries.length).toBeGreaterThan(300)
+  expect(entries.length).toBeGreaterThan(150)
   const lost = entries.filter((path) => !existsSync(join(treeOf(here), path)))
   expect(lost).toEqual([])
 })
@@ -131,23 +136,22 @@ describe('the commands', () => {
     expect(counts.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(40)
   })
 
-  test.each(['native', 'webtorrent'])('carry an image with the %s engine', async (engine) => {
+  test('carry an image', async () => {
     const ports = await Promise.all(Array.from({ length: 4 }, () => freePort()))
     const [listen, peerListen, agentListen, agentPeers] = ports.map((port) => `127.0.0.1:${port}`)
-    const at = (name: string) => join(folder.path, `${engine}-${name}`)
-    const more = ['--engine', engine]
+    const at = (name: string) => join(folder.path, `carried-${name}`)
     await using seeder = start(
-      ...['seeder', '--listen', listen!, '--peer-listen', peerListen!, ...more],
+      ...['seeder', '--listen', listen!, '--peer-listen', peerListen!],
       ...['--data', at('data'), '--origin', at('origin')],
     )
     await seeder.waitForLine(jsonEvent('ready'), 30_000)
     await using agent = start(
-      ...['agent', '--listen', agentListen!, '--peer-listen', agentPeers!, ...more],
+      ...['agent', '--listen', agentListen!, '--peer-listen', agentPeers!],
       ...['--seeder', `http://${listen}`, '--cache', at('cache')],
     )
     await agent.waitForLine(jsonEvent('ready'), 30_000)
     const image = buildImage({
-      layers: await randomLayers({ count: 2, contentBytes: 300_000, seed: engine }),
+      layers: await randomLayers({ count: 2, contentBytes: 300_000, seed: 'carried' }),
     })
     await pushImage(`http://${listen}`, 'team/app', '1', image)
     await pullImage(`http://${agentListen}`, 'team/app', '1')
@@ -156,6 +160,24 @@ describe('the commands', () => {
     ).toContain('ready')
     expect(await agent.stop()).toEqual({ code: 0, signal: null })
     expect(await seeder.stop()).toEqual({ code: 0, signal: null })
+  })
+
+  test('say that an engine is not here, and where it is', async () => {
+    const words = [
+      'agent',
+      '--listen',
+      '127.0.0.1:0',
+      '--peer-listen',
+      '127.0.0.1:0',
+      '--engine',
+      'webtorrent',
+    ]
+    const agent = start(...words, '--cache', join(folder.path, 'engine-cache'))
+    expect((await agent.exited).code).toBe(1)
+    const said = agent.lines.join('\n')
+    expect(said).toContain('SWARM_ENGINE_NOT_INSTALLED')
+    expect(said).toContain('shoal agent: the webtorrent engine is not installed here')
+    expect(said).toContain('npm ci')
   })
 
   test('reach for a bucket with the AWS library, and fail at the network alone', async () => {

@@ -20,8 +20,11 @@ declare module 'vitest' {
 /** A suite was asked for that cannot run here, where skipping is not allowed. */
 export class MissingComponentError extends Error {
   readonly code = 'TEST_COMPONENT_MISSING'
-  constructor(readonly missing: MissingComponent) {
+  readonly missing: MissingComponent
+
+  constructor(missing: MissingComponent) {
     super(`${missing.name} is required here and missing (${missing.reason}); ${missing.remedy}`)
+    this.missing = missing
   }
 }
 

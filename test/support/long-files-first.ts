@@ -1,7 +1,7 @@
 /**
- * The order in which test files begin. vitest takes the ones that took longest the last time first; on a machine that has run none
- * yet it goes by the files' sizes, and a short file with a long test then begins last and runs alone while the other workers
- * have nothing left to do.
+ * The order in which test files begin. What waits for daemons begins first, the longest before all: whatever else there is fills
+ * the cores beside it, and nothing long is left to run by itself at the end. Within that, vitest's own order: what took longest the
+ * last time, or, on a machine that has run nothing yet, the largest file.
  */
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
@@ -13,15 +13,21 @@ const LONG_FILES = [
   'test/conformance/ceph.test.ts',
 ]
 
+/** Files of a project stay together: a process goes on with the next file only if that is of the same project. */
+const PROJECTS = ['e2e', 'unit', 'isolated', 'alone']
+
 export class LongFilesFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files)
-    return sorted.sort((a, b) => rank(a) - rank(b))
+    return sorted.sort((a, b) => projectRank(a) - projectRank(b) || fileRank(a) - fileRank(b))
   }
 }
 
-/** Among the files of its own group; where it stands among those of others does not matter. */
-function rank({ moduleId }: TestSpecification): number {
+function projectRank({ project }: TestSpecification): number {
+  return PROJECTS.indexOf(project.name)
+}
+
+function fileRank({ moduleId }: TestSpecification): number {
   const index = LONG_FILES.findIndex((file) => moduleId.endsWith(file))
   return index === -1 ? LONG_FILES.length : index
 }

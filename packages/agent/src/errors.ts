@@ -27,13 +27,12 @@ export class SourceUnavailableError extends AgentError {
 /** An image or a blob that may exist, and that nobody who can be reached now has: a client does better to ask elsewhere. */
 export class UnobtainableError extends AgentError {
   readonly code = 'AGENT_UNOBTAINABLE'
+  readonly reason: string
+
   /** @param reason what is in the way, without secrets: clients are told */
-  constructor(
-    what: string,
-    readonly reason: string,
-    options?: ErrorOptions,
-  ) {
+  constructor(what: string, reason: string, options?: ErrorOptions) {
     super(`${what} cannot be had here now: ${reason}`, options)
+    this.reason = reason
   }
 }
 

@@ -3,7 +3,7 @@
  * the documentation are derived from this schema.
  */
 import { DEFAULT_LISTEN } from '@shoal/core'
-import { ENGINE_NAMES, swarmLimitSettings } from '@shoal/swarm'
+import { engineSetting, swarmLimitSettings } from '@shoal/swarm'
 import Type, { type Static } from 'typebox'
 
 export const AgentSettings = Type.Object(
@@ -55,10 +55,7 @@ export const AgentSettings = Type.Object(
       default: false,
       description: 'Whether pushes to this node’s registry go to the seeder; refused otherwise.',
     }),
-    engine: Type.Enum([...ENGINE_NAMES], {
-      default: 'native',
-      description: 'What moves pieces between peers: Shoal’s own engine, or webtorrent for comparison.',
-    }),
+    engine: engineSetting,
     ...swarmLimitSettings,
     logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
       default: 'info',

@@ -7,8 +7,9 @@ for (const command of [program, ...program.commands.flatMap((one) => [one, ...on
 
 await program.parseAsync()
 
-/** A health check runs twice a minute on every node: all other commands are not loaded for it. */
+/** A health check runs twice a minute on every node, and services run there all the time: the rest is not loaded for them. */
 async function programFor(name: string | undefined) {
+  if (name === 'seeder' || name === 'agent') return (await import('./service-program.ts')).serviceProgram()
   if (name !== 'health') return (await import('./program.ts')).shoalProgram()
   const { Command } = await import('commander')
   const { healthCommand } = await import('./commands/health.ts')

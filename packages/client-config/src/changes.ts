@@ -57,7 +57,7 @@ export function makeChanges(
     state.save({ ...before, folders, files: entries })
     state.tidy()
   } catch (error) {
-    // What is recorded already is right as well, and the next run goes on from there.
+    // The record is right as far as it goes, and the next run goes on from there.
     if (!(error instanceof HostFileError)) throw error
     reports.push({ path: error.path, runtimes: [], outcome: 'left', detail: error.reason })
   }

@@ -40,14 +40,17 @@ export interface WriteOptions {
 }
 
 export class HostFiles {
+  readonly root: string
+  readonly #onChange: (change: string) => void
+
   /**
    * @param root an existing folder, without symbolic links
    * @param onChange told of every change right before it is made; throws where a test wants the end to be
    */
-  constructor(
-    readonly root: string,
-    private readonly onChange: (change: string) => void = () => {},
-  ) {}
+  constructor(root: string, onChange: (change: string) => void = () => {}) {
+    this.root = root
+    this.#onChange = onChange
+  }
 
   /** @returns undefined when there is none @throws HostFileError also when it is no file, or too long */
   read(path: string): Buffer | undefined {
@@ -86,11 +89,11 @@ export class HostFiles {
       if (before !== undefined && !before.isFile()) throw new HostFileError(path, 'is not a regular file')
       const temporary = temporaryOf(real)
       try {
-        this.onChange(`create ${temporary}`)
+        this.#onChange(`create ${temporary}`)
         rmSync(temporary, { force: true })
         const handle = openSync(temporary, 'wx', 0o600)
         try {
-          this.onChange(`fill ${temporary}`)
+          this.#onChange(`fill ${temporary}`)
           writeWhole(handle, content)
           if (before !== undefined) fchownSync(handle, before.uid, before.gid)
           fchmodSync(handle, before === undefined ? mode : before.mode & 0o7777)
@@ -98,7 +101,7 @@ export class HostFiles {
         } finally {
           closeSync(handle)
         }
-        this.onChange(`rename ${temporary}`)
+        this.#onChange(`rename ${temporary}`)
         renameSync(temporary, real)
         syncFolder(dirname(real))
       } catch (error) {
@@ -113,7 +116,7 @@ export class HostFiles {
     this.#do(path, () => {
       const real = this.#writable(path)
       if (lstatSync(real, { throwIfNoEntry: false }) !== undefined) return
-      this.onChange(`create ${real}`)
+      this.#onChange(`create ${real}`)
       closeSync(openSync(real, constants.O_CREAT | constants.O_WRONLY | constants.O_NOFOLLOW, mode))
     })
   }
@@ -121,7 +124,7 @@ export class HostFiles {
   remove(path: string): void {
     this.#do(path, () => {
       const real = this.#writable(path)
-      this.onChange(`remove ${real}`)
+      this.#onChange(`remove ${real}`)
       unlinkSync(real)
       syncFolder(dirname(real))
     })
@@ -132,7 +135,7 @@ export class HostFiles {
     this.#do(path, () => {
       const temporary = temporaryOf(this.#resolve(path).real)
       if (lstatSync(temporary, { throwIfNoEntry: false }) === undefined) return
-      this.onChange(`remove ${temporary}`)
+      this.#onChange(`remove ${temporary}`)
       rmSync(temporary, { force: true })
     })
   }
@@ -155,7 +158,7 @@ export class HostFiles {
     this.#do(path, () => {
       const real = this.#writable(path)
       if (lstatSync(real, { throwIfNoEntry: false })?.isDirectory()) return
-      this.onChange(`create ${real}`)
+      this.#onChange(`create ${real}`)
       // Whatever the umask: the clients run as others.
       mkdirSync(real)
       const handle = openSync(real, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
@@ -171,7 +174,7 @@ export class HostFiles {
       const { real } = this.#resolve(path)
       if (lstatSync(real, { throwIfNoEntry: false })?.isDirectory() !== true) return true
       if (readdirSync(real).length > 0) return false
-      this.onChange(`remove ${real}`)
+      this.#onChange(`remove ${real}`)
       try {
         rmdirSync(real)
         return true
@@ -188,7 +191,7 @@ export class HostFiles {
     this.#do(path, () => {
       const { real } = this.#resolve(path)
       if (lstatSync(real, { throwIfNoEntry: false }) === undefined) return
-      this.onChange(`remove ${real}`)
+      this.#onChange(`remove ${real}`)
       rmSync(real, { recursive: true, force: true })
     })
   }
@@ -198,7 +201,7 @@ export class HostFiles {
     return this.#do(from, () => {
       const real = { from: this.#resolve(from).real, to: this.#resolve(to).real }
       try {
-        this.onChange(`rename ${real.from}`)
+        this.#onChange(`rename ${real.from}`)
         renameSync(real.from, real.to)
       } catch (error) {
         if (
@@ -235,7 +238,7 @@ export class HostFiles {
 
   #forget(temporary: string): void {
     try {
-      this.onChange(`remove ${temporary}`)
+      this.#onChange(`remove ${temporary}`)
       rmSync(temporary, { force: true })
     } catch {
       // The reason why it could not be written is what counts; the next run removes it.

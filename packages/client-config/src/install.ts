@@ -133,7 +133,7 @@ function changeFor(
     return nothing(path, runtimes, entry, { outcome: 'left', detail: decision.reason })
   if (decision.kind === 'write') {
     const { content, base } = decision
-    // What was there says by itself what it should: the file is nobody's but its owner's again.
+    // The file that was there says by itself what it should, so Shoal gives up its claim on it.
     const isBase = base?.equals(content) === true
     return {
       path,

@@ -56,11 +56,12 @@ export class State {
   #record: InstallRecord
   #text: string
 
-  constructor(
-    private readonly files: HostFiles,
-    private readonly lock: Lock,
-    record: InstallRecord,
-  ) {
+  readonly #files: HostFiles
+  readonly #lock: Lock
+
+  constructor(files: HostFiles, lock: Lock, record: InstallRecord) {
+    this.#files = files
+    this.#lock = lock
     this.#record = record
     this.#text = recordText(record).toString()
     files.removeRemains(RECORD)
@@ -74,23 +75,23 @@ export class State {
   /** Written only when it says something new. */
   save(record: InstallRecord): void {
     const content = recordText(record)
-    if (content.toString() !== this.#text) this.files.write(RECORD, content)
+    if (content.toString() !== this.#text) this.#files.write(RECORD, content)
     this.#record = record
     this.#text = content.toString()
   }
 
   keep(content: Uint8Array): void {
     const path = `${BACKUPS}/${sha256Of(content)}`
-    if (this.files.read(path) !== undefined) return
-    this.files.makeFolder(BACKUPS, PRIVATE_FOLDER)
-    this.files.removeRemains(path)
-    this.files.write(path, content, { mode: PRIVATE_FILE })
+    if (this.#files.read(path) !== undefined) return
+    this.#files.makeFolder(BACKUPS, PRIVATE_FOLDER)
+    this.#files.removeRemains(path)
+    this.#files.write(path, content, { mode: PRIVATE_FILE })
   }
 
   /** @throws ClientRecordError when it is gone or damaged */
   kept(sha256: string): Buffer {
     const path = `${BACKUPS}/${sha256}`
-    const content = this.files.read(path)
+    const content = this.#files.read(path)
     if (content === undefined) throw new ClientRecordError(path, 'the backup is gone')
     if (sha256Of(content) !== sha256) throw new ClientRecordError(path, 'the backup is damaged')
     return content
@@ -100,19 +101,19 @@ export class State {
   tidy(): void {
     const { files, folders, madeParent } = this.#record
     if (files.length === 0 && folders.length === 0) {
-      if (madeParent && this.files.move(STATE_FOLDER, GOING)) finishRemoval(this.files)
+      if (madeParent && this.#files.move(STATE_FOLDER, GOING)) finishRemoval(this.#files)
       // Also where the parent is mounted, which it was not when it was made.
-      else removeInPlace(this.files, madeParent)
+      else removeInPlace(this.#files, madeParent)
       return
     }
     const needed = new Set(files.map(({ before }) => before))
-    for (const name of this.files.list(BACKUPS))
-      if (!needed.has(name)) this.files.remove(`${BACKUPS}/${name}`)
-    if (needed.has(null) && needed.size === 1) this.files.removeFolderIfEmpty(BACKUPS)
+    for (const name of this.#files.list(BACKUPS))
+      if (!needed.has(name)) this.#files.remove(`${BACKUPS}/${name}`)
+    if (needed.has(null) && needed.size === 1) this.#files.removeFolderIfEmpty(BACKUPS)
   }
 
   release(): void {
-    this.lock.release()
+    this.#lock.release()
   }
 }
 

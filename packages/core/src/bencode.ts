@@ -9,11 +9,11 @@ export type Bencoded = number | Uint8Array | readonly Bencoded[] | { readonly [k
 
 export class BencodeError extends ShoalError {
   readonly code = 'BENCODE_INVALID'
-  constructor(
-    readonly offset: number,
-    reason: string,
-  ) {
+  readonly offset: number
+
+  constructor(offset: number, reason: string) {
     super(`not canonical bencoding at byte ${offset}: ${reason}`)
+    this.offset = offset
   }
 }
 
@@ -60,7 +60,11 @@ function write(value: Bencoded, parts: Uint8Array[]): void {
 class Reader {
   offset = 0
   private values = 0
-  constructor(readonly bytes: Uint8Array) {}
+  readonly bytes: Uint8Array
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+  }
 
   value(depth: number): Bencoded {
     if (depth > DEPTH_MAX) throw new BencodeError(this.offset, `nested deeper than ${DEPTH_MAX}`)

@@ -9,7 +9,10 @@ export class Bitfield {
   readonly #words: Uint32Array
   #setCount = 0
 
-  constructor(readonly length: number) {
+  readonly length: number
+
+  constructor(length: number) {
+    this.length = length
     assert(Number.isSafeInteger(length) && length >= 0, 'a bitfield has a whole number of bits')
     this.#words = new Uint32Array(Math.ceil(length / 32))
   }

@@ -15,10 +15,13 @@ const GRAMMAR = /^(sha256|sha512):([0-9a-f]+)$/
 
 export class DigestInvalidError extends ShoalError {
   readonly code = 'DIGEST_INVALID'
-  constructor(readonly given: string) {
+  readonly given: string
+
+  constructor(given: string) {
     super(
       `not a digest: ${JSON.stringify(given.slice(0, 160))}; expected sha256: and 64 or sha512: and 128 lower-case hexadecimal digits`,
     )
+    this.given = given
   }
 }
 

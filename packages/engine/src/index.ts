@@ -1,3 +1,4 @@
+export * from './node/check-effects.ts'
 export * from './node/node-engine.ts'
 export * from './node/protocol.ts'
 export { chooseVictims, type EvictionCandidate } from './policy/eviction.ts'

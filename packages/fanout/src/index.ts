@@ -1,8 +1,6 @@
 export { LiveInterruptedError } from './live/errors.ts'
 export * from './report/table.ts'
 export * from './result.ts'
-export * from './sim/scenario.ts'
-export * from './sim/simulate.ts'
 export { FanoutOptionError } from './simulated/errors.ts'
 export { parseDuration, parseRate } from './simulated/quantities.ts'
 export { type GivenOption, listScenarios, readScenario } from './simulated/scenario-files.ts'

@@ -51,12 +51,11 @@ export class OciError extends ShoalError {
   readonly detail: unknown
   readonly others: readonly OciError[]
 
-  constructor(
-    override readonly code: OciErrorCode,
-    message: string,
-    init: OciErrorInit = {},
-  ) {
+  override readonly code: OciErrorCode
+
+  constructor(code: OciErrorCode, message: string, init: OciErrorInit = {}) {
     super(message, 'cause' in init ? { cause: init.cause } : undefined)
+    this.code = code
     this.status = init.status ?? OCI_ERROR_STATUS[code]
     this.detail = init.detail
     this.others = init.others ?? []

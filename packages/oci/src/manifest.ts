@@ -164,7 +164,7 @@ function settleMediaType(document: JsonObject, contentType: string | undefined):
   }
   const mediaType = declared ?? contentType
   if (mediaType !== undefined) return mediaType
-  // Of a document that nothing is said about the fields decide, the way that every node decides: `null` is an index's empty list.
+  // Where nobody says the media type, the fields decide, on every node alike. `null` is an index's empty list.
   const isEmptyIndex = document.manifests === null && isAbsent(document.config)
   return isAbsent(document.manifests) && !isEmptyIndex ? MEDIA_TYPES.ociManifest : MEDIA_TYPES.ociIndex
 }

@@ -20,13 +20,13 @@ const HOST = /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]{2,45
 
 export class ReferenceInvalidError extends ShoalError {
   readonly code = 'REFERENCE_INVALID'
-  constructor(
-    readonly given: string,
-    reason: string,
-  ) {
+  readonly given: string
+
+  constructor(given: string, reason: string) {
     super(
       `not a reference: ${JSON.stringify(given.slice(0, 200))}: ${reason}; expected [host[:port]/]name[:tag][@digest]`,
     )
+    this.given = given
   }
 }
 

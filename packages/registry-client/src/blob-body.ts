@@ -93,7 +93,7 @@ export async function* blobBody(
       seen += chunk.length
       // Also where nothing of it is wanted: whoever reads sees that bytes come.
       yield wanted
-      // Left only when more would come: that costs the connection.
+      // Broken off only when more would come, because that costs the connection.
       if (seen === end && follow > 0) return
       if (seen <= end) continue
       if (follow > 0) return

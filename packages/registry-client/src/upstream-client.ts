@@ -409,7 +409,7 @@ export class UpstreamClient {
     const digest = this.#namedDigest(answer)
     const length = answer.header('content-length') ?? ''
     if (digest === undefined || !/^[0-9]{1,9}$/.test(length)) return undefined
-    // Both may be right where the algorithm is another: the bytes tell.
+    // Both digests may be right, by different algorithms: the bytes decide.
     if (expected !== undefined && digestAlgorithm(digest) !== digestAlgorithm(expected)) return undefined
     if (expected !== undefined && digest !== expected) {
       throw new UpstreamInvalidError(this.address.host, `it was asked for ${expected} and names ${digest}`)
@@ -422,7 +422,7 @@ export class UpstreamClient {
     if (text === undefined || text === '') return undefined
     const digest = tryParseDigest(text)
     if (digest !== undefined) return digest
-    // Of an algorithm that is not worked out here: it says nothing.
+    // A digest by an algorithm that is not computed here proves nothing.
     if (/^(?!sha(256|512):)[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/.test(text)) return undefined
     throw new UpstreamInvalidError(
       this.address.host,

@@ -43,7 +43,7 @@ export interface RegistryBackend {
     purpose: 'look' | 'pull',
     signal: AbortSignal,
   ): Promise<Manifest | undefined>
-  /** @param purpose `look` for HEAD: a client that pushes does not send what is found so, and relies on its staying */
+  /** @param purpose `look` for HEAD: a client that pushes does not send what it finds, and relies on its staying */
   blobStat(
     repository: string,
     digest: Digest,

@@ -10,22 +10,24 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 /** The client went away, or stopped sending, before its request was complete. */
 export class RequestCutError extends ShoalError {
   readonly code = 'REQUEST_CUT'
-  constructor(
-    readonly receivedBytes: number,
-    options?: ErrorOptions,
-  ) {
+  readonly receivedBytes: number
+
+  constructor(receivedBytes: number, options?: ErrorOptions) {
     super(`the request ended after ${receivedBytes} bytes of its body, before it was complete`, options)
+    this.receivedBytes = receivedBytes
   }
 }
 
 /** The backend gave more or fewer bytes than the answer announced. */
 export class BodyLengthError extends ShoalError {
   readonly code = 'BODY_LENGTH'
-  constructor(
-    readonly announcedBytes: number,
-    readonly sentBytes: number,
-  ) {
+  readonly announcedBytes: number
+  readonly sentBytes: number
+
+  constructor(announcedBytes: number, sentBytes: number) {
     super(`the backend gave ${sentBytes} of ${announcedBytes} bytes; the connection is cut`)
+    this.announcedBytes = announcedBytes
+    this.sentBytes = sentBytes
   }
 }
 

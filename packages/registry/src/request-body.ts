@@ -28,14 +28,16 @@ export class RequestBody implements BodyOnItsWay, AsyncIterable<Uint8Array> {
   #chunks: ChunkReader | undefined
   #hasGivenWay = false
 
+  readonly #raw: IncomingMessage
+  readonly #idleTimeoutMs: number
+
   /**
    * @param idleTimeoutMs how long the client may be waited for, beyond what its bytes take at 4 KiB/s; the time that the
    * consumer takes does not count
    */
-  constructor(
-    private readonly raw: IncomingMessage,
-    private readonly idleTimeoutMs: number,
-  ) {
+  constructor(raw: IncomingMessage, idleTimeoutMs: number) {
+    this.#raw = raw
+    this.#idleTimeoutMs = idleTimeoutMs
     this.ip = raw.socket.remoteAddress ?? ''
   }
 
@@ -52,7 +54,7 @@ export class RequestBody implements BodyOnItsWay, AsyncIterable<Uint8Array> {
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     if (this.#hasGivenWay) throw gaveWay()
     let received = 0
-    const chunks = new ChunkReader(this.raw, this.idleTimeoutMs)
+    const chunks = new ChunkReader(this.#raw, this.#idleTimeoutMs)
     this.#chunks = chunks
     try {
       for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
@@ -66,7 +68,7 @@ export class RequestBody implements BodyOnItsWay, AsyncIterable<Uint8Array> {
       chunks.release()
       this.#chunks = undefined
     }
-    if (this.raw.complete === false) throw new RequestCutError(received)
+    if (this.#raw.complete === false) throw new RequestCutError(received)
   }
 }
 
@@ -139,10 +141,12 @@ class ChunkReader {
   #lastBytes = CRUMB_BYTES
   #waitingSinceMs: number | undefined
 
-  constructor(
-    private readonly raw: IncomingMessage,
-    private readonly idleTimeoutMs: number,
-  ) {
+  readonly #raw: IncomingMessage
+  readonly #idleTimeoutMs: number
+
+  constructor(raw: IncomingMessage, idleTimeoutMs: number) {
+    this.#raw = raw
+    this.#idleTimeoutMs = idleTimeoutMs
     this.#isEnded = raw.readableEnded
     raw.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onError).on('close', this.#onClose)
     raw.pause()
@@ -158,13 +162,13 @@ class ChunkReader {
   }
 
   release(): void {
-    this.raw
+    this.#raw
       .off('data', this.#onData)
       .off('end', this.#onEnd)
       .off('error', this.#onError)
       .off('close', this.#onClose)
     // Whatever happens to the request now was seen here or concerns nobody.
-    this.raw.on('error', () => {})
+    this.#raw.on('error', () => {})
   }
 
   /** How long the client has been waited for since it came on last; 0 while it is not waited for. */
@@ -179,8 +183,9 @@ class ChunkReader {
   }
 
   async #arrival(): Promise<void> {
-    if (this.raw.destroyed) return this.#onClose()
-    const { raw, idleTimeoutMs } = this
+    if (this.#raw.destroyed) return this.#onClose()
+    const raw = this.#raw
+    const idleTimeoutMs = this.#idleTimeoutMs
     const sinceMs = performance.now()
     this.#waitingSinceMs = sinceMs
     const timer = setTimeout(
@@ -213,7 +218,7 @@ class ChunkReader {
   }
 
   readonly #onData = (chunk: Uint8Array) => {
-    this.raw.pause()
+    this.#raw.pause()
     this.#chunk = chunk
     this.#wake()
   }

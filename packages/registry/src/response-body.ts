@@ -33,7 +33,10 @@ class BodyToClient implements BodyOnItsWay {
   readonly ip: string
   #waitingSinceMs: number | undefined
 
-  constructor(readonly raw: ServerResponse) {
+  readonly raw: ServerResponse
+
+  constructor(raw: ServerResponse) {
+    this.raw = raw
     this.ip = raw.socket?.remoteAddress ?? ''
   }
 

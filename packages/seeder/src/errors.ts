@@ -6,13 +6,15 @@ export abstract class SeederError extends ShoalError {}
 /** The origin holds other bytes than were pushed. */
 export class OriginCorruptError extends SeederError {
   readonly code = 'SEEDER_ORIGIN_CORRUPT'
-  constructor(
-    readonly digest: string,
-    readonly pieceIndex: number,
-  ) {
+  readonly digest: string
+  readonly pieceIndex: number
+
+  constructor(digest: string, pieceIndex: number) {
     super(
       `piece ${pieceIndex} of ${digest} in the origin is not what was pushed; nothing of it is served, push the layer again`,
     )
+    this.digest = digest
+    this.pieceIndex = pieceIndex
   }
 }
 
@@ -28,24 +30,26 @@ export class OriginLostError extends SeederError {
 
 export class OriginMissingError extends SeederError {
   readonly code = 'SEEDER_ORIGIN_MISSING'
-  constructor(readonly digest: string) {
+  readonly digest: string
+
+  constructor(digest: string) {
     super(`the content of ${digest} is gone from the origin, or was cut short; push the layer again`)
+    this.digest = digest
   }
 }
 
 /** What was received of a blob on its way is not given out any more. The blob can still come another way. */
 export class CopyLostError extends SeederError {
   readonly code = 'SEEDER_COPY_LOST'
-  constructor(
-    readonly digest: string,
-    why: 'not-kept' | 'ended',
-    options?: ErrorOptions,
-  ) {
+  readonly digest: string
+
+  constructor(digest: string, why: 'not-kept' | 'ended', options?: ErrorOptions) {
     super(
       why === 'not-kept'
         ? `what arrives of ${digest} cannot be kept in the data folder of the seeder; look after its disk`
         : `${digest} does not arrive any more; the log says why`,
       options,
     )
+    this.digest = digest
   }
 }

@@ -7,22 +7,32 @@ export class GarbageSchedule {
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
 
+  readonly #parts: {
+    readonly images: Pick<ImageStore, 'collectGarbage'>
+    readonly log: Logger
+    readonly onRemoved: (bytes: number) => void
+  }
+  readonly #init: { readonly intervalMs: number }
+
   constructor(
-    private readonly parts: {
+    parts: {
       readonly images: Pick<ImageStore, 'collectGarbage'>
       readonly log: Logger
       readonly onRemoved: (bytes: number) => void
     },
-    private readonly init: { readonly intervalMs: number },
-  ) {}
+    init: { readonly intervalMs: number },
+  ) {
+    this.#parts = parts
+    this.#init = init
+  }
 
   start(): void {
-    if (this.init.intervalMs === 0) return
+    if (this.#init.intervalMs === 0) return
     this.#timer = setInterval(() => {
       this.#running ??= this.#run().finally(() => {
         this.#running = undefined
       })
-    }, this.init.intervalMs)
+    }, this.#init.intervalMs)
     this.#timer.unref()
   }
 
@@ -33,7 +43,7 @@ export class GarbageSchedule {
   }
 
   async #run(): Promise<void> {
-    const { images, log, onRemoved } = this.parts
+    const { images, log, onRemoved } = this.#parts
     try {
       const outcome = await images.collectGarbage({ isDryRun: false, signal: this.#stopping.signal })
       if (outcome.kind === 'done') onRemoved(outcome.report.removedBytes)

@@ -127,7 +127,7 @@ export class OriginBlob implements SwarmPieces {
   async #readPart(index: number, start: number, slice: Uint8Array): Promise<void> {
     let piece = await this.#ensure(index)
     if (piece === undefined && (await this.#readCopy(start, [slice]))) return
-    // The copy has just failed, and is not asked again for a while.
+    // The copy has just failed; it is left alone for a while.
     piece ??= await this.#ensure(index)
     if (piece === undefined) throw new OriginMissingError(this.metainfo.digest)
     const offset = start - index * this.metainfo.pieceLength
@@ -142,7 +142,7 @@ export class OriginBlob implements SwarmPieces {
       return true
     } catch (error) {
       if (error instanceof PieceDamagedError) {
-        // The copy has forgotten what its disk has spoilt; the origin has it.
+        // The copy's disk has spoilt the piece, and the copy has dropped it: the origin is read.
         await this.#copy.check()
         return false
       }
@@ -178,7 +178,7 @@ export class OriginBlob implements SwarmPieces {
     for (let index = first; index < windowEnd; index++) {
       if (this.#isKept(index) || this.#underWay.has(index)) break
       const arrival = Promise.withResolvers<Piece>()
-      // Somebody else may be the one who waits; a failure that nobody waits for is not a crash.
+      // Others may wait for the same promise; if nobody does, its failure must not end the process.
       arrival.promise.catch(() => {})
       this.#underWay.set(index, arrival)
       indexes.push(index)
@@ -197,7 +197,7 @@ export class OriginBlob implements SwarmPieces {
       }
       let piece: Piece
       if (!(await this.#keep(index, bytes))) {
-        // What was cut is overwritten by the next piece.
+        // What a broken write has left is overwritten by the next piece.
         piece = Uint8Array.from(bytes)
         passing.add(metainfo.digest, index, piece)
       }

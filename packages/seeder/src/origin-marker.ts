@@ -49,7 +49,7 @@ export async function markOrigin(
       const outcome = await objects.put(MARKER, Buffer.from(line), { ifAbsent: true })
       id = outcome.kind === 'stored' ? fresh : await readMarker(objects)
     } catch (err) {
-      // An origin that is full has its images all the same.
+      // A full origin is no reason not to start: its images are there.
       if (isFresh) throw err
       log.warn(
         { event: 'origin-not-marked', err },
@@ -87,7 +87,7 @@ async function readNote(data: string): Promise<Note | undefined> {
   try {
     text = await readFile(join(data, NOTE), 'utf8')
   } catch {
-    // Also where `data` was lost: it can be.
+    // Written also where `data` was lost, which is allowed to happen.
     return undefined
   }
   const id = idIn(text)

@@ -17,7 +17,7 @@ export function namesByListening(
   addresses: readonly { readonly address: string; readonly internal: boolean }[],
 ): readonly string[] {
   const { host, port } = listen
-  // On another machine a name of loopback is that machine's own: only where nobody else can be meant.
+  // A loopback name means another machine on every machine, so it counts only where the seeder listens on loopback.
   const hosts = isWildcard(host)
     ? addresses.filter(({ internal }) => !internal).map(({ address }) => address)
     : isLoopback(host)

@@ -147,7 +147,7 @@ export class Resolver {
       if (copy === undefined) await mirror.whole(repository, digest, timeout)
       else await orAborted(copy.ended, timeout)
     } catch {
-      // Still on its way, or it failed: what is said next tells which.
+      // It is still on its way, or it failed; the look that follows tells which.
     }
   }
 

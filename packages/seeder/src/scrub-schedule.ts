@@ -16,14 +16,21 @@ export class ScrubSchedule {
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
 
-  constructor(
-    private readonly parts: {
-      readonly images: Pick<ImageStore, 'scrub'>
-      readonly log: Logger
-      /** From 0 to 1. */
-      readonly random: () => number
-    },
-  ) {}
+  readonly #parts: {
+    readonly images: Pick<ImageStore, 'scrub'>
+    readonly log: Logger
+    /** From 0 to 1. */
+    readonly random: () => number
+  }
+
+  constructor(parts: {
+    readonly images: Pick<ImageStore, 'scrub'>
+    readonly log: Logger
+    /** From 0 to 1. */
+    readonly random: () => number
+  }) {
+    this.#parts = parts
+  }
 
   start(): void {
     this.#next(FIRST_SCRUB_MS)
@@ -44,7 +51,7 @@ export class ScrubSchedule {
   }
 
   async #run(): Promise<void> {
-    const { images, log, random } = this.parts
+    const { images, log, random } = this.#parts
     const { signal } = this.#stopping
     try {
       await images.scrub({ signal, startAt: random(), bytesPerSecond: BACKGROUND_SCRUB_BYTES_PER_SECOND })

@@ -2,11 +2,11 @@
  * The seeder service, wired together: this file reads like the architecture drawing.
  *
  *   docker push ──HTTP──▶ registry ──▶ mirror ──▶ images ──▶ origin (folder, S3)
- *                            ▲           ▲ └─▶ arrivals ──▶ other registries
+ *                            ▲           ▲ └─▶ fetches ──▶ other registries
  *   agents ──resolve─────────┼─▶ resolver┘                   ▲
  *     │    ──announce stream─┴─▶ tracker ──▶ seeding ──▶ the seeder's copy
  *     └──BitTorrent────────────────────────────▶ swarm engine
- *   CI, other registries ──HTTP──▶ control, events ──▶ queue ──▶ publisher ──▶ arrivals
+ *   CI, other registries ──HTTP──▶ control, events ──▶ queue ──▶ publisher ──▶ fetches
  */
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
@@ -53,8 +53,9 @@ import { eventsApi } from './control/events-api.ts'
 import { SecretFile } from './control/secret-file.ts'
 import { GarbageSchedule } from './garbage-schedule.ts'
 import { createMetrics } from './metrics.ts'
-import { Arrivals } from './mirror/arrivals.ts'
-import { isUnusable, Mirror } from './mirror/mirror.ts'
+import { BlobFetches } from './mirror/blob-fetches.ts'
+import { Mirror } from './mirror/mirror.ts'
+import { isUnusable } from './mirror/mirrored-manifests.ts'
 import { Upstreams } from './mirror/upstreams.ts'
 import { expectOrigin, markOrigin } from './origin-marker.ts'
 import { OriginWatch } from './origin-watch.ts'
@@ -134,7 +135,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       agents: () => tracker.agentCount,
       swarms: () => tracker.swarmCount,
       uploads: () => images.uploadCount,
-      arrivals: () => arrivals.count,
+      arrivals: () => fetches.count,
       isOriginUp: () => watch.problem === undefined,
     })
     const proxies = proxiesOf(process.env)
@@ -152,7 +153,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     }
     const folders = [settings.data, ...(origin.kind === 'filesystem' ? [origin.folder] : [])]
     await own(settings.data)
-    // Before anything is made where it should be.
+    // Looked at before anything is made in its place.
     await expectOrigin(store, settings.data)
     if (origin.kind === 'filesystem' && resolve(origin.folder) !== resolve(settings.data))
       await own(origin.folder)
@@ -227,7 +228,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       { dataMaxBytes: settings.dataMaxBytes },
     )
 
-    // It dials nobody but agents that ask for it, where their streams come from: from this machine too, if they can.
+    // The seeder dials only agents that ask for it, at the address that their stream comes from, this machine included.
     const homes = [listen.host, peerListen.host, ...(isWildcard(listen.host) ? ['127.0.0.1'] : [])]
     const mayDial = mayDialFrom(homes, () => [engine.address])
     const tracker: Tracker = new Tracker({
@@ -268,14 +269,14 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     await arriving.start()
     undo.push(() => arriving.stop())
     const pushWarming = new PushWarming({ tracker, arriving }, { rules: parseWarmRules(settings.warmPushes) })
-    // Begun in the same turn: a swarm that ends at once is left again.
+    // Joining begins in the same turn, so that a swarm that ends at once is left again.
     const seed = async (infoHash: string) => {
       await (arriving.has(infoHash) ? arriving.seed(infoHash) : seeding.seed(infoHash))
     }
     tracker.on('swarm-began', (infoHash) => report(seed(infoHash)))
     tracker.on('swarm-ended', (infoHash) => report(seeding.rest(infoHash)))
 
-    // Filled up when it is known where it listens; a name of an upstream is that registry's.
+    // The names are added when it is known where the seeder listens. A name of an upstream stays that registry's.
     const ownHosts = [...parseHostList(settings.hosts)]
     const takeNames = (port: number) => {
       const interfaces = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
@@ -293,19 +294,19 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
       { entries: parseUpstreamList(settings.upstreams), realmHosts: parseRealmHosts(settings.realmHosts) },
     )
     undo.push(() => upstreams.stop())
-    const arrivals: Arrivals = new Arrivals({
+    const fetches = new BlobFetches({
       images,
       log: upstreamLog,
       nowMs,
       onReceived: (bytes) => metrics.upstreamReceivedBytes.inc(bytes),
       arriving,
     })
-    undo.push(() => arrivals.stop())
+    undo.push(() => fetches.stop())
     const mirror = new Mirror(
       {
         images,
         upstreams,
-        arrivals,
+        fetches,
         arriving,
         log: upstreamLog,
         nowMs,
@@ -320,7 +321,7 @@ async function run(settings: SeederSettings, log: Logger): Promise<Running> {
     const publishLog = log.child({ component: 'publishing' })
     const warming = new Warming({ tracker, images, log: publishLog })
     const publisher = new Publisher(
-      { images, upstreams, arrivals, warming, log: publishLog, nowMs },
+      { images, upstreams, fetches, warming, log: publishLog, nowMs },
       { ownHosts },
     )
     const queue = new PublishQueue(
@@ -433,7 +434,7 @@ function serveResolutions(server: FastifyInstance, resolver: Resolver, tracker: 
         if (unserved !== undefined) reply.header(UNSERVED_REGISTRY_HEADER, unserved)
         return reply.code(404).send()
       }
-      // Said in the log by whoever asked the other registry. While that is away, other agents may know: not a plain no.
+      // Whoever asked the other registry has logged it. Other agents may have the image, so this is not a plain 404.
       if (resolution instanceof OciError) {
         if (isUnusable(resolution)) return reply.code(404).send()
         return reply.code(UPSTREAM_PROBLEM_STATUS).send(resolution.body())

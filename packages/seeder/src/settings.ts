@@ -3,7 +3,7 @@
  * the documentation are derived from this schema.
  */
 import { DEFAULT_LISTEN } from '@shoal/core'
-import { ENGINE_NAMES, swarmLimitSettings } from '@shoal/swarm'
+import { engineSetting, swarmLimitSettings } from '@shoal/swarm'
 import Type, { type Static } from 'typebox'
 
 export const SeederSettings = Type.Object(
@@ -117,10 +117,7 @@ export const SeederSettings = Type.Object(
       description:
         'Milliseconds for which blobs stay that no manifest names: longer than the longest push takes.',
     }),
-    engine: Type.Enum([...ENGINE_NAMES], {
-      default: 'native',
-      description: 'What moves pieces between peers: Shoal’s own engine, or webtorrent for comparison.',
-    }),
+    engine: engineSetting,
     ...swarmLimitSettings,
     logLevel: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
       default: 'info',

@@ -10,7 +10,11 @@ const NEVER = new AbortController().signal
 class FakeBody {
   stalled = 0
   hasGivenWay = false
-  constructor(readonly ip: string) {}
+  readonly ip: string
+
+  constructor(ip: string) {
+    this.ip = ip
+  }
   stalledMs(): number {
     return this.stalled
   }

@@ -61,7 +61,7 @@ export class BodyPlaces {
     const waiter: Waiter = { body, place: Promise.withResolvers() }
     this.#waiters.push(waiter)
     this.#looking ??= setInterval(() => this.#look(), LOOK_EVERY_MS)
-    // Out of the queue in the same turn: a place that is given to who has given up would be nobody's for ever.
+    // Taken out of the queue in the same turn: a place given to somebody who has given up would never be given back.
     const leaveWith = (reason: unknown) => {
       this.#forget(waiter)
       waiter.place.reject(reason)

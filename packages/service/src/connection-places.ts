@@ -41,7 +41,7 @@ export class ConnectionPlaces {
 
   guard(server: Server): void {
     server.on('connection', (socket) => this.#accept(socket))
-    // Before it is answered: what is answered at once would otherwise seem to be under way for ever.
+    // Counted before it is answered: a request that is answered at once would otherwise count as under way for ever.
     server.prependListener('request', (request, response) => this.#begin(request, response))
     const looking = setInterval(() => this.#cutUnread(), this.#limits.answerTimeoutMs / 4)
     looking.unref()

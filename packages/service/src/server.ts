@@ -50,7 +50,7 @@ export interface HttpServerLimits {
 export const HTTP_SERVER_LIMITS: HttpServerLimits = {
   headersTimeoutMs: 10_000,
   bodyTimeoutMs: 10_000,
-  // A registry's events may have a MiB, and who sends them is known only when they are here.
+  // Events of registries may be 1 MiB long, and their sender is known only when they are here.
   bodies: { placesMax: 64, placesPerAddressMax: 48, stallMs: 1_000, patienceMs: 2_000 },
   connections: {
     connectionsMax: 16_384,
@@ -101,7 +101,7 @@ export function createHttpServer(log: Logger, init: HttpServerInit = {}): Fastif
     rewriteUrl: ({ url = '' }: IncomingMessage) => rewriteUrl(url),
     schemaController,
     routerOptions: { maxParamLength: PATH_PARAMETER_LENGTH_MAX },
-    // Node's own are a minute and, as fastify sets it, for ever: too long for who sends a byte now and then.
+    // Node's own limit is a minute, and fastify's is none: too long for a client that sends a byte now and then.
     http: {
       maxHeaderSize: HEAD_BYTES_MAX,
       headersTimeout: limits.headersTimeoutMs,
@@ -111,7 +111,7 @@ export function createHttpServer(log: Logger, init: HttpServerInit = {}): Fastif
     },
   })
   server.server.on('error', (err) => {
-    // That it could not listen is heard of by whoever had it listen.
+    // That it could not listen is told by `listen` itself.
     if (server.server.listening)
       log.warn({ event: 'connection-not-accepted', err }, 'a connection could not be accepted')
   })
@@ -119,7 +119,7 @@ export function createHttpServer(log: Logger, init: HttpServerInit = {}): Fastif
   boundConnections(server, limits.connections)
   boundAnswers(server, limits.unreadAnswers)
   boundBodies(server, limits)
-  // What is not expected is the log's business: its message may name files of this machine.
+  // An unexpected error goes to the log only: its message may name files of this machine.
   server.setErrorHandler<FastifyError>((error, request, reply) => {
     const status = error.statusCode ?? 500
     if (status < 500)
@@ -199,7 +199,7 @@ function boundConnections(server: FastifyInstance, limits: ConnectionLimits): vo
     reply.hijack()
     socket.destroy()
   })
-  // A server that listens for upgrades is given all of them: only where somebody else takes them.
+  // Node gives a server that listens for upgrades all of them, so this one listens only where somebody takes them.
   server.addHook('onReady', async () => {
     if (server.server.listenerCount('upgrade') > 0)
       server.server.on('upgrade', (_request, socket) => places.release(socket as Socket))

@@ -12,8 +12,11 @@ export interface SettingProblem {
 /** All of them at once, so that nobody mends them one by one. */
 export class SettingsInvalidError extends UsageError {
   readonly code = 'CLI_SETTINGS_INVALID'
-  constructor(readonly problems: readonly SettingProblem[]) {
+  readonly problems: readonly SettingProblem[]
+
+  constructor(problems: readonly SettingProblem[]) {
     super(problems.map(({ key, source, reason }) => `${key} (${source}): ${reason}`).join('\n'))
+    this.problems = problems
   }
 }
 

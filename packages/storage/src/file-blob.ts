@@ -40,14 +40,14 @@ export class FileBlob implements StoredBlob {
   have: Bitfield
   signature: Uint8Array | undefined
   readonly #paths: { readonly complete: string; readonly partial: string }
-  /** What the file should be is on disk: without it, a restart drops the file. */
+  /** Resolves when the metainfo is on disk; without it, a restart drops the file. */
   #described: Promise<void> = Promise.resolve()
   readonly #describe: () => Promise<void>
   #isComplete = false
   #completing: Promise<void> | undefined
   #isClosed = false
   #file: OpenFile | undefined
-  /** Pieces that were seen right: since they were written, or read. */
+  /** Pieces that this process has seen to be right, because it wrote them or has verified them. */
   readonly #verified: Bitfield
   /** What the file of a complete blob looked like: it changes with every write, whoever writes. */
   #seen: string | undefined
@@ -92,7 +92,7 @@ export class FileBlob implements StoredBlob {
   async allocate(): Promise<void> {
     if (this.metainfo.length > SHORT_BYTES) sharedHasher.wake()
     await this.#makeSparse()
-    // Nobody waits for the disk before the first piece may come; whoever completes the blob hears of it.
+    // Pieces may come before this is on disk. If it fails, `complete` does.
     this.#described = this.#describe()
     this.#described.catch(() => {})
   }
@@ -107,8 +107,8 @@ export class FileBlob implements StoredBlob {
   }
 
   /**
-   * What the file should be has become known, after some of it was written by hashes that were learned one by one. Pieces
-   * that are not what they should be are forgotten.
+   * The metainfo has become known, after some pieces were verified by hashes that were learned one by one. Pieces that do not
+   * agree with it are forgotten.
    */
   confirm(metainfo: Metainfo, describe: () => Promise<void>): void {
     const { digest, length, pieceLength } = this.#metainfo
@@ -158,7 +158,7 @@ export class FileBlob implements StoredBlob {
 
   async writePiece(index: number, parts: readonly Uint8Array[]): Promise<void> {
     assert(bytesOf(parts) === pieceBytes(this.metainfo, index), 'a piece is written whole')
-    // What is there is right, and its file may be about to get its final name.
+    // The piece is there and right, and the file may be about to get its final name: it is not written again.
     if (this.have.has(index)) return
     await this.#writes.add(index, parts)
     this.#verified.set(index)
@@ -238,7 +238,7 @@ export class FileBlob implements StoredBlob {
     return isRight
   }
 
-  /** Those who want to know it at the same time hear it from one look. */
+  /** Callers at the same time share one look. */
   #checkPiece(handle: FileHandle, index: number, isUrgent: boolean): Promise<boolean> {
     let checking = this.#checking.get(index)
     if (checking === undefined) {
@@ -260,7 +260,7 @@ export class FileBlob implements StoredBlob {
     return false
   }
 
-  /** The file under its final name is not what that says: it is one on its way again, whose missing pieces are to be written. */
+  /** The file does not hold the blob that its final name says: it becomes a partial file again, whose missing pieces are fetched. */
   #demote({ isGone }: { isGone: boolean }): Promise<void> {
     this.#demoting ??= this.#becomePartial(isGone).finally(() => {
       this.#demoting = undefined
@@ -378,12 +378,12 @@ export class FileBlob implements StoredBlob {
     try {
       await (await file.handle).close()
     } catch {
-      // It could not be opened: whoever opened it has heard of it.
+      // It could not be opened, and whoever opened it was told so.
     }
   }
 }
 
-/** In place: others look at the same. */
+/** Clears it in place, because others hold the same bitfield. */
 function clear(bits: Bitfield): void {
   for (let index = 0; index < bits.length; index++) bits.clear(index)
 }

@@ -199,7 +199,7 @@ export class FilePieceStore implements PieceStore {
       }
       await publish(staged.path, this.#paths(metainfo.digest).metainfo, { ifAbsent: false })
     } catch (error) {
-      // Where the disk is full, what could not be kept must not keep it so.
+      // On a full disk, what could not be kept has to go, or the disk stays full.
       await rm(staged.path, { force: true })
       throw error
     }
@@ -242,7 +242,7 @@ export class FilePieceStore implements PieceStore {
   }
 }
 
-/** @returns undefined where there is no such file, or one that no signature is as long as */
+/** @returns undefined where there is no such file, or its length is not a signature's */
 async function readSmall(path: string): Promise<Uint8Array | undefined> {
   const length = await sizeOf(path)
   return length === undefined || length === 0 || length > SIGNATURE_BYTES_MAX ? undefined : readFile(path)

@@ -133,7 +133,7 @@ export class FilesystemObjectStore implements ObjectStore {
   }
 
   async delete(key: string): Promise<void> {
-    // Not between the look and the write of a conditional put, which would bring the object back.
+    // In turn with conditional puts: between a put's look and its write, the put would bring the object back.
     await this.#locks.run(key, () => this.#remove(key))
   }
 

@@ -34,7 +34,7 @@ export class FilesystemWriter implements ObjectWriter {
     parts: FilesystemWriterParts,
     { bytes, token }: WriterCheckpoint,
   ): Promise<FilesystemWriter | undefined> {
-    // A token names a file, never a way to one.
+    // A token is the name of a file, never a path.
     const path = join(parts.checkpointFolder, basename(token))
     try {
       const handle = await open(path, 'r+')

@@ -1,5 +1,6 @@
 /**
- * One process at a time on a folder: what starts empties what it takes for left over, and would take it from under another.
+ * One process at a time on a folder: a service that starts removes what seems to be left over, and would remove what another
+ * one is working on.
  *
  * The lock is the system's (fcntl), so it ends with its process however that ends, holds between containers whatever their
  * process ids, and over NFS where the server keeps locks. Node has no call for it; SQLite, which it brings, has: its file stays

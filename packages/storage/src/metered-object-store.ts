@@ -19,7 +19,7 @@ export interface ObjectMeter {
   /** Bytes as they are delivered. */
   onReadBytes(bytes: number): void
   onWrittenBytes(bytes: number): void
-  /** Nothing is there: rejects where that is not to be believed. */
+  /** Called when nothing was found; rejects where that cannot be believed, as when the origin is gone. */
   onMissing?(key: string): Promise<void>
   /** Something is about to be written: throws where it must not be. */
   onWriting?(key: string): void

@@ -19,7 +19,7 @@ export function statusOf(error: unknown): number | undefined {
   return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
 }
 
-/** Whether the request was sent before the one that was answered like this: its effect may be the answer's cause. */
+/** Whether the same request was sent before: then its effect may be what caused this answer. */
 export function wasSentBefore(error: unknown): boolean {
   return error instanceof S3ServiceException && (error.$metadata.attempts ?? 1) > 1
 }

@@ -131,7 +131,7 @@ export class S3ObjectStore implements ObjectStore {
           ContentLength: total === undefined ? answer.ContentLength : Number(total),
         })
         const body = answer.Body as Readable
-        // Until somebody reads it, and where nobody ever does, its errors are nobody's.
+        // An error before anybody reads the body, or when nobody ever does, must not end the process.
         body.on('error', () => {})
         return { ...found, body: this.#body(key, body) }
       } catch (error) {
@@ -163,7 +163,7 @@ export class S3ObjectStore implements ObjectStore {
           return { kind: 'stored', etag: answer.ETag ?? '' }
         } catch (error) {
           const status = statusOf(error)
-          // The answer to an earlier try may have been lost, and what is in the way now be what it wrote.
+          // The answer to an earlier try may have been lost. Then what is there now is what that try wrote.
           const wasMaybeDone = isUnclear(error) || (status === 412 && (wasSentBefore(error) || attempt > 1))
           const etag = wasMaybeDone ? await this.#writtenAs(key, writeId) : undefined
           if (etag !== undefined) return { kind: 'stored', etag }
@@ -188,7 +188,7 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async resumeWriter(key: string, checkpoint: WriterCheckpoint): Promise<ObjectWriter | undefined> {
-    // What is missing is seen by the writer; anything else has its name by then.
+    // The writer itself sees an upload that is gone; other errors are named by the guard around it.
     return this.#guard(`write ${key}`, () =>
       S3Writer.resume({ ...this.writerParts(key), guard: (work) => work() }, checkpoint),
     )
@@ -246,7 +246,7 @@ export class S3ObjectStore implements ObjectStore {
         if (wasMaybeDone && (await this.#isGone(key))) return true
         if (statusOf(error) === 412 || (statusOf(error) === 404 && refusalOf(error) === undefined))
           return false
-        // A server that has never heard of it.
+        // This server does not know conditional deletes.
         if (statusOf(error) !== 501) throw error
         await this.#client.send(new DeleteObjectCommand(this.#at(key)))
         return true
@@ -274,7 +274,7 @@ export class S3ObjectStore implements ObjectStore {
         )
         const found = page.Contents ?? []
         if (found.length === 0) emptyPages++
-        // Lengths tell what a record is: of one that a store does not say nothing is concluded.
+        // Lengths tell what kind a record is. Where a store does not say a length, nothing is concluded from it.
         for (const { Key: key, Size: length = Number.POSITIVE_INFINITY } of found) {
           if (keys.length === options.keysMax) return { ...listed(), next: keys.at(-1) ?? '' }
           if (key === undefined) continue
@@ -349,7 +349,7 @@ export class S3ObjectStore implements ObjectStore {
       if (outdated.kind === 'stored') throw new StorageUnconditionalError(this.description, 'If-Match')
     } catch (error) {
       if (error instanceof StorageUnconditionalError) throw error
-      // Such headers are what it does not know: nothing else was refused about an object that nobody else has.
+      // Nobody else knows this object, so nothing but the headers can have been refused: the store does not know them.
       if (error instanceof StorageRefusedError && /^NotImplemented|^status 501/.test(error.refusal))
         throw new StorageUnconditionalError(this.description, 'conditional writes')
     } finally {

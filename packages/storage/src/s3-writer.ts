@@ -358,11 +358,11 @@ export class S3Writer implements ObjectWriter {
     try {
       await Promise.all(Array.from({ length: COPIES_AT_ONCE }, copyOn))
     } finally {
-      // Of what goes on elsewhere nothing new is begun.
+      // After a failure, the other loops begin no further copy.
       next = this.#partCount + 1
     }
     const copied = this.#bytesInParts
-    // Parts of an earlier version need not add up.
+    // Parts that an earlier version wrote may differ in length and leave a rest.
     if (copied < bytesInParts) {
       const range = { ...at, Range: `bytes=${copied}-${bytesInParts - 1}` }
       const answer = await guard(() => client.send(new GetObjectCommand(range)))

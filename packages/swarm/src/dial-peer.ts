@@ -43,7 +43,7 @@ export function dialPeer(
       socket.write(encodeProbe(peerId, ownId))
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      // A reset may be heard of before the connection that it ends.
+      // Node may report a reset before the connection that it ends.
       if (isConnected || error.code === 'ECONNRESET') settle('stranger')
       else if (error.code === 'ECONNREFUSED') settle('refused')
       else settle(error.code === 'ETIMEDOUT' ? 'silent' : 'unreachable')

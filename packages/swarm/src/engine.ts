@@ -1,5 +1,5 @@
 /**
- * What moves pieces between peers. One interface, several engines, one contract suite (`testing/engine-contract.ts`).
+ * What moves pieces between peers. One interface, several engines, one contract suite (`engine-contract.ts` of @shoal/testing).
  *
  * An engine dials the peers that it is told of, accepts those that come, and asks, verifies, writes and serves pieces. It
  * chooses no peers, knows no tracker, and does not know why a blob is wanted.

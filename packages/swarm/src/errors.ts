@@ -5,32 +5,37 @@ export abstract class SwarmError extends ShoalError {}
 
 export class PieceMismatchError extends SwarmError {
   readonly code = 'SWARM_PIECE_MISMATCH'
-  constructor(
-    readonly digest: Digest,
-    readonly pieceIndex: number,
-    readonly source: string,
-  ) {
+  readonly digest: Digest
+  readonly pieceIndex: number
+  readonly source: string
+
+  constructor(digest: Digest, pieceIndex: number, source: string) {
     super(
       `piece ${pieceIndex} of ${digest} from ${source} failed verification and was dropped; it is asked for elsewhere`,
     )
+    this.digest = digest
+    this.pieceIndex = pieceIndex
+    this.source = source
   }
 }
 
 export class SwarmClosedError extends SwarmError {
   readonly code = 'SWARM_CLOSED'
-  constructor(readonly digest: Digest) {
+  readonly digest: Digest
+
+  constructor(digest: Digest) {
     super(`the swarm of ${digest} was left while it was in use; ask again`)
+    this.digest = digest
   }
 }
 
 export class TransferFailedError extends SwarmError {
   readonly code = 'SWARM_TRANSFER_FAILED'
-  constructor(
-    readonly digest: Digest,
-    reason: string,
-    options?: ErrorOptions,
-  ) {
+  readonly digest: Digest
+
+  constructor(digest: Digest, reason: string, options?: ErrorOptions) {
     super(`${digest} could not be fetched: ${reason}; the pieces that are here stay`, options)
+    this.digest = digest
   }
 }
 
@@ -49,5 +54,20 @@ export class PeerHostRefusedError extends SwarmError {
   readonly code = 'SWARM_PEER_HOST_REFUSED'
   constructor(host: string) {
     super(`${host} was not dialled: none of its addresses is one to which others may lead this service`)
+  }
+}
+
+/** An engine that is a package of its own was chosen where that package is not. */
+export class EngineNotInstalledError extends SwarmError {
+  readonly code = 'SWARM_ENGINE_NOT_INSTALLED'
+  constructor(
+    readonly engine: string,
+    readonly packageName: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `the ${engine} engine is not installed here: images and archives leave ${packageName} out; run Shoal from a checkout of its sources (npm ci installs it), or with --engine native`,
+      options,
+    )
   }
 }

@@ -27,7 +27,7 @@ export function routeByFirstByte(
     clearTimeout(timer)
     const head: Buffer | null = socket.read()
     if (head === null) return
-    // A probe is written at once, in one packet: who sends it in parts is not told.
+    // Shoal's peers write a probe in one packet; one that comes in parts gets no answer.
     if (isProbeFor(ownId, head)) {
       socket.setTimeout(PROBE_END_TIMEOUT_MS, () => socket.destroy())
       socket.resume().end(encodeProbe(ownId, ownId))
@@ -40,7 +40,7 @@ export function routeByFirstByte(
     }
     socket.removeListener('error', onError)
     handler(socket)
-    // After the handler has put its listeners on: it must see the bytes that were looked at.
+    // The handler has its listeners by now, and sees the bytes that were looked at, too.
     socket.unshift(head)
   })
 }

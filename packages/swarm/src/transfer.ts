@@ -147,7 +147,7 @@ export class Transfer extends EventEmitter<TransferEvents> {
         ahead = undefined
         if (offset < end && this.#mayGive(Math.floor(offset / metainfo.pieceLength))) {
           ahead = this.#fill(filling, offset, end)
-          // Whoever asks for the next chunk hears of it.
+          // The failure is told to whoever asks for the next chunk.
           ahead.catch(() => {})
         }
         yield chunk

@@ -217,7 +217,7 @@ export class AnnounceServer {
     })
     stream.on('error', (error) => {
       log.debug({ event: 'announce-stream-error', peerId, err: error })
-      // Who has sent what cannot be a frame is not read to the end of it.
+      // What cannot be a frame is not read to its end.
       stream.terminate()
     })
     stream.on('close', () => {
@@ -232,7 +232,7 @@ export class AnnounceServer {
       log.debug({ event: 'agent-left', peerId }, 'agent left')
     })
     const hear = (frame: Buffer): number => {
-      // What came behind a frame that was refused.
+      // The stream ended with a refused frame; what came behind it is not looked at.
       if (stream.readyState !== stream.OPEN) return 0
       try {
         if (peerId === undefined && frame.length > HELLO_FRAME_BYTES_MAX)
@@ -246,7 +246,7 @@ export class AnnounceServer {
         return cost
       } catch (error) {
         if (!(error instanceof WireError)) {
-          // A bug, and this stream is the one that it is known to concern; agents open theirs again.
+          // This is a bug. It concerns this stream at least, so this stream is closed; the agent opens it again.
           stream.close(CLOSE_INTERNAL_ERROR)
           throw error
         }
@@ -305,7 +305,7 @@ export class AnnounceServer {
       return undefined
     }
     this.#remoteHosts.set(stream, remoteHost)
-    // The old one where there is one: the answer may be lost once more.
+    // An agent that comes again keeps its secret: the answer with a new one could be lost.
     if (capabilities.includes(STREAM_SECRET_CAPABILITY) && !this.#secrets.has(stream))
       this.#secrets.set(stream, (earlier && this.#secrets.get(earlier)) ?? randomBytes(STREAM_SECRET_BYTES))
     this.#streams.set(peerId, stream)
@@ -386,7 +386,7 @@ function costOf(message: AgentMessage): number {
       return 1 + message.swarms.length
     case 'leave':
       return 1 + message.infoHashes.length
-    // Once in a stream's life, and what others are told of it.
+    // A hello comes once in a stream's life, and others are told of it.
     case 'hello':
       return 20
     // Somebody asks once in a while; each is answered, and others dial.

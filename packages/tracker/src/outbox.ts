@@ -73,7 +73,7 @@ export class Outbox {
     const letters = this.#letters
     this.#letters = new Map()
     for (const [to, { imports, peers, contacts }] of letters) {
-      // Before the peers that they are about.
+      // Shares go before the peers that they are about.
       const shares = Array.from(imports, ([infoHash, { modulus, remainders }]) => ({
         infoHash,
         modulus,

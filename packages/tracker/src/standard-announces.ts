@@ -76,7 +76,7 @@ class StandardAnnounces {
         ? { kind: 'standard-stopped', infoHash, peerId }
         : { kind: 'standard-announced', infoHash, address, isComplete },
     )
-    // Who has everything or wants nobody dials nobody; and where the table did not take the client in, the seeder joins nothing.
+    // A client that has everything, or wants no peers, dials nobody. Where the table did not take it in, the seeder joins nothing.
     const mustWait = !isStopping && !isComplete && asked.peersWanted > 0 && table.hasSwarm(infoHash)
     const isServed = !mustWait || (await this.#served(infoHash, host, response))
     return this.#answerTo(asked, request.raw.socket.localAddress, isServed)

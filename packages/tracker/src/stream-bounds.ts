@@ -103,7 +103,7 @@ export class StreamBounds {
       bounded.finishedBytes += controlFrameBytes(data)
     }
     stream.on('ping', isControl).on('pong', isControl)
-    // After the stream's own listener: what it could finish of these bytes is finished.
+    // Called after the stream's own listener, which has taken all whole frames out of these bytes.
     socket.on('data', () => this.#received(stream, bounded))
     const place = this.#nameless.take(ip, stream)
     if (place.kind === 'refused') stream.terminate()
@@ -211,7 +211,7 @@ export class StreamBounds {
   #received(stream: WebSocket, bounded: Bounded): void {
     const bytes = bounded.socket.bytesRead - bounded.finishedBytes
     if (bytes <= 0) return
-    // While its hello waits for its turn, what came with it is no more than one read.
+    // While the hello waits for its turn, at most one read of what came with it is held.
     if (!bounded.hasName && !bounded.isWaiting && bytes > HELLO_FRAME_BYTES_MAX) {
       stream.terminate()
       return

@@ -61,7 +61,7 @@ export class Turns<Stream extends object> {
 
   #work(work: Work): void {
     this.#next ??= setImmediate(() => this.#turn())
-    // One that throws has cost something as well.
+    // A frame that throws has cost time, too.
     this.#spent++
     this.#spent += work()
   }

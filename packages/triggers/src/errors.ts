@@ -10,25 +10,28 @@ export abstract class TriggerError extends ShoalError {}
 /** The delivery is not what its sender's format says it should be. Answer 400: sending it again will not help. */
 export class TriggerInvalidError extends TriggerError {
   readonly code = 'TRIGGER_INVALID'
-  constructor(
-    readonly format: string,
-    /** The place in the delivery: `events[3].target`. */
-    readonly where: string,
-    reason: string,
-  ) {
+  readonly format: string
+  /** The place in the delivery: `events[3].target`. */
+  readonly where: string
+
+  constructor(format: string, where: string, reason: string) {
     super(`a delivery cannot be read (format: ${format}): ${where} ${reason}`)
+    this.format = format
+    this.where = where
   }
 }
 
 /** The sender did not show that it knows the secret. Answer 403. */
 export class TriggerForbiddenError extends TriggerError {
   readonly code = 'TRIGGER_FORBIDDEN'
-  constructor(
-    readonly format: string,
-    /** Where the proof is expected, for the person who sets the sender up. */
-    readonly expected: string,
-  ) {
+  readonly format: string
+  /** Where the proof is expected, for the person who sets the sender up. */
+  readonly expected: string
+
+  constructor(format: string, expected: string) {
     super(`the delivery is not authentic: for the format ${format} the secret is expected as ${expected}`)
+    this.format = format
+    this.expected = expected
   }
 }
 
@@ -45,12 +48,14 @@ export class TriggerSecretUnsetError extends TriggerError {
 /** Answer 503 with Retry-After: the senders try again. */
 export class TriggerQueueFullError extends TriggerError {
   readonly code = 'TRIGGER_QUEUE_FULL'
-  constructor(
-    readonly pendingCount: number,
-    readonly pendingMax: number,
-  ) {
+  readonly pendingCount: number
+  readonly pendingMax: number
+
+  constructor(pendingCount: number, pendingMax: number) {
     super(
       `${pendingCount} events wait and ${pendingMax} may; nothing of the delivery was taken, send it again later`,
     )
+    this.pendingCount = pendingCount
+    this.pendingMax = pendingMax
   }
 }

@@ -33,11 +33,12 @@ export function mediaTypeOf(headers: Delivery['headers']): string {
 export class Payload {
   readonly #object: Readonly<Record<string, unknown>>
 
-  private constructor(
-    readonly format: string,
-    readonly where: string,
-    object: object,
-  ) {
+  readonly format: string
+  readonly where: string
+
+  private constructor(format: string, where: string, object: object) {
+    this.format = format
+    this.where = where
     this.#object = object as Record<string, unknown>
   }
 

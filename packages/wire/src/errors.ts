@@ -5,11 +5,13 @@ export abstract class WireError extends ShoalError {}
 
 export class FrameTooLargeError extends WireError {
   readonly code = 'WIRE_FRAME_TOO_LARGE'
-  constructor(
-    readonly frameBytes: number,
-    readonly frameBytesMax: number,
-  ) {
+  readonly frameBytes: number
+  readonly frameBytesMax: number
+
+  constructor(frameBytes: number, frameBytesMax: number) {
     super(`a frame of ${frameBytes} bytes exceeds the limit of ${frameBytesMax}; the connection is closed`)
+    this.frameBytes = frameBytes
+    this.frameBytesMax = frameBytesMax
   }
 }
 

@@ -82,7 +82,7 @@ class Walk {
   #map({ fields, requiredBits }: MapShape, path: string): void {
     const count = this.#counted(fields.length + UNKNOWN_FIELDS_MAX, path)
     let seenBits = 0
-    // Writers keep the order of the schema, mostly: the next field is looked for behind the last one.
+    // Writers mostly keep the schema's order, so the search for a field begins behind the last one found.
     let next = 0
     for (let entry = 0; entry < count; entry++) {
       const position = this.#field(fields, next, path)

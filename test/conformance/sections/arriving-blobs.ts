@@ -1,3 +1,4 @@
+/** Goal: all of `pull-blobs.ts` holds on an agent also while a blob arrives. Method: a throttled agent, while its download runs. */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { jsonEvent } from '../../support/process.ts'
 import { call, expectRefusal } from '../client.ts'

@@ -1,3 +1,8 @@
+/**
+ * Goal: lists of tags and of referrers are complete, in order and in pages, and asking for what is not there is safe. OCI
+ * distribution specification, "Listing Tags" and "Listing Referrers" (end-8a, end-8b, end-12a, end-12b).
+ * Method: pushed in no order, read with every combination of parameters, links followed to the end.
+ */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type Answer, call, expectRefusal } from '../client.ts'
 import {

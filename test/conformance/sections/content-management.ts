@@ -1,3 +1,8 @@
+/**
+ * Goal: what is deleted is gone at once and nothing else is; where deletion is off, it is off for tags too. OCI distribution
+ * specification, "Content Management" (end-9, end-10).
+ * Method: pushed, looked at so that every cache knows it, deleted, looked at again from all sides.
+ */
 import { describe, expect, it } from 'vitest'
 import { type Answer, call, expectRefusal } from '../client.ts'
 import {

@@ -1,3 +1,8 @@
+/**
+ * Goal: a client learns that this is a registry, and that it needs no credentials. OCI distribution specification,
+ * "Determining Support" (end-1).
+ * Method: plain HTTP against every face.
+ */
 import { describe, expect, it } from 'vitest'
 import { call, expectRefusal } from '../client.ts'
 import type { Face } from '../faces.ts'

@@ -1,3 +1,9 @@
+/**
+ * Goal: every refusal is told in the specification's words: a status, a code, a JSON body, none for HEAD. OCI distribution
+ * specification, "Error Codes".
+ * Method: each code is provoked that needs no credentials: all of the fourteen but UNAUTHORIZED and DENIED, with those that
+ * registries have in common beyond them. Names and digests that are none on every endpoint, exactly as they are written.
+ */
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { beforeAll, describe, expect, it } from 'vitest'

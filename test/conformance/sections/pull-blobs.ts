@@ -1,3 +1,8 @@
+/**
+ * Goal: blobs come whole, in ranges, in several ranges at once, and not at all to a client that has them. OCI distribution
+ * specification, "Pulling blobs" and "Checking if content exists in the registry" (end-2); RFC 9110, 13 and 14.
+ * Method: every range on a blob that the agent has never seen.
+ */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type Answer, call, expectRefusal, rawConnection, readRaw } from '../client.ts'
 import { ALGORITHMS, type Content, contentOf, freshContent, freshRepository, nobody } from '../content.ts'

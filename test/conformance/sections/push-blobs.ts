@@ -1,3 +1,9 @@
+/**
+ * Goal: every way to push a blob ends with exactly that blob, or with nothing. OCI distribution specification, "Pushing
+ * blobs", "Mounting a blob from another repository" and "Cancel a blob upload" (end-4 to end-6, end-11, end-13, end-14).
+ * Method: each route with sha256 and sha512, with right and wrong digests, chunks out of order and cut connections; what was
+ * pushed is read back from where the answer says. A face that takes no pushes must say so on every route.
+ */
 import { describe, expect, it } from 'vitest'
 import { type Answer, call, expectRefusal, rawConnection, streamOf } from '../client.ts'
 import { ALGORITHMS, type Content, contentOf, freshContent, freshRepository, nobody } from '../content.ts'

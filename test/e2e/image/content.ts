@@ -6,7 +6,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { type ImageEngine, REPOSITORY } from '../../support/image-engine.ts'
 
 /** Decimal, as Docker counts. */
-const ADDED_BYTES_MAX = 60e6
+const ADDED_BYTES_MAX = 14e6
 const USER = 65_532
 
 export function imageContentSuite(use: () => ImageEngine): void {
@@ -17,7 +17,7 @@ export function imageContentSuite(use: () => ImageEngine): void {
     baseNames = new Set((await entriesOf(use(), use().baseImage)).map(({ name }) => name))
   })
 
-  test('less than 60 MB more than its base', async () => {
+  test('less than 14 MB more than its base', async () => {
     const size = async (name: string) => Number((await inspect(use(), name)).Size)
     const added = (await size(use().image)) - (await size(use().baseImage))
     expect(added).toBeGreaterThan(5e6)

@@ -7,10 +7,9 @@ import {
   listScenarios,
   readScenario,
   SCENARIO_OPTIONS,
-  STRATEGIES,
-  type StrategyName,
   scenarioOf,
 } from '@shoal/fanout'
+import { STRATEGIES, type StrategyName } from '@shoal/simulator'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { interruptions, statusOf } from './interruptions.ts'
 

@@ -33,9 +33,10 @@ interface Run {
 }
 
 function shoal(args: readonly string[], env: Readonly<Record<string, string>> = {}): Run {
+  const { PATH, NODE_COMPILE_CACHE } = process.env
   const child = spawn(process.execPath, [BIN, ...args], {
     cwd: folder,
-    env: { PATH: process.env.PATH, SHOAL_UNCAUGHT_ERRORS: 'fatal', ...env },
+    env: { PATH, NODE_COMPILE_CACHE, SHOAL_UNCAUGHT_ERRORS: 'fatal', ...env },
   })
   children.add(child)
   const text = { out: '', err: '' }

@@ -45,7 +45,7 @@ export class UncaughtErrors {
       log.fatal({ event: 'crashed', err: error }, `the ${name} met an error that nobody handled`)
       process.exit(1)
     }
-    // What throws in here would end the process after all.
+    // An error thrown in here would end the process after all.
     try {
       const request = this.#onError()
       if (!this.#mayWriteLine()) return
@@ -54,7 +54,7 @@ export class UncaughtErrors {
         `the ${name} met an error that nobody handled, and goes on; please report it`,
       )
     } catch {
-      // It is counted, or cannot be told at all.
+      // The error is counted; a log that fails is no reason to end.
     }
   }
 

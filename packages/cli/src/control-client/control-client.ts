@@ -129,7 +129,7 @@ export function followScrub(
   return ask(target, url, async (silence) => {
     const answer = await post(target, url, 200, silence)
     return await untilEnd(url, answer, silence, decodeScrubLine, (line) => {
-      // It had begun to answer when it failed.
+      // The seeder failed after it had begun to answer.
       if (line.type === 'failed') throw new SeederRefusedError(url, 500, line.code, printable(line.message))
       onLine(line)
     })
@@ -219,7 +219,7 @@ async function post(
   })
   if (answer.status === status) return answer
   const text = await textOf(url, answer)
-  // What stands in the way may repeat what it was sent.
+  // What answers in the seeder's place may repeat what it was sent: the token is not printed.
   const withoutToken = (said: string) => printable(said.replaceAll(token, '…')).slice(0, REFUSAL_SHOWN_MAX)
   const refusal = refusalIn(text)
   if (refusal === undefined)

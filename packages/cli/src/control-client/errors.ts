@@ -12,76 +12,80 @@ const ADVICE: Readonly<Record<string, string>> = {
 
 export class SeederRefusedError extends ControlClientError {
   readonly code = 'CLI_SEEDER_REFUSED'
-  constructor(
-    readonly url: string,
-    readonly status: number,
-    /** The seeder's own. */
-    readonly refusal: string,
-    message: string,
-  ) {
+  readonly url: string
+  readonly status: number
+  /** The seeder's own. */
+  readonly refusal: string
+
+  constructor(url: string, status: number, refusal: string, message: string) {
     const said = message === '' ? refusal : `${message} (${refusal})`
     const advice = Object.hasOwn(ADVICE, refusal) ? `; ${ADVICE[refusal]}` : ''
     super(`${url} answered with ${status}: ${said}${advice}`)
+    this.url = url
+    this.status = status
+    this.refusal = refusal
   }
 }
 
 /** An answer that no seeder gives: something else listens there, or another version. */
 export class SeederAnswerError extends ControlClientError {
   readonly code = 'CLI_SEEDER_ANSWER'
-  constructor(
-    readonly url: string,
-    reason: string,
-    options?: ErrorOptions,
-  ) {
+  readonly url: string
+
+  constructor(url: string, reason: string, options?: ErrorOptions) {
     super(
       `${url} gave an answer that cannot be used: ${reason}; is it a seeder, of the same version as this program?`,
       options,
     )
+    this.url = url
   }
 }
 
 export class SeederUnreachableError extends ControlClientError {
   readonly code = 'CLI_SEEDER_UNREACHABLE'
-  constructor(
-    readonly url: string,
-    reason: string,
-    options?: ErrorOptions,
-  ) {
+  readonly url: string
+
+  constructor(url: string, reason: string, options?: ErrorOptions) {
     super(`the seeder at ${url} cannot be reached: ${reason}; check --seeder or SHOAL_SEEDER`, options)
+    this.url = url
   }
 }
 
 export class SeederSilentError extends ControlClientError {
   readonly code = 'CLI_SEEDER_SILENT'
-  constructor(
-    readonly url: string,
-    readonly silentMs: number,
-  ) {
+  readonly url: string
+  readonly silentMs: number
+
+  constructor(url: string, silentMs: number) {
     super(
       `${url} said nothing for ${silentMs / 1_000} s; it may still be at work: look at its log, or ask it again`,
     )
+    this.url = url
+    this.silentMs = silentMs
   }
 }
 
 /** The connection ended before the seeder said that it had done everything. */
 export class PublishCutError extends ControlClientError {
   readonly code = 'CLI_PUBLISH_CUT'
-  constructor(
-    readonly url: string,
-    reason: string,
-    options?: ErrorOptions,
-  ) {
+  readonly url: string
+
+  constructor(url: string, reason: string, options?: ErrorOptions) {
     super(
       `${url} was cut off before everything was published (${reason}); ask again, what is there already is not copied twice`,
       options,
     )
+    this.url = url
   }
 }
 
 export class LineTooLongError extends ControlClientError {
   readonly code = 'CLI_LINE_TOO_LONG'
-  constructor(readonly lineBytesMax: number) {
+  readonly lineBytesMax: number
+
+  constructor(lineBytesMax: number) {
     super(`a line is longer than ${lineBytesMax} bytes`)
+    this.lineBytesMax = lineBytesMax
   }
 }
 

@@ -13,12 +13,12 @@ import {
   SHOAL_PUSH_TYPE,
   TRIGGER_FORMATS,
 } from '@shoal/triggers'
-import type { Command } from 'commander'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { shoalProgram } from '../program.ts'
 import { expectAnchorsToLead } from '../testing/page-anchors.ts'
 import { codeBlocksOf, shellTextsOf, shoalCommandsIn } from '../testing/page-examples.ts'
+import { understood } from '../testing/understood-command.ts'
 
 const page = readFileSync(fileURLToPath(new URL('../../../../docs/ci.md', import.meta.url)), 'utf8')
 const blocks = codeBlocksOf(page)
@@ -36,23 +36,6 @@ const commandLines = blocks.flatMap(shellTextsOf).flatMap((shell) =>
     return VARIABLES[name]!
   }),
 )
-
-/** @returns the command with its flags, understood and not run. @throws CommanderError */
-function understood(words: readonly string[]): Command {
-  const program = shoalProgram()
-  let ran: Command | undefined
-  const prepare = (command: Command): void => {
-    command.exitOverride().configureOutput({ writeErr() {}, writeOut() {} })
-    if (command.commands.length === 0)
-      command.action(() => {
-        ran = command
-      })
-    command.commands.forEach(prepare)
-  }
-  prepare(program)
-  program.parse([...words], { from: 'user' })
-  return ran!
-}
 
 describe('the examples', () => {
   test('have the blocks that the page is about', () => {

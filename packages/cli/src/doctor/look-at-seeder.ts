@@ -54,7 +54,7 @@ async function askSeeder(url: string, addresses: readonly FoundAddress[]): Promi
   const question = () => ask(new URL('/readyz', url), { timeoutMs: ASK_TIMEOUT_MS, connections })
   try {
     const first = await question()
-    // The second has no connection to wait for: its time is a round trip's.
+    // The second request finds the connection open, so it takes one round trip.
     const second = await question().catch(() => first)
     const said = jsonOf(second.body)
     return {

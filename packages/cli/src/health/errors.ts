@@ -9,8 +9,11 @@ export class ListenUnusableError extends UsageError {
 
 export class NotReadyError extends UsageError {
   readonly code = 'CLI_HEALTH_NOT_READY'
+  readonly reasons: readonly string[]
+
   /** @param reasons one for each address that was asked */
-  constructor(readonly reasons: readonly string[]) {
+  constructor(reasons: readonly string[]) {
     super(reasons.join('; '))
+    this.reasons = reasons
   }
 }

@@ -30,7 +30,7 @@ export async function firstReady(
     const refusals = (error as AggregateError).errors as readonly NotReadyError[]
     throw new NotReadyError(refusals.flatMap(({ reasons }) => reasons))
   } finally {
-    // Whoever has not answered is not waited for.
+    // A connection without an answer is closed, and not waited for.
     decided.abort()
   }
 }

@@ -26,13 +26,13 @@ export class ApiServerUnreachableError extends KubernetesError {
 /** An answer that asking again does not change. */
 export class ApiServerRefusedError extends KubernetesError {
   readonly code = 'CLI_API_SERVER_REFUSED'
-  constructor(
-    readonly url: string,
-    readonly status: number,
-    said: string,
-    advice: string,
-  ) {
+  readonly url: string
+  readonly status: number
+
+  constructor(url: string, status: number, said: string, advice: string) {
     super(`${url} answered with ${status}: ${said || 'nothing'}; ${advice}`)
+    this.url = url
+    this.status = status
   }
 }
 
@@ -45,16 +45,21 @@ export class ApiServerAnswerError extends KubernetesError {
 
 export class DaemonSetNotReadyError extends KubernetesError {
   readonly code = 'CLI_DAEMON_SET_NOT_READY'
+  readonly daemonSet: string
+  /** One line each: which nodes are not, and why. */
+  readonly nodes: readonly string[]
+
   constructor(
-    readonly daemonSet: string,
+    daemonSet: string,
     timeoutMs: number,
     /** `ready on 2 of 3 nodes` */
     state: string,
-    /** One line each: which nodes are not, and why. */
-    readonly nodes: readonly string[],
+    nodes: readonly string[],
   ) {
     const lines = nodes.map((node) => `\n  ${node}`).join('')
     super(`${daemonSet} is not ready on all its nodes after ${timeoutMs / 1_000} s, ${state}${lines}`)
+    this.daemonSet = daemonSet
+    this.nodes = nodes
   }
 }
 

@@ -31,7 +31,7 @@ export async function inCluster(
   if (!URL.canParse(url)) throw new NotInClusterError(`${url} is no URL`)
   const token = async () => {
     const text = await read(folder, 'token')
-    // What cannot be in a header must not reach one.
+    // A token with characters that no header can have is refused here.
     if (text.length <= TOKEN_LENGTH_MAX && /^[\x21-\x7e]+$/.test(text)) return text
     throw new NotInClusterError(`${join(folder, 'token')} holds no token`)
   }

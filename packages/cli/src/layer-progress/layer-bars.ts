@@ -20,7 +20,7 @@ export class LayerBars<Key> {
         hideCursor: true,
         barsize: 32,
         fps: 8,
-        // What is done has its line; the bars are of what is not.
+        // Layers that are done have a line of their own; bars are for the others.
         clearOnComplete: true,
       },
       Presets.shades_grey,

@@ -29,7 +29,7 @@ export function parseDestination(text: string): Destination {
       text,
       'it does not say which registry; a push needs one, as in host:port/name:tag',
     )
-  // A name may itself begin with what looks like a host: behind one it cannot be taken for it.
+  // A name may itself begin with what looks like a host: parsed behind `localhost`, it is not taken for one.
   const { repository, tag = DEFAULT_TAG, digest } = parseImageReference(`localhost/${rest!.slice(slash + 1)}`)
   if (digest !== undefined)
     throw new ReferenceInvalidError(text, 'a digest cannot be pushed to, it follows from what is pushed')

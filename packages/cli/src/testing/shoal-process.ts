@@ -11,13 +11,14 @@ export interface EndedProcess {
   readonly err: string
 }
 
-/** @param env all that it inherits, besides the path */
+/** @param env all that it inherits, besides the path and what Node compiled before */
 export function startShoal(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): { readonly child: ChildProcess; readonly ended: Promise<EndedProcess> } {
+  const { PATH, NODE_COMPILE_CACHE } = process.env
   const child = spawn(process.execPath, [BIN, ...args], {
-    env: { PATH: process.env.PATH, SHOAL_UNCAUGHT_ERRORS: 'fatal', ...env },
+    env: { PATH, NODE_COMPILE_CACHE, SHOAL_UNCAUGHT_ERRORS: 'fatal', ...env },
   })
   const text = { out: '', err: '' }
   child.stdout.on('data', (chunk) => {

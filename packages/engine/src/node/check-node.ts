@@ -1,12 +1,12 @@
 /** What must hold between any two steps of a node's engine. Expensive: for tests and the simulator. */
 import { assert } from '@shoal/core'
-import { bufferBytes, type Downloading } from './downloading.ts'
+import { bufferBytes, type Downloader } from './downloader.ts'
 import type { NodeState } from './node-state.ts'
 import type { Peer } from './peer.ts'
 import type { Swarm } from './swarm.ts'
-import type { Uploading } from './uploading.ts'
+import type { Uploader } from './uploader.ts'
 
-export function checkNode(state: NodeState, downloading: Downloading, uploading: Uploading): void {
+export function checkNode(state: NodeState, downloader: Downloader, uploader: Uploader): void {
   const { limits } = state
   assert(state.peers.size <= limits.connectionsMax, 'connections are within their limit')
   for (const swarm of state.swarms.values()) checkSwarm(swarm, state)
@@ -15,7 +15,7 @@ export function checkNode(state: NodeState, downloading: Downloading, uploading:
   assert(peersInSwarms === state.peers.size, 'every peer is in a swarm')
 
   let receiveBytes = 0
-  for (const fetch of downloading.fetches.values()) {
+  for (const fetch of downloader.fetches.values()) {
     receiveBytes += bufferBytes(fetch.bytes)
     assert(fetch.swarm.fetchesOf(fetch.index).includes(fetch), 'a swarm knows its fetches')
     assert(!fetch.swarm.have.has(fetch.index), 'nothing that is here is fetched')
@@ -23,23 +23,40 @@ export function checkNode(state: NodeState, downloading: Downloading, uploading:
     assert(fetch.askedBytes <= fetch.bytes, 'nothing is asked for twice')
     const isFetching = fetch.state === 'fetching'
     assert(fetch.peer.fetches.includes(fetch) === isFetching, 'a peer knows the fetches that it works for')
-    if (isFetching) assert(state.peers.get(fetch.peer.connection) === fetch.peer, 'its peer is connected')
+    if (isFetching) assert(state.isConnected(fetch.peer), 'its peer is connected')
+    assert(
+      state.swarms.get(fetch.swarm.infoHash) === fetch.swarm,
+      'nothing is fetched for a swarm that was left',
+    )
+    const { promisedTo } = fetch
+    if (promisedTo !== undefined)
+      assert(state.isConnected(promisedTo) && promisedTo.awaits === fetch, 'who awaits a piece is connected')
   }
-  assert(receiveBytes === downloading.receiveBytes, 'buffers are counted right')
+  assert(receiveBytes === downloader.receiveBytes, 'buffers are counted right')
   assert(
-    receiveBytes <= limits.receiveBytesMax || downloading.fetches.size === 1,
+    receiveBytes <= limits.receiveBytesMax || downloader.fetches.size === 1,
     'buffers are within their limit',
   )
-  for (const peer of uploading.busy)
-    assert(state.peers.get(peer.connection) === peer, 'who is served is connected')
+  for (const peer of uploader.busy) assert(state.isConnected(peer), 'who is served is connected')
+  for (const peer of downloader.starved) assert(state.isConnected(peer), 'who waits for room is connected')
+  for (const peer of state.peers.values()) {
+    assert(state.swarms.get(peer.swarm.infoHash) === peer.swarm, 'a peer is of a swarm that was joined')
+    for (const fetch of peer.fetches)
+      assert(downloader.fetches.get(fetch.id) === fetch, 'a peer works for nothing that was given up')
+    if (peer.awaits !== undefined) {
+      assert(downloader.fetches.get(peer.awaits.id) === peer.awaits, 'what a peer awaits is under way')
+      assert(peer.awaits.promisedTo === peer, 'what a peer awaits is promised to it')
+    }
+  }
 }
 
-function checkSwarm(swarm: Swarm, { peers, limits }: NodeState): void {
+function checkSwarm(swarm: Swarm, state: NodeState): void {
+  const { limits } = state
   assert(swarm.peers.size <= limits.connectionsPerSwarmMax, 'a swarm’s connections are within their limit')
   const availability = new Uint16Array(swarm.have.length)
   const inside = new Uint16Array(swarm.have.length)
   for (const peer of swarm.peers) {
-    assert(peers.get(peer.connection) === peer, 'a peer of a swarm is connected')
+    assert(state.isConnected(peer), 'a peer of a swarm is connected')
     checkPeer(peer, limits.queuedRequestsPerPeerMax)
     for (let index = 0; index < peer.have.length; index++) {
       if (!peer.have.has(index)) continue
@@ -63,6 +80,29 @@ function checkSwarm(swarm: Swarm, { peers, limits }: NodeState): void {
   }
   for (const index of swarm.fetchedIndexes)
     assert(swarm.fetchesOf(index).length <= 2, 'a piece is fetched twice at most')
+  checkShown(swarm)
+  for (const { state: addressState, address } of swarm.addresses.values()) {
+    if (addressState !== 'connected') continue
+    const isDialled = ({ dialled }: Peer) => dialled?.host === address.host && dialled.port === address.port
+    assert([...swarm.peers].some(isDialled), 'an address is connected while its peer is')
+  }
+}
+
+/** What a source keeps of whom it has sent a piece first. */
+function checkShown({ peers, shown, firstSentTo }: Swarm): void {
+  const unseen = new Map<Peer, number>()
+  for (const first of firstSentTo) {
+    if (first === undefined || first === 'seen') continue
+    assert(peers.has(first), 'who was sent a piece first is connected')
+    unseen.set(first, (unseen.get(first) ?? 0) + 1)
+  }
+  if (shown === undefined || shown.isFull) return
+  for (const peer of peers)
+    if (peer.shown !== undefined)
+      assert(
+        peer.shown.unseen === (unseen.get(peer) ?? 0),
+        'pieces that nobody else was seen with are counted',
+      )
 }
 
 function checkPeer(peer: Peer, queuedRequestsMax: number): void {

@@ -1,18 +1,17 @@
 /**
  * Which piece to ask a peer for next. Pure.
  *
- * Readers first: what a client waits for, then the pieces just ahead of it. Then rarest first, equal ones in this node's own
- * random order (Legout et al., "Rarest First and Choke Algorithms Are Enough", 2006). While every peer is complete, nobody
- * needs rare pieces from here: they come in order, as disks and readers like them.
+ * Readers first, then rarest first, by the rule that stands in the piece picker; equal ones in this node's own random order.
+ * While every peer is complete, nobody needs rare pieces from here: they come in order, as disks and readers like them.
  */
-import { READER_WINDOW_PIECES } from '../policy/piece-picker.ts'
+import { byRarity, nextForReaders } from '../policy/piece-picker.ts'
 import { isShowing, type Peer } from './peer.ts'
 
-/** So long a reader waits for a piece that nobody else has before a source is asked for it that has not shown it. */
+/** A reader waits so long for a piece that no peer has announced; then a source is asked for it, which has all pieces. */
 const READER_PATIENCE_MS = 2_000
-/** After such a silence of everybody, peers in other zones are asked for whatever is missing. */
+/** When no peer has sent a block for so long, peers in other zones are asked for all that is missing, not for a share of it. */
 export const ZONE_PATIENCE_MS = 3_000
-/** Pieces on their way from other peers, with which a source is spared. */
+/** With so many pieces on their way from other peers, a source that has shown everything is asked for nothing common. */
 const BUSY_FETCHES = 2
 
 export function choosePiece(nowMs: number, peer: Peer): number | undefined {
@@ -25,15 +24,9 @@ export function choosePiece(nowMs: number, peer: Peer): number | undefined {
   if (peer.wantedCount === 0 && isPatient) return undefined
   if (isSpared(peer)) return rarest(peer, (index) => swarm.availability[index] === 1)
 
-  // Offset by offset, so that of two readers neither waits for the other's whole window.
-  for (let ahead = 0; ahead < READER_WINDOW_PIECES; ahead++) {
-    for (const position of swarm.readerPositions) {
-      const index = position + ahead
-      if (!open.has(index)) continue
-      if (have.has(index) || (!isPatient && swarm.availability[index] === 0)) return index
-    }
-  }
-  return rarest(peer, () => true)
+  const isOffered = (index: number) => have.has(index) || (!isPatient && swarm.availability[index] === 0)
+  const forReaders = nextForReaders(swarm.readerPositions, (index) => open.has(index) && isOffered(index))
+  return forReaders ?? rarest(peer, () => true)
 }
 
 /** What nobody in this zone has yet, as far as this node is to fetch it: so that a zone imports a piece about once. */
@@ -71,9 +64,10 @@ function nextInOrder({ swarm: { open, readerPositions }, have, isSource }: Peer)
   const [firstReader = 0] = readerPositions
   const offered = isSource ? open : have
   // Of several readers none waits for what another has before it.
-  for (let ahead = 0; readerPositions.length > 1 && ahead < READER_WINDOW_PIECES; ahead++)
-    for (const position of readerPositions)
-      if (open.has(position + ahead) && offered.has(position + ahead)) return position + ahead
+  if (readerPositions.length > 1) {
+    const forReaders = nextForReaders(readerPositions, (index) => open.has(index) && offered.has(index))
+    if (forReaders !== undefined) return forReaders
+  }
   for (const from of [firstReader, 0]) {
     const index = open.nextInBoth(offered, from)
     if (index < open.length) return index
@@ -82,6 +76,5 @@ function nextInOrder({ swarm: { open, readerPositions }, have, isSource }: Peer)
 }
 
 function isRarer({ swarm: { availability, rank } }: Peer, index: number, than: number): boolean {
-  const difference = availability[index]! - availability[than]!
-  return difference < 0 || (difference === 0 && rank[index]! < rank[than]!)
+  return byRarity(availability[index]!, rank[index]!, availability[than]!, rank[than]!) < 0
 }

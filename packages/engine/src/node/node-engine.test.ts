@@ -2,6 +2,7 @@
 import { Bitfield, createPrng, type PeerAddress } from '@shoal/core'
 import { encodeExtensionHandshake, type PeerMessage } from '@shoal/wire'
 import { describe, expect, it } from 'vitest'
+import { EffectsChecker } from './check-effects.ts'
 import { NodeEngine } from './node-engine.ts'
 import type { BlobShape, NodeEffect, NodeEvent, NodeLimits } from './protocol.ts'
 
@@ -12,7 +13,13 @@ const PIECES = 8
 const SHAPE = { length: PIECES * PIECE, pieceLength: PIECE }
 
 function node(
-  init: { have?: Bitfield; limits?: Partial<NodeLimits>; isSource?: boolean; shape?: BlobShape } = {},
+  init: {
+    have?: Bitfield
+    limits?: Partial<NodeLimits>
+    isSource?: boolean
+    isGrowing?: boolean
+    shape?: BlobShape
+  } = {},
 ) {
   const engine = new NodeEngine({
     peerId: OWN_ID,
@@ -20,9 +27,11 @@ function node(
     ...(init.limits && { limits: init.limits }),
     isSource: init.isSource ?? false,
   })
+  const checker = new EffectsChecker()
   const step = (nowMs: number, event: NodeEvent): readonly NodeEffect[] => {
     const effects = engine.step(nowMs, event)
     engine.check()
+    checker.check(event, effects)
     return effects
   }
   step(0, {
@@ -30,17 +39,18 @@ function node(
     infoHash: INFO_HASH,
     shape: init.shape ?? SHAPE,
     have: init.have ?? new Bitfield(PIECES),
+    isGrowing: init.isGrowing ?? false,
   })
   const say = (nowMs: number, connection: number, message: PeerMessage) =>
     step(nowMs, { kind: 'message', connection, message })
   const connected = (
     connection: number,
-    more: { peerId?: string; dialled?: PeerAddress; ip?: string; hasFast?: boolean } = {},
+    more: { infoHash?: string; peerId?: string; dialled?: PeerAddress; ip?: string; hasFast?: boolean } = {},
   ) =>
     step(0, {
       kind: 'connected',
       connection,
-      infoHash: INFO_HASH,
+      infoHash: more.infoHash ?? INFO_HASH,
       peerId: more.peerId ?? String(connection).padStart(40, '0'),
       ...(more.dialled && { dialled: more.dialled }),
       ...(more.ip && { ip: more.ip }),
@@ -48,19 +58,19 @@ function node(
       hasExtensions: true,
     })
   /** A Shoal peer that has everything and lets itself be asked. */
-  const source = (connection: number, nowMs = 0) => {
-    connected(connection)
+  const source = (connection: number, nowMs = 0, infoHash = INFO_HASH) => {
+    connected(connection, { infoHash })
     say(nowMs, connection, { kind: 'have-all' })
-    const payload = encodeExtensionHandshake({
-      shoal: { blockBytesMax: PIECE, ticket: new Uint8Array(), isSource: false, zone: '' },
-    })
-    say(nowMs, connection, { kind: 'extended', id: 0, payload })
+    say(nowMs, connection, { kind: 'extended', id: 0, payload: SHOAL_HANDSHAKE })
     return say(nowMs, connection, { kind: 'unchoke' })
   }
   const want = () => step(0, { kind: 'download-wanted', infoHash: INFO_HASH })
   return { step, say, connected, source, want }
 }
 
+const SHOAL_HANDSHAKE = encodeExtensionHandshake({
+  shoal: { blockBytesMax: PIECE, ticket: new Uint8Array(), isSource: false, zone: '' },
+})
 const address = (peerId: string): PeerAddress => ({ peerId, host: '10.0.0.1', port: 1, role: 'agent' })
 const of = <K extends NodeEffect['kind']>(effects: readonly NodeEffect[], kind: K) =>
   effects.filter((effect): effect is Extract<NodeEffect, { kind: K }> => effect.kind === kind)
@@ -282,6 +292,96 @@ describe('NodeEngine', () => {
       one.step(2, { kind: 'block-arrived', connection: 1, fetch: request!.fetch, block: request!.block }),
     ).toEqual([])
     expect(one.say(3, 1, { kind: 'unchoke' })).toEqual([])
+  })
+
+  it('says nothing to who is gone: where a swarm is left whose peer waits for room in the buffers', () => {
+    const one = node({ limits: { receiveBytesMax: PIECE } })
+    one.want()
+    const requests = of(one.source(1), 'request')
+    const left = 'bb'.repeat(20)
+    one.step(1, { kind: 'swarm-joined', infoHash: left, shape: SHAPE, have: new Bitfield(PIECES) })
+    one.step(1, { kind: 'download-wanted', infoHash: left })
+    expect(of(one.source(2, 1, left), 'request')).toEqual([])
+    expect(of(one.step(2, { kind: 'swarm-left', infoHash: left }), 'close')).toMatchObject([
+      { connection: 2 },
+    ])
+    arrive(one, requests)
+    const { fetch } = requests[0]!
+    one.step(6, { kind: 'piece-verified', infoHash: INFO_HASH, fetch, isRight: true })
+    const here = one.step(7, { kind: 'piece-written', infoHash: INFO_HASH, fetch })
+    expect(of(here, 'send').filter(({ connection }) => connection === 2)).toEqual([])
+    expect(of(here, 'request')[0]).toMatchObject({ connection: 1 })
+  })
+
+  it('asks nothing of who is gone, where another brings what he had sent in vain', () => {
+    const one = node()
+    one.want()
+    one.step(0, { kind: 'readers-moved', infoHash: INFO_HASH, pieceIndexes: [0] })
+    const slow = of(one.source(1), 'request')
+    let asked = of(one.source(2), 'request')
+    // The second sends what it is asked for; the first is late, and the second is asked for the reader's piece as well.
+    const isLate = () => asked.some(({ block }) => block.index === 0)
+    let nowMs = 0
+    for (; !isLate() && nowMs < 2_000; nowMs += 300)
+      asked = asked.flatMap(({ connection, fetch, block }) =>
+        of(one.step(nowMs, { kind: 'block-arrived', connection, fetch, block }), 'request'),
+      )
+    const again = asked.find(({ block }) => block.index === 0)
+    expect(again).toMatchObject({ connection: 2 })
+    for (const { connection, fetch, block } of slow)
+      one.step(nowMs, { kind: 'block-arrived', connection, fetch, block })
+    one.step(nowMs, { kind: 'disconnected', connection: 1 })
+    for (const { connection, fetch, block } of asked)
+      if (fetch === again!.fetch) one.step(nowMs, { kind: 'block-arrived', connection, fetch, block })
+    const { fetch } = again!
+    const verified = one.step(nowMs, { kind: 'piece-verified', infoHash: INFO_HASH, fetch, isRight: true })
+    expect(of(verified, 'write')).toHaveLength(1)
+    expect(of(verified, 'request').filter(({ connection }) => connection === 1)).toEqual([])
+  })
+
+  it('shows nothing to who is gone, where another is seen with the piece that he was sent first', () => {
+    const one = node({ isSource: true, isGrowing: true })
+    const added = (index: number) => one.step(2, { kind: 'piece-added', infoHash: INFO_HASH, index })
+    for (const connection of [1, 2]) {
+      one.connected(connection)
+      one.say(1, connection, { kind: 'extended', id: 0, payload: SHOAL_HANDSHAKE })
+    }
+    expect(of(added(0), 'send')).toMatchObject([{ connection: 1, message: { kind: 'have', index: 0 } }])
+    const asked = one.say(3, 1, { kind: 'request', index: 0, begin: 0, length: PIECE })
+    expect(of(asked, 'send-block')).toHaveLength(1)
+    one.step(4, { kind: 'disconnected', connection: 1 })
+    // The other is shown as much ahead as a peer is shown, so that one piece is left to show.
+    for (let index = 1; index < 6; index++) added(index)
+    const told = one.say(5, 2, { kind: 'have', index: 0 })
+    expect(of(told, 'send').filter(({ connection }) => connection === 1)).toEqual([])
+  })
+
+  it('counts a piece that a peer asks for again once, among those that nobody else was seen with', () => {
+    const one = node({ have: Bitfield.full(PIECES), isSource: true })
+    one.connected(1)
+    one.say(1, 1, { kind: 'extended', id: 0, payload: SHOAL_HANDSHAKE })
+    const block = { index: 0, begin: 0, length: PIECE }
+    for (const nowMs of [2, 4]) {
+      expect(of(one.say(nowMs, 1, { kind: 'request', ...block }), 'send-block')).toHaveLength(1)
+      one.step(nowMs + 1, { kind: 'block-sent', connection: 1, block })
+    }
+  })
+
+  it('tells those that are shown pieces one by one of all, when a stranger was sent the last that were not shown', () => {
+    const one = node({ have: Bitfield.full(PIECES), isSource: true })
+    one.connected(1)
+    const shown = one.say(1, 1, { kind: 'extended', id: 0, payload: SHOAL_HANDSHAKE })
+    const told = new Set(of(shown, 'send').map(({ message }) => message.kind === 'have' && message.index))
+    one.connected(2, { hasFast: false })
+    for (let index = 0; index < PIECES; index++) {
+      if (told.has(index)) continue
+      const block = { index, begin: 0, length: 16_384 }
+      const effects = one.say(2, 2, { kind: 'request', ...block })
+      for (const { connection, message } of of(effects, 'send'))
+        if (connection === 1 && message.kind === 'have') told.add(message.index)
+      one.step(3, { kind: 'block-sent', connection: 2, block })
+    }
+    expect(told.size).toBe(PIECES)
   })
 
   it('two complete peers part after a while', () => {

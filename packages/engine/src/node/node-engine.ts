@@ -8,6 +8,7 @@
  */
 import { addressKey, assert, Bitfield, type InfoHash, type PeerId, type Prng } from '@shoal/core'
 import {
+  type Block,
   decodeExtensionHandshake,
   EXTENSION_HANDSHAKE_ID,
   encodeExtensionHandshake,
@@ -15,8 +16,8 @@ import {
   WireError,
 } from '@shoal/wire'
 import { checkNode } from './check-node.ts'
-import { Connecting } from './connecting.ts'
-import { CHECK_MS, Downloading } from './downloading.ts'
+import { Connector } from './connector.ts'
+import { CHECK_MS, Downloader } from './downloader.ts'
 import { NodeState } from './node-state.ts'
 import { createPeer, type Peer } from './peer.ts'
 import {
@@ -27,9 +28,9 @@ import {
   type NodeEvent,
   type NodeLimits,
 } from './protocol.ts'
-import { Showing } from './showing.ts'
+import { Superseeder } from './superseeder.ts'
 import { Swarm } from './swarm.ts'
-import { Uploading } from './uploading.ts'
+import { Uploader } from './uploader.ts'
 
 /** Some clients ask for blocks of up to 128 KiB though BEP 3 has 16 KiB. */
 const STANDARD_REQUEST_BYTES_MAX = 128 * 1024
@@ -63,20 +64,20 @@ export interface NodeEngineInit {
 
 export class NodeEngine {
   readonly #state: NodeState
-  readonly #connecting: Connecting
-  readonly #downloading: Downloading
-  readonly #uploading: Uploading
-  readonly #showing: Showing
+  readonly #connector: Connector
+  readonly #downloader: Downloader
+  readonly #uploader: Uploader
+  readonly #superseeder: Superseeder
   readonly #isSource: boolean
   readonly #zone: string
   #keepAliveAtMs = Number.POSITIVE_INFINITY
 
   constructor(init: NodeEngineInit) {
     this.#state = new NodeState(init.peerId, { ...NODE_LIMITS, ...init.limits }, init.prng)
-    this.#connecting = new Connecting(this.#state)
-    this.#downloading = new Downloading(this.#state)
-    this.#showing = new Showing(this.#state)
-    this.#uploading = new Uploading(this.#state, this.#showing, init.isSource ?? false)
+    this.#connector = new Connector(this.#state)
+    this.#downloader = new Downloader(this.#state)
+    this.#superseeder = new Superseeder(this.#state)
+    this.#uploader = new Uploader(this.#state, this.#superseeder, init.isSource ?? false)
     this.#isSource = init.isSource ?? false
     this.#zone = init.zone ?? ''
   }
@@ -106,7 +107,7 @@ export class NodeEngine {
       case 'block-arrived':
         this.#withPeer(event.connection, (peer) => {
           const { fetch, block } = event
-          if (this.#downloading.blockArrived(nowMs, peer, fetch, block)) peer.exchangedAtMs = nowMs
+          if (this.#downloader.blockArrived(nowMs, peer, fetch, block)) peer.exchangedAtMs = nowMs
           else this.#unasked(nowMs, peer, block.length)
         })
         break
@@ -116,27 +117,27 @@ export class NodeEngine {
       case 'block-sent':
         this.#withPeer(event.connection, (peer) => {
           peer.exchangedAtMs = nowMs
-          this.#uploading.sent(nowMs, peer, event.block)
+          this.#uploader.sent(nowMs, peer, event.block)
         })
         break
       case 'send-stalled':
-        this.#withPeer(event.connection, (peer) => this.#uploading.stalled(nowMs, peer))
+        this.#withPeer(event.connection, (peer) => this.#uploader.stalled(nowMs, peer))
         break
       case 'timer':
         this.#timer(nowMs)
         break
       case 'piece-verified': {
-        const bad = this.#downloading.verified(nowMs, event.fetch, event.isRight)
+        const bad = this.#downloader.verified(nowMs, event.fetch, event.isRight)
         if (bad !== undefined) this.#blame(nowMs, bad.peer, bad.index)
         break
       }
       case 'piece-written': {
-        const fetch = this.#downloading.written(event.fetch)
+        const fetch = this.#downloader.finish(event.fetch)
         if (fetch !== undefined) this.#pieceHere(nowMs, fetch.swarm, fetch.index)
         break
       }
       case 'write-failed':
-        this.#downloading.written(event.fetch)
+        this.#downloader.finish(event.fetch)
         break
       default:
         this.#command(nowMs, event)
@@ -167,32 +168,32 @@ export class NodeEngine {
       case 'download-wanted':
         swarm.isDownloading = true
         swarm.lastBlockAtMs = nowMs
-        this.#downloading.fillSwarm(nowMs, swarm)
-        this.#connecting.dial(nowMs, swarm)
+        this.#downloader.fillSwarm(nowMs, swarm)
+        this.#connector.dial(nowMs, swarm)
         break
       case 'download-paused':
-        this.#downloading.abandonSwarm(swarm)
+        this.#downloader.abandonSwarm(swarm)
         swarm.isDownloading = false
-        for (const peer of swarm.peers) this.#downloading.fill(nowMs, peer)
+        for (const peer of swarm.peers) this.#downloader.fill(nowMs, peer)
         break
       case 'readers-moved':
         swarm.readerPositions = event.pieceIndexes
         swarm.readersMovedAtMs = nowMs
-        this.#downloading.fillSwarm(nowMs, swarm)
+        this.#downloader.fillSwarm(nowMs, swarm)
         break
       case 'piece-added':
-        this.#downloading.pieceHere(swarm, event.index)
+        this.#downloader.pieceHere(swarm, event.index)
         this.#pieceHere(nowMs, swarm, event.index)
-        this.#downloading.fillSwarm(nowMs, swarm)
+        this.#downloader.fillSwarm(nowMs, swarm)
         break
       case 'peers-found':
-        this.#connecting.found(nowMs, swarm, event.peers)
+        this.#connector.found(nowMs, swarm, event.peers)
         break
       case 'imports-set':
         swarm.imports = event.imports
         break
       case 'dial-failed':
-        this.#connecting.dialFailed(nowMs, swarm, event.address)
+        this.#connector.dialFailed(nowMs, swarm, event.address)
         break
     }
   }
@@ -200,14 +201,11 @@ export class NodeEngine {
   #leave(nowMs: number, infoHash: InfoHash): void {
     const swarm = this.#state.swarms.get(infoHash)
     if (swarm === undefined) return
-    this.#downloading.abandonSwarm(swarm)
+    this.#downloader.abandonSwarm(swarm)
     swarm.isDownloading = false
     this.#state.swarms.delete(infoHash)
-    for (const peer of [...swarm.peers]) {
-      this.#state.close(peer, 'swarm-left')
-      this.#state.peers.delete(peer.connection)
-      this.#uploading.peerGone(nowMs, peer)
-    }
+    for (const peer of swarm.peers) this.#state.close(peer, 'swarm-left')
+    this.#forget(nowMs, swarm, [...swarm.peers])
   }
 
   #connected(nowMs: number, event: Extract<NodeEvent, { kind: 'connected' }>): void {
@@ -218,10 +216,10 @@ export class NodeEngine {
       this.#state.effect({ kind: 'close', connection, reason: 'swarm-left' })
       return
     }
-    const admission = this.#connecting.admit(nowMs, swarm, { peerId, dialled, from })
+    const admission = this.#connector.admit(nowMs, swarm, { peerId, dialled, from })
     if ('refusal' in admission) {
       this.#state.effect({ kind: 'close', connection, reason: admission.refusal })
-      this.#connecting.gone(nowMs, swarm, dialled)
+      this.#connector.gone(nowMs, swarm, dialled)
       return
     }
     if (admission.twin !== undefined) this.#drop(nowMs, admission.twin, 'duplicate')
@@ -252,7 +250,7 @@ export class NodeEngine {
     const { have } = peer.swarm
     // Shoal's peers have both extensions. rtorrent, which has not, must know of pieces before it is allowed to ask: else it finds
     // nothing to ask for, and looks again 30 s later.
-    const isShownByOne = hasExtensions && peer.hasFast && this.#showing.begins(peer)
+    const isShownByOne = hasExtensions && peer.hasFast && this.#superseeder.enlist(peer)
     if (isShownByOne) this.#state.send(peer, { kind: 'have-none' })
     else if (peer.hasFast && have.isFull) this.#state.send(peer, { kind: 'have-all' })
     else if (peer.hasFast && have.setCount === 0) this.#state.send(peer, { kind: 'have-none' })
@@ -274,21 +272,30 @@ export class NodeEngine {
 
   #disconnected(nowMs: number, connection: ConnectionId): void {
     const peer = this.#state.peers.get(connection)
-    if (peer !== undefined) this.#forget(nowMs, peer)
+    if (peer !== undefined) this.#forget(nowMs, peer.swarm, [peer])
   }
 
   #drop(nowMs: number, peer: Peer, reason: CloseReason): void {
     this.#state.close(peer, reason)
-    this.#forget(nowMs, peer)
+    this.#forget(nowMs, peer.swarm, [peer])
   }
 
-  #forget(nowMs: number, peer: Peer): void {
-    this.#state.peers.delete(peer.connection)
-    peer.swarm.peerGone(peer)
-    this.#showing.peerGone(peer)
-    this.#connecting.gone(nowMs, peer.swarm, peer.dialled)
-    this.#uploading.peerGone(nowMs, peer)
-    this.#downloading.peerGone(nowMs, peer)
+  /**
+   * The connections are closed, whoever closed them and why: the one way for a peer to go. When nothing here names these peers
+   * any more, those that stay get what they leave: pieces to be shown, room to be served in, pieces and buffers.
+   */
+  #forget(nowMs: number, swarm: Swarm, peers: readonly Peer[]): void {
+    for (const peer of peers) {
+      this.#state.peers.delete(peer.connection)
+      swarm.peerGone(peer)
+      this.#superseeder.forget(peer)
+      this.#connector.gone(nowMs, swarm, peer.dialled)
+      this.#uploader.forget(peer)
+      this.#downloader.forget(peer)
+    }
+    this.#superseeder.showMore(swarm)
+    this.#uploader.serve(nowMs)
+    this.#downloader.roomMade(nowMs, swarm)
   }
 
   #message(nowMs: number, peer: Peer, message: PeerMessage): void {
@@ -296,7 +303,7 @@ export class NodeEngine {
       case 'have':
         if (message.index >= peer.have.length) this.#drop(nowMs, peer, 'bad-message')
         else if (peer.swarm.peerHas(peer, message.index)) {
-          this.#showing.seen(peer, message.index)
+          this.#superseeder.seen(peer, message.index)
           if (!peer.swarm.have.has(message.index) || peer.have.isFull) this.#peerHasMore(nowMs, peer)
         }
         break
@@ -321,21 +328,21 @@ export class NodeEngine {
         break
       case 'choke':
         peer.isChoking = true
-        this.#downloading.choked(peer)
-        this.#downloading.fillSwarm(nowMs, peer.swarm)
+        this.#downloader.choked(peer)
+        this.#downloader.fillSwarm(nowMs, peer.swarm)
         break
       case 'unchoke':
         peer.isChoking = false
-        this.#downloading.fill(nowMs, peer)
+        this.#downloader.fill(nowMs, peer)
         break
       case 'request':
-        if (!this.#uploading.request(nowMs, peer, blockOf(message))) this.#forget(nowMs, peer)
+        this.#request(nowMs, peer, blockOf(message))
         break
       case 'cancel':
-        this.#uploading.cancel(peer, blockOf(message))
+        this.#uploader.cancel(peer, blockOf(message))
         break
       case 'reject':
-        this.#downloading.rejected(nowMs, peer, blockOf(message))
+        this.#downloader.rejected(nowMs, peer, blockOf(message))
         break
       case 'extended':
         if (message.id === EXTENSION_HANDSHAKE_ID) this.#extensionHandshake(nowMs, peer, message.payload)
@@ -354,12 +361,17 @@ export class NodeEngine {
     }
   }
 
+  #request(nowMs: number, peer: Peer, block: Block): void {
+    const refusal = this.#uploader.request(nowMs, peer, block)
+    if (refusal !== undefined) this.#drop(nowMs, peer, refusal)
+  }
+
   #extensionHandshake(nowMs: number, peer: Peer, payload: Uint8Array): void {
     try {
       const { requestsMax, shoal } = decodeExtensionHandshake(payload)
       if (requestsMax !== undefined) peer.requestsMax = Math.min(requestsMax, REQUESTS_MAX)
       if (shoal === undefined) {
-        this.#showing.showEverything(peer)
+        this.#superseeder.showEverything(peer)
         return
       }
       const { blockBytesMax } = this.#state.limits
@@ -368,8 +380,8 @@ export class NodeEngine {
       peer.pipeline.blockBytesMax = Math.min(shoal.blockBytesMax, blockBytesMax)
       if (shoal.isSource) peer.swarm.peerIsSource(peer)
       if (shoal.zone !== this.#zone) peer.swarm.peerIsOutside(peer)
-      this.#showing.show(peer)
-      this.#downloading.fill(nowMs, peer)
+      this.#superseeder.show(peer)
+      this.#downloader.fill(nowMs, peer)
     } catch (error) {
       if (!(error instanceof WireError)) throw error
       this.#drop(nowMs, peer, 'bad-message')
@@ -385,7 +397,7 @@ export class NodeEngine {
 
   #peerHasMore(nowMs: number, peer: Peer): void {
     if (peer.have.isFull && peer.swarm.have.isFull) this.#state.wakeAt(nowMs + COMPLETE_LINGER_MS)
-    this.#downloading.fill(nowMs, peer)
+    this.#downloader.fill(nowMs, peer)
   }
 
   #pieceHere(nowMs: number, swarm: Swarm, index: number): void {
@@ -394,7 +406,7 @@ export class NodeEngine {
     for (const peer of swarm.peers) {
       // Who is shown pieces one by one hears of this one when it is its turn.
       if (peer.shown !== undefined) {
-        this.#showing.show(peer)
+        this.#superseeder.show(peer)
         continue
       }
       if (!peer.have.has(index)) {
@@ -407,7 +419,7 @@ export class NodeEngine {
     }
     if (swarm.have.isFull) for (const peer of swarm.peers) this.#tellAll(peer)
     if (swarm.have.isFull) this.#state.wakeAt(nowMs + COMPLETE_LINGER_MS)
-    this.#downloading.pieceDone(nowMs, swarm)
+    this.#downloader.pieceDone(nowMs, swarm)
   }
 
   #tellAll(peer: Peer): void {
@@ -417,9 +429,9 @@ export class NodeEngine {
   #blame(nowMs: number, peer: Peer, index: number): void {
     const { infoHash } = peer.swarm
     this.#state.effect({ kind: 'bad-piece', infoHash, index, peerId: peer.peerId })
-    this.#connecting.ban(peer)
-    if (this.#state.peers.has(peer.connection)) this.#drop(nowMs, peer, 'bad-piece')
-    else this.#downloading.fillSwarm(nowMs, peer.swarm)
+    this.#connector.ban(peer)
+    if (this.#state.isConnected(peer)) this.#drop(nowMs, peer, 'bad-piece')
+    else this.#downloader.fillSwarm(nowMs, peer.swarm)
   }
 
   #unasked(nowMs: number, peer: Peer, bytes: number): void {
@@ -429,14 +441,14 @@ export class NodeEngine {
 
   #timer(nowMs: number): void {
     this.#state.timerCame()
-    for (const peer of this.#downloading.checkSilence(nowMs)) this.#drop(nowMs, peer, 'silent')
+    for (const peer of this.#downloader.checkSilence(nowMs)) this.#drop(nowMs, peer, 'silent')
     for (const swarm of this.#state.swarms.values())
-      if (swarm.isDownloading) this.#connecting.dial(nowMs, swarm)
-    this.#downloading.fillAll(nowMs)
-    this.#uploading.serve(nowMs)
+      if (swarm.isDownloading) this.#connector.dial(nowMs, swarm)
+    this.#downloader.fillAll(nowMs)
+    this.#uploader.serve(nowMs)
     this.#closeIdle(nowMs)
     this.#keepAlive(nowMs)
-    if (this.#downloading.isWaiting) this.#state.wakeAt(nowMs + CHECK_MS)
+    if (this.#downloader.isWaiting) this.#state.wakeAt(nowMs + CHECK_MS)
   }
 
   #closeIdle(nowMs: number): void {
@@ -466,7 +478,7 @@ export class NodeEngine {
 
   /** Broken bookkeeping is a bug: checked by tests after every step. */
   check(): void {
-    checkNode(this.#state, this.#downloading, this.#uploading)
+    checkNode(this.#state, this.#downloader, this.#uploader)
   }
 }
 

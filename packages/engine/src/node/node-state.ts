@@ -29,6 +29,11 @@ export class NodeState {
     this.#effects.push({ kind: 'close', connection: peer.connection, reason })
   }
 
+  /** Work of a peer that is gone, such as a piece that is being verified, may outlive it. */
+  isConnected(peer: Peer): boolean {
+    return this.peers.get(peer.connection) === peer
+  }
+
   takeEffects(): readonly NodeEffect[] {
     const effects = this.#effects
     if (effects.length === 0) return NO_EFFECTS

@@ -1,5 +1,6 @@
 /**
- * Which piece to ask for next. Pure: what is known of the swarm and the chance to break ties are arguments.
+ * Which piece to ask for next: the rule that every engine, the agent and the simulator keep to. Pure: what is known of the
+ * swarm and the chance to break ties are arguments.
  *
  * Readers first: a client that waits is given the pieces just ahead of it, in order. Everything else goes rarest first
  * with a random tie-break, so that a lone seeder sends every piece once before it sends any twice and two nodes rarely
@@ -30,15 +31,13 @@ export interface PickerView {
 export function pickPieces(view: PickerView, countMax: number, prng: Prng): number[] {
   assert(countMax >= 0, 'a count is not negative')
   const picked: number[] = []
-  const wanted = (index: number) => !view.have.has(index) && !view.isRequested(index) && view.isOffered(index)
+  const wanted = (index: number) =>
+    !view.have.has(index) && !view.isRequested(index) && view.isOffered(index) && !picked.includes(index)
 
-  // Offset by offset, so that of two readers neither waits for the other's whole window.
-  for (let ahead = 0; ahead < READER_WINDOW_PIECES && picked.length < countMax; ahead++) {
-    for (const position of view.readerPositions) {
-      const index = position + ahead
-      if (index >= view.have.length || picked.length === countMax) continue
-      if (wanted(index) && !picked.includes(index)) picked.push(index)
-    }
+  while (picked.length < countMax) {
+    const next = nextForReaders(view.readerPositions, (index) => index < view.have.length && wanted(index))
+    if (next === undefined) break
+    picked.push(next)
   }
   if (picked.length === countMax) return picked
 
@@ -48,10 +47,38 @@ export function pickPieces(view: PickerView, countMax: number, prng: Prng): numb
     index < view.have.length;
     index = view.have.nextMissing(index + 1)
   ) {
-    if (!wanted(index) || picked.includes(index)) continue
+    if (!wanted(index)) continue
     rest.push({ index, availability: view.availability(index), tie: prng.next() })
   }
-  rest.sort((a, b) => a.availability - b.availability || a.tie - b.tie || a.index - b.index)
+  rest.sort((a, b) => byRarity(a.availability, a.tie, b.availability, b.tie) || a.index - b.index)
   for (const { index } of rest.slice(0, countMax - picked.length)) picked.push(index)
   return picked
+}
+
+/**
+ * Offset by offset, so that of two readers neither waits for the other's whole window.
+ *
+ * @param isWanted is also asked of indexes beyond the last piece
+ */
+export function nextForReaders(
+  readerPositions: readonly number[],
+  isWanted: (index: number) => boolean,
+): number | undefined {
+  for (let ahead = 0; ahead < READER_WINDOW_PIECES; ahead++)
+    for (const position of readerPositions) if (isWanted(position + ahead)) return position + ahead
+  return undefined
+}
+
+/**
+ * The rarer piece first, then the one of the lower tie, which is another piece from node to node.
+ *
+ * @returns below 0 when the first piece goes first
+ */
+export function byRarity(
+  availability: number,
+  tie: number,
+  otherAvailability: number,
+  otherTie: number,
+): number {
+  return availability - otherAvailability || tie - otherTie
 }

@@ -38,7 +38,11 @@ export class Zone {
   readonly seederHolders = new Set<Member>()
   inSwarm = -1
 
-  constructor(readonly name: string) {}
+  readonly name: string
+
+  constructor(name: string) {
+    this.name = name
+  }
 }
 
 export class Member {
@@ -68,13 +72,18 @@ export class Member {
   inLeechers = -1
   inStandards = -1
 
+  readonly swarm: TrackerSwarm
+  readonly address: PeerAddress
+  readonly agent: Agent | undefined
+  readonly zone: Zone | undefined
+
   /** @param agent absent for a standard client, which is in no zone and cannot be told of anything */
-  constructor(
-    readonly swarm: TrackerSwarm,
-    readonly address: PeerAddress,
-    readonly agent: Agent | undefined,
-    readonly zone: Zone | undefined,
-  ) {}
+  constructor(swarm: TrackerSwarm, address: PeerAddress, agent: Agent | undefined, zone: Zone | undefined) {
+    this.swarm = swarm
+    this.address = address
+    this.agent = agent
+    this.zone = zone
+  }
 
   get degree(): number {
     return this.links.length

@@ -24,10 +24,10 @@ export class TrackerSwarm {
   readonly #rule: HandoutRule
   #waits = 0
 
-  constructor(
-    readonly infoHash: InfoHash,
-    rule: HandoutRule,
-  ) {
+  readonly infoHash: InfoHash
+
+  constructor(infoHash: InfoHash, rule: HandoutRule) {
+    this.infoHash = infoHash
     this.#rule = rule
   }
 

@@ -10,16 +10,24 @@ export class Services {
   readonly #services: ServiceProcess[] = []
   readonly #children: TaskChild[] = []
 
-  constructor(
-    private readonly init: {
-      readonly shoal: readonly string[]
-      readonly folder: string
-      readonly origin: string
-      readonly cleanup: Cleanup
-      readonly onFailed: (error: Error) => void
-      readonly signal: AbortSignal
-    },
-  ) {
+  readonly #init: {
+    readonly shoal: readonly string[]
+    readonly folder: string
+    readonly origin: string
+    readonly cleanup: Cleanup
+    readonly onFailed: (error: Error) => void
+    readonly signal: AbortSignal
+  }
+
+  constructor(init: {
+    readonly shoal: readonly string[]
+    readonly folder: string
+    readonly origin: string
+    readonly cleanup: Cleanup
+    readonly onFailed: (error: Error) => void
+    readonly signal: AbortSignal
+  }) {
+    this.#init = init
     init.cleanup.add({ name: 'the processes', end: () => this.stop(), endNow: () => this.#kill() })
   }
 
@@ -32,25 +40,25 @@ export class Services {
   }
 
   seeder(flags: readonly string[], prefix: readonly string[] = []): Promise<ReadyAddresses> {
-    const { folder, origin } = this.init
+    const { folder, origin } = this.#init
     const args = ['seeder', '--data', join(folder, 'seeder'), '--origin', origin, ...flags]
     return this.#start('seeder', prefix, args)
   }
 
   agent(name: string, flags: readonly string[], prefix: readonly string[] = []): Promise<ReadyAddresses> {
-    const args = ['agent', '--name', name, '--cache', join(this.init.folder, name), ...flags]
+    const args = ['agent', '--name', name, '--cache', join(this.#init.folder, name), ...flags]
     return this.#start(name, prefix, args)
   }
 
   /** Takes part in the cluster's end and in its failures. */
   adopt(child: TaskChild): TaskChild {
     this.#children.push(child)
-    child.failed.catch(this.init.onFailed)
+    child.failed.catch(this.#init.onFailed)
     return child
   }
 
   async #start(name: string, prefix: readonly string[], args: readonly string[]): Promise<ReadyAddresses> {
-    const { shoal, signal, onFailed } = this.init
+    const { shoal, signal, onFailed } = this.#init
     signal.throwIfAborted()
     const service = new ServiceProcess(name, [...prefix, ...shoal, ...args, '--log-level', 'warn'])
     this.#services.push(service)

@@ -41,10 +41,10 @@ export class TaskChild {
   #nextId = 1
   #isStopping = false
 
-  constructor(
-    readonly name: string,
-    command: readonly string[],
-  ) {
+  readonly name: string
+
+  constructor(name: string, command: readonly string[]) {
+    this.name = name
     const [program, ...args] = command as [string, ...string[]]
     // Away from the terminal's process group: Ctrl-C reaches its starter alone, which stops its children in order.
     this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true })

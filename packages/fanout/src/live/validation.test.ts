@@ -1,5 +1,6 @@
+import type { StrategyRun } from '@shoal/simulator'
 import { expect, it } from 'vitest'
-import type { FanoutRun, StrategyRun } from '../result.ts'
+import type { FanoutRun } from '../result.ts'
 import { differencesOf } from './validation.ts'
 
 const run = (finishSeconds: readonly number[], unfinished = 0): StrategyRun => ({

@@ -1,7 +1,6 @@
 /** Whether the simulator tells the truth: one scenario by both, and how far they are from each other. */
-
-import { type FanoutRun, quantile, type StrategyRun } from '../result.ts'
-import { DEFAULT_SCENARIO, type Scenario } from '../sim/scenario.ts'
+import { DEFAULT_SCENARIO, type Scenario, type StrategyRun } from '@shoal/simulator'
+import { type FanoutRun, quantile } from '../result.ts'
 import { simulateApart } from '../simulated/simulation-process.ts'
 import { type LiveFanoutOptions, runLiveFanout } from './run.ts'
 

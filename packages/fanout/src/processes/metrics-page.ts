@@ -7,10 +7,13 @@ import { MetricMissingError } from './metric-missing.ts'
 const PAGE_BYTES_MAX = 4 * 1024 ** 2
 
 export class MetricsPage {
-  constructor(
-    readonly url: string,
-    readonly text: string,
-  ) {}
+  readonly url: string
+  readonly text: string
+
+  constructor(url: string, text: string) {
+    this.url = url
+    this.text = text
+  }
 
   /**
    * The sum of all series of a counter that have these labels.

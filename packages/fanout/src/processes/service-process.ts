@@ -23,11 +23,11 @@ export class ServiceProcess {
   readonly #lastLines: string[] = []
   #isStopping = false
 
+  readonly name: string
+
   /** @param command program and arguments */
-  constructor(
-    readonly name: string,
-    command: readonly string[],
-  ) {
+  constructor(name: string, command: readonly string[]) {
+    this.name = name
     const [program, ...args] = command as [string, ...string[]]
     // Away from the terminal's process group: Ctrl-C reaches the demo alone, which then stops its children in order.
     // The channel is their lifeline: a service whose starter has died stops by itself.

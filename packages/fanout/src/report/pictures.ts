@@ -1,6 +1,8 @@
 /** A run as pictures: when the nodes finished, how many had by when, and who sent the bytes. Pure. */
+
+import type { StrategyRun, TimelinePoint } from '@shoal/simulator'
 import { area, curveStepAfter, line, stack } from 'd3-shape'
-import type { FanoutRun, StrategyRun, TimelinePoint } from '../result.ts'
+import type { FanoutRun } from '../result.ts'
 import { type Axis, chart, scalesOf } from './chart.ts'
 import { rounded } from './svg.ts'
 

@@ -1,8 +1,10 @@
 /**
  * Goal: a run is shown as it was. Method: a small run by hand; the pictures are read as XML.
  */
+
+import type { StrategyRun } from '@shoal/simulator'
 import { describe, expect, it } from 'vitest'
-import type { FanoutRun, StrategyRun } from '../result.ts'
+import type { FanoutRun } from '../result.ts'
 import { picturesOf } from './pictures.ts'
 import { escaped } from './svg.ts'
 import { tableOf } from './table.ts'

@@ -1,6 +1,7 @@
 /** What people read of a run: a line per strategy. Pure. */
+import type { StrategyRun } from '@shoal/simulator'
 import Table from 'cli-table3'
-import { type FanoutRun, quantile, type StrategyRun } from '../result.ts'
+import { type FanoutRun, quantile } from '../result.ts'
 
 const SHARES = [0.5, 0.9, 0.99, 1]
 

@@ -1,11 +1,17 @@
 /** Runs the strategies one after the other and shows what came of it. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import {
+  boundSeconds,
+  imageBytes,
+  type Scenario,
+  type StrategyName,
+  type StrategyRun,
+} from '@shoal/simulator'
 import { SingleBar } from 'cli-progress'
 import { picturesOf } from '../report/pictures.ts'
 import { tableOf } from '../report/table.ts'
-import { type FanoutRun, reportOf, type StrategyRun } from '../result.ts'
-import { boundSeconds, imageBytes, type Scenario, type StrategyName } from '../sim/scenario.ts'
+import { type FanoutRun, reportOf } from '../result.ts'
 import { SimulationBrokenError } from './errors.ts'
 import { simulateApart } from './simulation-process.ts'
 

@@ -1,5 +1,5 @@
+import { DEFAULT_SCENARIO } from '@shoal/simulator'
 import { describe, expect, it } from 'vitest'
-import { DEFAULT_SCENARIO } from '../sim/scenario.ts'
 import { FanoutOptionError } from './errors.ts'
 import { listScenarios, readScenario } from './scenario-files.ts'
 import { scenarioOf } from './scenario-options.ts'

@@ -1,9 +1,8 @@
 /**
  * A scenario from words: the flags of `shoal fanout sim`, and the same names with the same values in a scenario file. Pure.
  */
-
 import { nearest, parseBytes } from '@shoal/settings'
-import { type Arrivals, boundSeconds, DEFAULT_SCENARIO, type Scenario } from '../sim/scenario.ts'
+import { type Arrivals, boundSeconds, DEFAULT_SCENARIO, type Scenario } from '@shoal/simulator'
 import { FanoutOptionError } from './errors.ts'
 import { parseDuration, parseRate, parseShare } from './quantities.ts'
 

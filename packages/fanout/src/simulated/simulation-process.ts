@@ -4,9 +4,7 @@
  */
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { StrategyRun } from '../result.ts'
-import type { Scenario, StrategyName } from '../sim/scenario.ts'
-import type { SimulationProgress } from '../sim/simulate.ts'
+import type { Scenario, SimulationProgress, StrategyName, StrategyRun } from '@shoal/simulator'
 
 const WORKER = fileURLToPath(new URL('./simulation-worker.js', import.meta.url))
 const NODE_FLAGS = ['--max-semi-space-size=64', '--max-old-space-size=3500']

@@ -1,5 +1,5 @@
 /** The process that simulates: one job comes in, progress and the run go out. */
-import { simulate } from '../sim/simulate.ts'
+import { simulate } from '@shoal/simulator'
 import type { SimulationJob, SimulationMessage } from './simulation-process.ts'
 
 const PROGRESS_MS = 100

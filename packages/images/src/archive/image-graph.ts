@@ -38,7 +38,11 @@ class Walk {
   readonly blobs = new Map<Digest, BlobSource>()
   readonly manifests = new Map<Digest, BlobSource>()
 
-  constructor(readonly content: Content) {}
+  readonly content: Content
+
+  constructor(content: Content) {
+    this.content = content
+  }
 
   async visit(wanted: Wanted, indexDepth: number): Promise<void> {
     if (this.manifests.has(wanted.digest)) return

@@ -57,7 +57,7 @@ export interface BlobChecksParts {
 /** How long content that was seen is taken to be there. */
 const SEEN_MS_MAX = 60_000
 const SEEN_MAX = 8_192
-/** Of what was read whole and was right: who cannot read it has another trouble. */
+/** How long a blob that was read whole and was right is not read again: whoever cannot read it has another trouble. */
 const RIGHT_MS_MAX = 10 * 60_000
 const SUSPECTS_MAX = 1_024
 /** A disk or a bucket that serves pulls at the same time has more than this. */

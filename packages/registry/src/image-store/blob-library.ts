@@ -40,7 +40,7 @@ export interface BlobMetainfo {
 
 /** How long another replica's deletion may go unseen. */
 const AGE_MS_MAX = 60_000
-/** Whoever loses a race for a record looks again; so many races in a row are something else. */
+/** Whoever loses a race for a record looks again. So many lost in a row are a fault, not races. */
 const ATTEMPTS_MAX = 8
 /** A record takes some hundred bytes. */
 const RECORDS_MAX = 8_192

@@ -111,10 +111,13 @@ interface RemovedManifest {
 /** Nobody can tell what it needs: nothing is removed until it is right again or gone. */
 export class ManifestDamagedError extends ShoalError {
   readonly code = 'MANIFEST_DAMAGED'
-  constructor(readonly key: string) {
+  readonly key: string
+
+  constructor(key: string) {
     super(
       `the manifest ${key} is not what was pushed, and nobody can tell which blobs it needs; push its image again, or delete the manifest by its digest`,
     )
+    this.key = key
   }
 }
 
@@ -438,7 +441,7 @@ class GarbageRun {
       try {
         await this.#removeMetainfo(digest, infoHashOf(decodeInfo(info)))
       } catch (error) {
-        // Nobody knows which info hash it had; it harms nobody where it is.
+        // Nobody knows which info hash it had, so that pointer stays; it does no harm.
         if (!(error instanceof MetainfoInvalidError)) throw error
       }
     })

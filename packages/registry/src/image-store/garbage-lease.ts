@@ -17,12 +17,15 @@ export interface GarbageLeaseParts {
 export class GarbageLease {
   #renewedAtMs: number
 
-  private constructor(
-    private readonly parts: GarbageLeaseParts,
-    private readonly holder: string,
-    /** Undefined where the store is full: the run is what makes room. */
-    private etag: string | undefined,
-  ) {
+  readonly #parts: GarbageLeaseParts
+  readonly #holder: string
+  /** Undefined where the store is full: the run is what makes room. */
+  #etag: string | undefined
+
+  private constructor(parts: GarbageLeaseParts, holder: string, etag: string | undefined) {
+    this.#parts = parts
+    this.#holder = holder
+    this.#etag = etag
     this.#renewedAtMs = parts.nowMs()
   }
 
@@ -48,18 +51,18 @@ export class GarbageLease {
 
   /** @returns false when another run has taken over */
   async renew(): Promise<boolean> {
-    const { objects, nowMs } = this.parts
-    if (this.etag === undefined || nowMs() - this.#renewedAtMs < RENEWED_AFTER_MS) return true
+    const { objects, nowMs } = this.#parts
+    if (this.#etag === undefined || nowMs() - this.#renewedAtMs < RENEWED_AFTER_MS) return true
     this.#renewedAtMs = nowMs()
     try {
-      const record = encode(this.holder, nowMs())
-      const outcome = await objects.put(keys.garbageLease, record, { ifMatch: this.etag })
-      if (outcome.kind === 'stored') this.etag = outcome.etag
+      const record = encode(this.#holder, nowMs())
+      const outcome = await objects.put(keys.garbageLease, record, { ifMatch: this.#etag })
+      if (outcome.kind === 'stored') this.#etag = outcome.etag
       else {
         const held = await read(objects)
-        // One that it wrote itself, and was told nothing of.
-        if (held?.holder !== this.holder) return false
-        this.etag = held.etag
+        // It is the run's own lease: the answer to its write was lost.
+        if (held?.holder !== this.#holder) return false
+        this.#etag = held.etag
       }
     } catch (error) {
       if (!(error instanceof StorageFullError)) throw error
@@ -68,7 +71,7 @@ export class GarbageLease {
   }
 
   async release(): Promise<void> {
-    if (this.etag !== undefined) await this.parts.objects.deleteIf(keys.garbageLease, this.etag)
+    if (this.#etag !== undefined) await this.#parts.objects.deleteIf(keys.garbageLease, this.#etag)
   }
 }
 

@@ -44,7 +44,7 @@ export interface ImageStoreParts {
   readonly nowMs: () => number
   /** Unguessable, of `A–Z a–z 0–9 _ -`: names an upload and the object that it writes. */
   readonly newId: () => string
-  /** Waits; for tests, which have no time. */
+  /** Waits; replaced in tests, so that they need not. */
   readonly pause?: (ms: number) => Promise<void>
   /** Reads a blob's bytes in place of the object store: the seeder's own pieces. */
   readonly readBlob?: (stat: BlobStat, range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
@@ -98,10 +98,10 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   readonly #limits: ImageStoreLimits
   #sweeping: NodeJS.Timeout | undefined
 
-  constructor(
-    private readonly parts: ImageStoreParts,
-    limits: Partial<ImageStoreLimits> = {},
-  ) {
+  readonly #parts: ImageStoreParts
+
+  constructor(parts: ImageStoreParts, limits: Partial<ImageStoreLimits> = {}) {
+    this.#parts = parts
     this.#limits = { ...IMAGE_STORE_LIMITS, ...limits }
     const leaseMs = this.#limits.graceMs / 2
     this.#blobs = new BlobLibrary(parts, { leaseMs })
@@ -146,7 +146,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   async start(): Promise<void> {
     const sweep = () =>
       this.sweepUploads().catch((err: unknown) =>
-        this.parts.log.warn({ event: 'sweep-failed', err }, 'uploads could not be swept; it is tried again'),
+        this.#parts.log.warn({ event: 'sweep-failed', err }, 'uploads could not be swept; it is tried again'),
       )
     this.#sweeping = setInterval(() => void sweep(), this.#limits.uploadIdleMs / 4)
     this.#sweeping.unref()
@@ -277,7 +277,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   ): AsyncGenerator<Uint8Array> {
     const stat = await this.blobStat(repository, digest, 'pull')
     if (stat === undefined) throw blobUnknown(digest)
-    if (this.parts.readBlob !== undefined) yield* this.parts.readBlob(stat, range, signal)
+    if (this.#parts.readBlob !== undefined) yield* this.#parts.readBlob(stat, range, signal)
     else yield* this.readContent(digest, range, signal)
   }
 
@@ -293,7 +293,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     for (;;) {
       const record = await this.#blobs.record(digest)
       if (record === undefined) return undefined
-      const object = await this.parts.objects.read(record.contentKey, {
+      const object = await this.#parts.objects.read(record.contentKey, {
         range,
         ...(signal ? { signal } : {}),
       })
@@ -332,7 +332,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     // Finished at once: nobody needs to find it as it is now.
     const keep = chunk.isLast === true ? 'if-it-fails' : 'always'
     const append = async (session: UploadSession) => {
-      const { watchUpload } = this.parts
+      const { watchUpload } = this.#parts
       const { digest, blobBytes = session.init.blobBytes } = chunk
       if (session.received === 0 && digest !== undefined && blobBytes !== undefined)
         session.watcher = await watchUpload?.(repository, digest, blobBytes)
@@ -388,8 +388,8 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     await this.#changes.put(repository, manifest, reference.kind === 'tag' ? [reference.tag] : tags)
     const named = tags.map((tag): Reference => ({ kind: 'tag', tag }))
     for (const one of named.length === 0 ? [reference] : named)
-      this.parts.onManifestStored?.(repository, one, digest)
-    this.parts.log.info(
+      this.#parts.onManifestStored?.(repository, one, digest)
+    this.#parts.log.info(
       { event: 'manifest-stored', repository, digest, reference: labelOf(reference) },
       'manifest stored',
     )
@@ -434,7 +434,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
         ? await this.#tags.remove(repository, reference.tag)
         : await this.#changes.remove(repository, reference.digest)
     if (isRemoved)
-      this.parts.log.info(
+      this.#parts.log.info(
         { event: 'manifest-deleted', repository, reference: labelOf(reference) },
         'manifest deleted',
       )
@@ -444,7 +444,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   async removeBlob(repository: string, digest: Digest): Promise<boolean> {
     const isThere = (await this.blobStat(repository, digest, 'pull')) !== undefined
     await this.#repositories.unlinkBlob(repository, digest)
-    if (isThere) this.parts.log.info({ event: 'blob-deleted', repository, digest }, 'blob deleted')
+    if (isThere) this.#parts.log.info({ event: 'blob-deleted', repository, digest }, 'blob deleted')
     return isThere
   }
 
@@ -476,9 +476,9 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
         : await this.#storeNew(session, hashed, digest)
     await this.#repositories.linkBlob(repository, digest)
     const blob = await this.#blobs.metainfo(digest)
-    if (blob !== undefined) this.parts.onBlobStored?.(stat, blob)
+    if (blob !== undefined) this.#parts.onBlobStored?.(stat, blob)
     session.watcher?.end(true)
-    this.parts.log.info({ event: 'blob-stored', repository, digest, bytes: stat.length }, 'blob stored')
+    this.#parts.log.info({ event: 'blob-stored', repository, digest, bytes: stat.length }, 'blob stored')
     return stat
   }
 
@@ -502,20 +502,20 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       blob = hashed ?? (await this.#hashContent(contentKey, digest))
       if (blob.digest !== digest) throw digestInvalid(digest, blob.digest)
     } catch (error) {
-      await this.parts.objects.delete(contentKey)
+      await this.#parts.objects.delete(contentKey)
       throw error
     }
     // Content that is cut or gone is known to be damaged from here on.
     await this.#leaseContent(digest)
     // Before anything points to the content: what is left of an upload may be removed with its content.
     await this.#uploads.end(session)
-    if (await this.#blobs.publish(blob, contentKey, session.beganAtMs)) this.parts.onBlobReplaced?.(digest)
+    if (await this.#blobs.publish(blob, contentKey, session.beganAtMs)) this.#parts.onBlobReplaced?.(digest)
     return { digest, length: blob.length }
   }
 
   /** Reads content again that was hashed for another algorithm or length than it turned out to have: rare. */
   async #hashContent(contentKey: string, digest: Digest): Promise<HashedBlob> {
-    const object = await this.parts.objects.read(contentKey)
+    const object = await this.#parts.objects.read(contentKey)
     if (object === undefined) throw new Error(`the content ${contentKey} vanished while it was published`)
     const hasher = new BlobHasher({ algorithm: digestAlgorithm(digest), blobBytes: object.length })
     for await (const chunk of object.body) hasher.update(chunk)

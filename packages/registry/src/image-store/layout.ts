@@ -36,8 +36,11 @@ const JSON_LINE_BYTES_MAX = 16_384
 
 export class StoredRecordInvalidError extends ShoalError {
   readonly code = 'STORED_RECORD_INVALID'
-  constructor(readonly key: string) {
+  readonly key: string
+
+  constructor(key: string) {
     super(`the object ${key} is not what Shoal writes there; was it changed by something else?`)
+    this.key = key
   }
 }
 

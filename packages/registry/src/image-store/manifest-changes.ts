@@ -33,7 +33,7 @@ export interface ManifestChangesParts {
   readonly pause: (ms: number) => Promise<void>
 }
 
-/** Whoever loses a race against pushes begins again; so many in a row are something else. */
+/** Whoever loses a race against pushes begins again. So many lost in a row are a fault, not races. */
 const ATTEMPTS_MAX = 8
 /** A push needs three requests to the store to get through. */
 const REMOVAL_PAUSE_MS = 50
@@ -42,7 +42,11 @@ export class ManifestChanges {
   /** Of one process: there nobody needs to begin again. */
   readonly #locks = new KeyLocks()
 
-  constructor(private readonly parts: ManifestChangesParts) {}
+  readonly #parts: ManifestChangesParts
+
+  constructor(parts: ManifestChangesParts) {
+    this.#parts = parts
+  }
 
   /** @returns when the manifest is there, under each of the tags */
   put(name: string, manifest: Manifest, tags: readonly string[]): Promise<void> {
@@ -50,11 +54,11 @@ export class ManifestChanges {
   }
 
   async #put(name: string, manifest: Manifest, tags: readonly string[]): Promise<void> {
-    const { manifests } = this.parts
+    const { manifests } = this.#parts
     let etag = await manifests.ensure(name, manifest)
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       await this.#attach(name, manifest)
-      for (const tag of tags) await this.parts.tags.put(name, tag, manifest.digest)
+      for (const tag of tags) await this.#parts.tags.put(name, tag, manifest.digest)
       const now = await manifests.ensure(name, manifest, etag)
       if (now === etag) return
       // A removal came between, and may have taken what was written since.
@@ -72,13 +76,13 @@ export class ManifestChanges {
     digest: Digest,
     options: { readonly isPinned?: boolean },
   ): Promise<void> {
-    await this.parts.tags.put(name, tag, digest, options)
+    await this.#parts.tags.put(name, tag, digest, options)
     await this.revive(name, digest)
   }
 
   /** The manifest that a tag points to. */
   async tagged(name: string, tag: string): Promise<Manifest | undefined> {
-    const { manifests, tags } = this.parts
+    const { manifests, tags } = this.#parts
     const known = await tags.get(name, tag)
     if (known === undefined) return undefined
     const manifest = await manifests.get(name, known.digest)
@@ -94,10 +98,10 @@ export class ManifestChanges {
   }
 
   async #remove(name: string, digest: Digest): Promise<boolean> {
-    const { manifests, tags, referrers, nowMs } = this.parts
+    const { manifests, tags, referrers, nowMs } = this.#parts
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       // A push at another seeder gets through meanwhile; two that begin again at once could do so for ever.
-      if (attempt > 1) await this.parts.pause(REMOVAL_PAUSE_MS * attempt)
+      if (attempt > 1) await this.#parts.pause(REMOVAL_PAUSE_MS * attempt)
       const stored = await manifests.read(name, digest)
       if (stored === undefined || stored.removedAtMs !== undefined) return attempt > 1
       if (stored.isDamaged) {
@@ -132,7 +136,7 @@ export class ManifestChanges {
     digests: readonly Digest[],
     leasedBeforeMs: number,
   ): Promise<readonly Digest[]> {
-    const { manifests, tags } = this.parts
+    const { manifests, tags } = this.#parts
     const condemned: StoredManifestRecord[] = []
     for (const digest of digests) {
       const stored = await manifests.read(name, digest)
@@ -154,7 +158,7 @@ export class ManifestChanges {
   }
 
   async #removeCondemned(name: string, stored: StoredManifestRecord): Promise<boolean> {
-    const { manifests, referrers, nowMs } = this.parts
+    const { manifests, referrers, nowMs } = this.#parts
     const { digest } = stored.manifest
     const subject = subjectOf(stored.manifest)
     if (subject !== undefined) await referrers.remove(name, subject, digest)
@@ -165,7 +169,7 @@ export class ManifestChanges {
 
   /** The record that says what a manifest is attached to was taken away, and the manifest was not. */
   async attachAgain(name: string, digest: Digest): Promise<void> {
-    const { manifests, referrers } = this.parts
+    const { manifests, referrers } = this.#parts
     const stored = await manifests.read(name, digest)
     if (stored === undefined || stored.removedAtMs !== undefined || stored.isDamaged) return
     const subject = subjectOf(stored.manifest)
@@ -185,7 +189,7 @@ export class ManifestChanges {
    * @returns undefined when its bytes are gone
    */
   async revive(name: string, digest: Digest): Promise<Manifest | undefined> {
-    const { manifests } = this.parts
+    const { manifests } = this.#parts
     const stored = await manifests.read(name, digest)
     if (stored === undefined || stored.isDamaged) return undefined
     if (stored.condemnedBy === undefined && stored.removedAtMs === undefined) return stored.manifest
@@ -197,7 +201,7 @@ export class ManifestChanges {
   /** @returns the record's tag, as it was where a full store cannot be written to; undefined when somebody was first */
   async #condemn(name: string, stored: Parameters<Manifests['condemn']>[1]): Promise<string | undefined> {
     try {
-      return await this.parts.manifests.condemn(name, stored, this.parts.newId())
+      return await this.#parts.manifests.condemn(name, stored, this.#parts.newId())
     } catch (error) {
       if (!(error instanceof StorageFullError)) throw error
       return stored.etag
@@ -208,7 +212,7 @@ export class ManifestChanges {
     const parsed = readManifest(manifest.bytes, manifest.mediaType)
     if (parsed.subject === undefined) return undefined
     const referrer = referrerOf(parsed, manifest.digest, manifest.length)
-    return this.parts.referrers.add(name, parsed.subject.digest, referrer)
+    return this.#parts.referrers.add(name, parsed.subject.digest, referrer)
   }
 }
 

@@ -22,7 +22,7 @@ import { RecentValues } from './recent-values.ts'
 /** How long another replica's deletion may go unseen. */
 const AGE_MS_MAX = 60_000
 const BYTES_KEPT_MAX = 32 * 1024 * 1024
-/** Whoever loses a race for a manifest looks again; so many races in a row are something else. */
+/** Whoever loses a race for a manifest looks again. So many lost in a row are a fault, not races. */
 const ATTEMPTS_MAX = 8
 
 /** A manifest as it was read, with the tag that a conditional write needs. */
@@ -189,7 +189,7 @@ export class Manifests {
       const outcome = await this.#objects.put(key, record, { ifMatch: etag })
       return outcome.kind === 'stored' ? outcome.etag : undefined
     } finally {
-      // Its tag is another now, or was before.
+      // Written or refused, the entity tag that is remembered is outdated.
       this.#kept.delete(key)
     }
   }

@@ -7,7 +7,11 @@ export class PieceHasher {
   #piece: { sha1: Hash; sha256: Hash } | undefined
   #filled = 0
 
-  constructor(readonly pieceLength: number) {}
+  readonly pieceLength: number
+
+  constructor(pieceLength: number) {
+    this.pieceLength = pieceLength
+  }
 
   update(chunk: Uint8Array): void {
     for (let offset = 0; offset < chunk.length; ) {

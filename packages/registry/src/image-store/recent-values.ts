@@ -23,11 +23,15 @@ export class RecentValues<V> {
   readonly #reads = new Map<string, Promise<V | undefined>>()
   #weight = 0
 
-  constructor(private readonly init: RecentValuesInit<V>) {}
+  readonly #init: RecentValuesInit<V>
+
+  constructor(init: RecentValuesInit<V>) {
+    this.#init = init
+  }
 
   async get(key: string, read: () => Promise<V | undefined>): Promise<V | undefined> {
     const entry = this.#entries.get(key)
-    if (entry !== undefined && this.init.nowMs() - entry.readAtMs <= this.init.ageMsMax) {
+    if (entry !== undefined && this.#init.nowMs() - entry.readAtMs <= this.#init.ageMsMax) {
       this.#entries.delete(key)
       this.#entries.set(key, entry)
       return entry.value
@@ -41,12 +45,12 @@ export class RecentValues<V> {
 
   set(key: string, value: V): void {
     this.delete(key)
-    const weight = this.init.weigh?.(value) ?? 1
-    if (weight > this.init.weightMax) return
-    this.#entries.set(key, { value, weight, readAtMs: this.init.nowMs() })
+    const weight = this.#init.weigh?.(value) ?? 1
+    if (weight > this.#init.weightMax) return
+    this.#entries.set(key, { value, weight, readAtMs: this.#init.nowMs() })
     this.#weight += weight
     for (const oldest of this.#entries.keys()) {
-      if (this.#weight <= this.init.weightMax) break
+      if (this.#weight <= this.#init.weightMax) break
       this.#remove(oldest)
     }
   }

@@ -10,7 +10,7 @@ import { RecentValues } from './recent-values.ts'
 const CONTENT_AGE_MS_MAX = 60_000
 const LINKS_KEPT_MAX = 32_768
 
-/** Whoever loses a race for a link looks again; so many races in a row are something else. */
+/** Whoever loses a race for a link looks again. So many lost in a row are a fault, not races. */
 const ATTEMPTS_MAX = 8
 
 /** Requests to the store for one page of names: the rest is the next page's. */

@@ -25,7 +25,7 @@ import { RecentValues } from './recent-values.ts'
 const AGE_MS_MAX = 1_000
 const KEPT_MAX = 4_096
 const READS_AT_ONCE = 16
-/** Whoever loses a race for a tag looks again; so many races in a row are something else. */
+/** Whoever loses a race for a tag looks again. So many lost in a row are a fault, not races. */
 const ATTEMPTS_MAX = 8
 
 export class Tags {

@@ -61,11 +61,14 @@ export class UploadSession {
   /** That this process knows of: no later than its last byte came. */
   readonly beganAtMs: number
 
-  constructor(
-    private readonly objects: ObjectStore,
-    readonly init: UploadSessionInit,
-    public lastActiveAtMs: number,
-  ) {
+  readonly #objects: ObjectStore
+  readonly init: UploadSessionInit
+  lastActiveAtMs: number
+
+  constructor(objects: ObjectStore, init: UploadSessionInit, lastActiveAtMs: number) {
+    this.#objects = objects
+    this.init = init
+    this.lastActiveAtMs = lastActiveAtMs
     this.beganAtMs = lastActiveAtMs
   }
 
@@ -167,7 +170,7 @@ export class UploadSession {
     await this.#writing
     const writer =
       this.#writer ??
-      (this.#checkpoint && (await this.objects.resumeWriter(this.init.contentKey, this.#checkpoint)))
+      (this.#checkpoint && (await this.#objects.resumeWriter(this.init.contentKey, this.#checkpoint)))
     this.#checkpoint = undefined
     this.#writer = undefined
     await writer?.abort()
@@ -212,8 +215,8 @@ export class UploadSession {
     const { contentKey, blobBytes: lengthBytes = blobBytes } = this.init
     const writer =
       this.#checkpoint === undefined
-        ? await this.objects.createWriter(contentKey, lengthBytes === undefined ? {} : { lengthBytes })
-        : await this.objects.resumeWriter(contentKey, this.#checkpoint)
+        ? await this.#objects.createWriter(contentKey, lengthBytes === undefined ? {} : { lengthBytes })
+        : await this.#objects.resumeWriter(contentKey, this.#checkpoint)
     if (writer === undefined) {
       this.#checkpoint = undefined
       throw new OciError('BLOB_UPLOAD_UNKNOWN', 'what was uploaded so far is gone; begin again')

@@ -55,15 +55,25 @@ export class UploadSessions {
   readonly #resting = new Map<string, RestingUpload>()
   readonly #places: FairPlaces<RestingUpload>
 
+  readonly #parts: {
+    objects: ObjectStore
+    log: Logger
+    nowMs: () => number
+    newId: () => string
+  }
+  readonly #limits: UploadLimits
+
   constructor(
-    private readonly parts: {
+    parts: {
       objects: ObjectStore
       log: Logger
       nowMs: () => number
       newId: () => string
     },
-    private readonly limits: UploadLimits,
+    limits: UploadLimits,
   ) {
+    this.#parts = parts
+    this.#limits = limits
     this.#places = new FairPlaces({
       placesMax: limits.uploadsRestingMax,
       placesPerAddressMax: limits.uploadsRestingPerAddressMax,
@@ -81,11 +91,11 @@ export class UploadSessions {
     { isOneRequest = false, from, ...init }: UploadInit,
   ): Promise<UploadSession> {
     await this.#makeRoom()
-    const id = this.parts.newId()
+    const id = this.#parts.newId()
     const session = new UploadSession(
-      this.parts.objects,
+      this.#parts.objects,
       { ...init, id, repository, contentKey: keys.content(id) },
-      this.parts.nowMs(),
+      this.#parts.nowMs(),
     )
     this.#sessions.set(id, session)
     if (isOneRequest) return session
@@ -105,7 +115,7 @@ export class UploadSessions {
     if (held !== undefined && held.init.repository !== repository) return undefined
     // An upload of one request has no record, and nobody but that request knows it.
     if (held?.isBusy === true) return held.recordTag === undefined ? undefined : held
-    const { objects } = this.parts
+    const { objects } = this.#parts
     const key = keys.upload(id)
     if (held !== undefined) {
       if ((await objects.stat(key))?.etag === held.recordTag) return held
@@ -164,7 +174,7 @@ export class UploadSessions {
     } finally {
       session.isBusy = false
       if (resting !== undefined) this.#places.rest(resting)
-      session.lastActiveAtMs = this.parts.nowMs()
+      session.lastActiveAtMs = this.#parts.nowMs()
       if (!session.isSound) await this.drop(session)
     }
   }
@@ -177,7 +187,7 @@ export class UploadSessions {
       await session.abort()
       await this.#deleteRecord(session)
     } catch (err) {
-      this.parts.log.warn(
+      this.#parts.log.warn(
         { event: 'upload-not-aborted', err, uploadId: session.init.id },
         'upload could not be aborted; its content stays until it is swept',
       )
@@ -193,15 +203,15 @@ export class UploadSessions {
 
   /** Lets go of what nobody has touched for a while. A request under way has its own idle timeout. */
   async sweepHeld(): Promise<void> {
-    const before = this.parts.nowMs() - this.limits.uploadIdleMs
+    const before = this.#parts.nowMs() - this.#limits.uploadIdleMs
     for (const session of [...this.#sessions.values()])
       if (!session.isBusy && session.lastActiveAtMs < before) await this.#release(session)
   }
 
   /** Gives up uploads that nobody has gone on with for long, whoever began them. */
   async sweepAbandoned({ isDryRun = false } = {}): Promise<number> {
-    const { objects, log, nowMs } = this.parts
-    const before = nowMs() - this.limits.uploadAbandonedMs
+    const { objects, log, nowMs } = this.#parts
+    const before = nowMs() - this.#limits.uploadAbandonedMs
     let count = 0
     let after: string | undefined
     do {
@@ -245,10 +255,10 @@ export class UploadSessions {
 
   #hold(id: string, record: UploadRecord, recordTag: string): UploadSession {
     const session = UploadSession.resume(
-      this.parts.objects,
+      this.#parts.objects,
       { id, contentKey: keys.content(id) },
       record,
-      this.parts.nowMs(),
+      this.#parts.nowMs(),
     )
     session.recordTag = recordTag
     this.#sessions.set(id, session)
@@ -257,9 +267,9 @@ export class UploadSessions {
 
   async #save(session: UploadSession, from = ''): Promise<void> {
     const { recordTag } = session
-    const record = encodeUploadRecord(await session.record(this.parts.nowMs()))
+    const record = encodeUploadRecord(await session.record(this.#parts.nowMs()))
     const precondition = recordTag === undefined ? { ifAbsent: true as const } : { ifMatch: recordTag }
-    const outcome = await this.parts.objects.put(keys.upload(session.init.id), record, precondition)
+    const outcome = await this.#parts.objects.put(keys.upload(session.init.id), record, precondition)
     if (outcome.kind === 'stored') {
       session.recordTag = outcome.etag
       this.#noteResting({ id: session.init.id, recordTag: outcome.etag }, from)
@@ -278,7 +288,7 @@ export class UploadSessions {
     if (displaced === undefined) return
     this.#resting.delete(displaced.id)
     this.#giveUp(displaced).catch((err: unknown) =>
-      this.parts.log.warn(
+      this.#parts.log.warn(
         { event: 'upload-not-aborted', err, uploadId: displaced.id },
         'upload could not be given up; it stays until it is swept',
       ),
@@ -294,7 +304,7 @@ export class UploadSessions {
 
   /** Others need the room. Whoever goes on with it meanwhile, here or elsewhere, keeps it. */
   async #giveUp({ id, recordTag }: RestingUpload): Promise<void> {
-    const { objects, log } = this.parts
+    const { objects, log } = this.#parts
     const key = keys.upload(id)
     const stored = await objects.read(key)
     if (stored === undefined) return
@@ -317,17 +327,17 @@ export class UploadSessions {
   }
 
   async #deleteRecord(session: UploadSession): Promise<void> {
-    if (session.recordTag !== undefined) await this.parts.objects.delete(keys.upload(session.init.id))
+    if (session.recordTag !== undefined) await this.#parts.objects.delete(keys.upload(session.init.id))
   }
 
   async #makeRoom(): Promise<void> {
-    while (this.#sessions.size >= this.limits.uploadsMax) {
+    while (this.#sessions.size >= this.#limits.uploadsMax) {
       // A Map iterates in order of insertion: the oldest that rests.
       const resting = [...this.#sessions.values()].find(
         ({ isBusy, recordTag }) => !isBusy && recordTag !== undefined,
       )
       if (resting === undefined) {
-        throw new OciError('TOOMANYREQUESTS', `${this.limits.uploadsMax} uploads are under way; try again`)
+        throw new OciError('TOOMANYREQUESTS', `${this.#limits.uploadsMax} uploads are under way; try again`)
       }
       await this.#release(resting)
     }

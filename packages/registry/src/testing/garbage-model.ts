@@ -260,58 +260,61 @@ class ClockedObjectStore {
   readonly #dates = new Map<string, number>()
   isFull = false
 
-  constructor(
-    private readonly inner: ObjectStore,
-    private readonly prng: Prng,
-    private readonly tick: () => number,
-  ) {
+  readonly #inner: ObjectStore
+  readonly #prng: Prng
+  readonly #tick: () => number
+
+  constructor(inner: ObjectStore, prng: Prng, tick: () => number) {
+    this.#inner = inner
+    this.#prng = prng
+    this.#tick = tick
     this.description = inner.description
   }
 
   async stat(key: string): Promise<ObjectStat | undefined> {
     await this.#pass()
-    const stat = await this.inner.stat(key)
+    const stat = await this.#inner.stat(key)
     return stat && { ...stat, modifiedAtMs: this.#dates.get(key) ?? 0 }
   }
 
   async read(key: string, options?: object): Promise<ObjectRead | undefined> {
     await this.#pass()
-    const object = await this.inner.read(key, options)
+    const object = await this.#inner.read(key, options)
     return object && { ...object, modifiedAtMs: this.#dates.get(key) ?? 0 }
   }
 
   async put(key: string, bytes: Uint8Array, precondition?: Precondition) {
     await this.#pass()
     this.#makeRoom()
-    this.#dates.set(key, this.tick())
-    return this.inner.put(key, bytes, precondition)
+    this.#dates.set(key, this.#tick())
+    return this.#inner.put(key, bytes, precondition)
   }
 
   async createWriter(key: string): Promise<ObjectWriter> {
     await this.#pass()
-    this.#dates.set(key, this.tick())
-    return this.#dated(key, await this.inner.createWriter(key))
+    this.#dates.set(key, this.#tick())
+    return this.#dated(key, await this.#inner.createWriter(key))
   }
 
   async resumeWriter(key: string, checkpoint: WriterCheckpoint): Promise<ObjectWriter | undefined> {
     await this.#pass()
-    const writer = await this.inner.resumeWriter(key, checkpoint)
+    const writer = await this.#inner.resumeWriter(key, checkpoint)
     return writer && this.#dated(key, writer)
   }
 
   async delete(key: string): Promise<void> {
     await this.#pass()
-    await this.inner.delete(key)
+    await this.#inner.delete(key)
   }
 
   async deleteIf(key: string, etag: string): Promise<boolean> {
     await this.#pass()
-    return this.inner.deleteIf(key, etag)
+    return this.#inner.deleteIf(key, etag)
   }
 
   async list(prefix: string, options: ListOptions) {
     await this.#pass()
-    return this.inner.list(prefix, options)
+    return this.#inner.list(prefix, options)
   }
 
   async sweepWriters(): Promise<number> {
@@ -327,7 +330,7 @@ class ClockedObjectStore {
       complete: async () => {
         await this.#pass()
         this.#makeRoom()
-        this.#dates.set(key, this.tick())
+        this.#dates.set(key, this.#tick())
         await writer.complete()
       },
     }
@@ -338,8 +341,8 @@ class ClockedObjectStore {
   }
 
   async #pass(): Promise<void> {
-    this.tick()
-    for (let turns = this.prng.below(4); turns > 0; turns--)
+    this.#tick()
+    for (let turns = this.#prng.below(4); turns > 0; turns--)
       await new Promise((resolve) => setImmediate(resolve))
   }
 }

@@ -29,11 +29,15 @@ export class Turns {
   /** What happened, for the message of a test that fails. */
   readonly trace: string[] = []
 
-  constructor(private readonly store: MapObjectStore) {}
+  readonly #store: MapObjectStore
+
+  constructor(store: MapObjectStore) {
+    this.#store = store
+  }
 
   /** The store as one replica sees it. */
   storeOf(replica: string): ObjectStore {
-    const { store } = this
+    const store = this.#store
     const call = <T>(doing: string, key: string, work: () => Promise<T>) =>
       this.#call(replica, doing, key, work)
     return {

@@ -196,7 +196,7 @@ export class ArrivingBlobs {
     if (isRight) copy.confirm()
     else copy.fail(new CopyLostError(copy.metainfo.digest, 'ended'))
     if (hasSwarm) this.#parts.tracker.tellArrivalEnded(copy.infoHash)
-    // What is wrong goes at once; what is right, when those who fetch it have heard.
+    // A wrong blob goes at once; a right one when those who fetch it have been told.
     setTimeout(() => this.#forgetSoon(entry), isRight ? LINGER_MS : 0).unref()
   }
 

@@ -99,7 +99,7 @@ export async function controlApi(server: FastifyInstance, parts: ControlApiParts
       const level = status < 500 ? 'warn' : 'error'
       request.log[level]({ event: 'control-refused', err: error }, 'control request failed')
       if (status === 503) reply.header('retry-after', QUEUE_FULL_RETRY_SECONDS)
-      // Secrets are read before anybody has shown one: where they stand is nobody's business.
+      // Nobody has shown a secret yet, so an error must not tell where the secrets lie.
       const mayBeTold = error instanceof ShoalError ? !(error instanceof SecretFileError) : status < 500
       const code = error instanceof ShoalError ? error.code : status < 500 ? 'REQUEST_INVALID' : 'UNKNOWN'
       return reply.code(status).send({ code, message: mayBeTold ? error.message : FAILED })
@@ -166,7 +166,7 @@ async function publishNow(
   const { raw } = reply
   raw.on('error', () => {})
   raw.writeHead(200, { 'content-type': PUBLISH_LINES_MEDIA_TYPE })
-  // At once: that it was taken is known before there is anything to tell.
+  // The headers go at once: the client learns that its request was taken before there is anything to tell.
   raw.flushHeaders()
   const tell = (line: PublishLine) => {
     // Who reads slowly hears less often how far a layer is, and of everything else all the same.
@@ -213,7 +213,7 @@ async function authorize(token: SecretFile, request: FastifyRequest, reply: Fast
     })
   }
   const given = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
-  // All are compared, whichever is right.
+  // Every one is compared, even after a match, so that the time tells nothing.
   const isRight = tokens.map((known) => isSameSecret(given, known)).includes(true)
   if (isRight) return undefined
   return reply

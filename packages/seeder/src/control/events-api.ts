@@ -67,7 +67,7 @@ export async function eventsApi(server: FastifyInstance, parts: EventsApiParts):
     })
     api.setErrorHandler((error, request, reply) => {
       if (error instanceof SecretFileError) {
-        // Nobody has shown a secret yet: where they stand is nobody's business.
+        // Nobody has shown a secret yet, so an error must not tell where the secrets lie.
         request.log.error({ event: 'events-refused', err: error }, 'the secrets cannot be read')
         return reply.code(500).send({ code: error.code, message: 'the secrets cannot be read' })
       }

@@ -15,22 +15,26 @@ export class SecretFile {
   /** `version` tells one file from another that is as old: deployments replace links, and give files a time of their own. */
   #read: { readonly version: string; readonly secrets: readonly string[] } | undefined
 
+  readonly #path: string
+
   /** @param path empty where there are none */
-  constructor(private readonly path: string) {}
+  constructor(path: string) {
+    this.#path = path
+  }
 
   /**
    * Empty lines and those that begin with `#` say nothing.
    * @throws SecretFileError
    */
   async secrets(): Promise<readonly string[]> {
-    if (this.path === '') return []
+    if (this.#path === '') return []
     try {
-      const { dev, ino, mtimeMs, ctimeMs, size } = await stat(this.path)
+      const { dev, ino, mtimeMs, ctimeMs, size } = await stat(this.#path)
       const version = [dev, ino, mtimeMs, ctimeMs, size].join()
       if (this.#read?.version === version) return this.#read.secrets
       if (size > FILE_BYTES_MAX)
-        throw new SecretFileError(this.path, `it is longer than ${FILE_BYTES_MAX} bytes`)
-      const secrets = (await readFile(this.path, 'utf8'))
+        throw new SecretFileError(this.#path, `it is longer than ${FILE_BYTES_MAX} bytes`)
+      const secrets = (await readFile(this.#path, 'utf8'))
         .split('\n')
         .map((line) => line.trim())
         .filter((line) => line !== '' && !line.startsWith('#'))
@@ -38,7 +42,7 @@ export class SecretFile {
       return secrets
     } catch (cause) {
       if (cause instanceof SecretFileError) throw cause
-      throw new SecretFileError(this.path, 'it cannot be read', { cause })
+      throw new SecretFileError(this.#path, 'it cannot be read', { cause })
     }
   }
 }

@@ -20,7 +20,7 @@ import type { ArrivingBlob, ArrivingBlobs } from '../arriving/arriving-blobs.ts'
 import { FetchPlan, type Stretch } from '../arriving/fetch-plan.ts'
 import type { StreamingCopy } from '../arriving/streaming-copy.ts'
 import { CopyLostError } from '../errors.ts'
-import type { Arrival } from './arrival.ts'
+import type { AwaitedBlob } from './awaited-blob.ts'
 import { type FetchInTurn, type FetchTurns, TurnOverError } from './fetch-turns.ts'
 import type { UpstreamRepository } from './upstreams.ts'
 
@@ -58,7 +58,7 @@ export class BlobFetch implements FetchInTurn {
   readonly #parts: BlobFetchParts
   readonly #turns: FetchTurns
   readonly #from: UpstreamRepository
-  readonly #arrival: Arrival
+  readonly #blob: AwaitedBlob
   readonly #stopping: AbortSignal
   #attempts = 0
   #beganAtMs = 0
@@ -80,21 +80,21 @@ export class BlobFetch implements FetchInTurn {
     init: {
       readonly turns: FetchTurns
       readonly from: UpstreamRepository
-      readonly arrival: Arrival
+      readonly blob: AwaitedBlob
       readonly stopping: AbortSignal
     },
   ) {
     this.#parts = parts
     this.#turns = init.turns
     this.#from = init.from
-    this.#arrival = init.arrival
+    this.#blob = init.blob
     this.#stopping = init.stopping
     this.host = init.from.host
     this.repository = init.from.repository
   }
 
   get receivedBytes(): number {
-    return this.#arrival.receivedBytes
+    return this.#blob.receivedBytes
   }
 
   silentMs(nowMs: number): number {
@@ -105,11 +105,11 @@ export class BlobFetch implements FetchInTurn {
   async run(): Promise<boolean> {
     const { images, log } = this.#parts
     const { name } = this.#from
-    const { digest } = this.#arrival
+    const { digest } = this.#blob
     this.#stopping.throwIfAborted()
     const stored = await images.blobStat(name, digest, 'look')
     if (stored !== undefined) {
-      this.#arrival.learn(stored.length)
+      this.#blob.learn(stored.length)
       return true
     }
     if (await this.#shareStored()) return true
@@ -119,14 +119,14 @@ export class BlobFetch implements FetchInTurn {
       'a blob that is not kept while it comes has the length that it has',
     )
     if (outcome === 'none') return false
-    const bytes = this.#arrival.receivedBytes
+    const bytes = this.#blob.receivedBytes
     log.info({ event: 'blob-arrived', upstream: this.host, digest, bytes }, 'blob arrived')
     return true
   }
 
   async #fetch(): Promise<Outcome> {
     const { log } = this.#parts
-    const { digest, length } = this.#arrival
+    const { digest, length } = this.#blob
     let isRight = false
     try {
       const outcome = await this.#upload((open) => this.#receive(open))
@@ -145,8 +145,8 @@ export class BlobFetch implements FetchInTurn {
     } finally {
       this.#streaming?.end(isRight)
     }
-    this.#arrival.receivedBytes = 0
-    this.#arrival.keepIn(undefined)
+    this.#blob.receivedBytes = 0
+    this.#blob.keepIn(undefined)
     this.mayGiveWay = false
     return this.#upload((open) => this.#inTurn(async (turn) => this.#straight(await open(), turn)))
   }
@@ -158,7 +158,7 @@ export class BlobFetch implements FetchInTurn {
    */
   async #shareStored(): Promise<boolean> {
     const { images } = this.#parts
-    const { digest } = this.#arrival
+    const { digest } = this.#blob
     const { client, name, repository } = this.#from
     const stored = (await images.hasContent(digest)) && (await images.metainfo(digest))
     if (!stored || stored.metainfo.length === 0) return false
@@ -176,7 +176,7 @@ export class BlobFetch implements FetchInTurn {
       } finally {
         read.abort()
       }
-      this.#arrival.learn(length)
+      this.#blob.learn(length)
       return (await images.mountBlob(name, digest, undefined)) !== undefined
     })
   }
@@ -184,7 +184,7 @@ export class BlobFetch implements FetchInTurn {
   // By way of a copy, from which agents and clients have it as it comes.
 
   async #receive(openUpload: () => Promise<string>): Promise<Outcome> {
-    const { digest } = this.#arrival
+    const { digest } = this.#blob
     const failed = new AbortController()
     let fed: Promise<unknown> | undefined
     try {
@@ -209,7 +209,7 @@ export class BlobFetch implements FetchInTurn {
   /** In its turn: those that wait take nobody's room. @returns undefined when it is not kept while it arrives */
   async #openCopy(): Promise<StreamingCopy | undefined> {
     if (this.#plan !== undefined) return this.#streaming?.copy
-    const { digest, length } = this.#arrival
+    const { digest, length } = this.#blob
     if (length !== undefined)
       this.#streaming = await this.#parts.arriving.begin(this.#from.name, digest, length, (index) =>
         this.#want(index),
@@ -217,7 +217,7 @@ export class BlobFetch implements FetchInTurn {
     const copy = this.#streaming?.copy
     if (copy !== undefined)
       this.#plan = new FetchPlan({ have: copy.have, pieceLength: copy.metainfo.pieceLength })
-    this.#arrival.keepIn(copy)
+    this.#blob.keepIn(copy)
     return copy
   }
 
@@ -289,7 +289,7 @@ export class BlobFetch implements FetchInTurn {
       if (this.#seekFailures >= SEEK_FAILURES_MAX) this.#canSeek = false
       if (err instanceof UpstreamRangeRefusedError) this.#noRanges()
       this.#parts.log.debug(
-        { event: 'range-not-fetched', upstream: this.host, digest: this.#arrival.digest, err },
+        { event: 'range-not-fetched', upstream: this.host, digest: this.#blob.digest, err },
         'pieces that somebody waits for come in their turn',
       )
     }
@@ -316,7 +316,7 @@ export class BlobFetch implements FetchInTurn {
     const read = new AbortController()
     try {
       const blob = await this.#awaited(() =>
-        this.#from.client.blob(this.#from.repository, this.#arrival.digest, {
+        this.#from.client.blob(this.#from.repository, this.#blob.digest, {
           ...((start > 0 || end < length) && { range: { start, end } }),
           isRangeOnly,
           length,
@@ -326,14 +326,14 @@ export class BlobFetch implements FetchInTurn {
       if (blob === undefined) return 'none'
       if (blob.length !== length) return 'of-another-length'
       if (blob.isWhole && start > 0) this.#noRanges()
-      this.#arrival.answer()
+      this.#blob.answer()
       for await (const chunk of this.#counted(blob.body)) {
         for (let rest = chunk; rest.length > 0; ) {
           if (stretch.next === endPiece)
             throw new UpstreamInvalidError(this.host, `it gave more than the ${end - start} bytes of a blob`)
           rest = rest.subarray(await copy.write(stretch.next, rest))
           const isShortened = copy.have.has(stretch.next) && !plan.advance(stretch) && stretch.end < endPiece
-          // What the connection still had on its way is lost with it.
+          // Bytes that were still on their way on that connection are lost, and come again.
           if (isShortened) return 'here'
         }
       }
@@ -351,21 +351,21 @@ export class BlobFetch implements FetchInTurn {
   async #straight(uploadId: string, signal: AbortSignal): Promise<Outcome> {
     const { images } = this.#parts
     const { client, name, repository } = this.#from
-    const arrival = this.#arrival
-    const start = arrival.receivedBytes
+    const awaited = this.#blob
+    const start = awaited.receivedBytes
     // What the registry itself says: the manifest may be wrong, and ranges end where the registry's blob does.
     const end = this.#lengthThere
     const blob = await this.#awaited(() =>
-      client.blob(repository, arrival.digest, {
+      client.blob(repository, awaited.digest, {
         ...(start > 0 && end !== undefined && { range: { start, end } }),
-        ...(arrival.length !== undefined && { length: arrival.length }),
+        ...(awaited.length !== undefined && { length: awaited.length }),
         signal,
       }),
     )
     if (blob === undefined) return 'none'
     this.#lengthThere = blob.length
-    if (arrival.length === undefined && blob.length !== undefined) arrival.learn(blob.length)
-    arrival.answer()
+    if (awaited.length === undefined && blob.length !== undefined) awaited.learn(blob.length)
+    awaited.answer()
     await images.appendUpload(name, uploadId, this.#counted(blob.body), { startAt: start })
     return 'here'
   }
@@ -373,7 +373,7 @@ export class BlobFetch implements FetchInTurn {
   /** An upload of the origin, which ends with the right blob, or leaves nothing. */
   async #upload(receive: (openUpload: () => Promise<string>) => Promise<Outcome>): Promise<Outcome> {
     const { images } = this.#parts
-    const { digest, length } = this.#arrival
+    const { digest, length } = this.#blob
     const { name } = this.#from
     let id: string | undefined
     const open = async () => {
@@ -424,11 +424,11 @@ export class BlobFetch implements FetchInTurn {
   async #patiently<T>(work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
     this.#lastByteAtMs = this.#parts.nowMs()
     for (;;) {
-      const before = this.#arrival.receivedBytes
+      const before = this.#blob.receivedBytes
       try {
         return await work(signal)
       } catch (error) {
-        const broughtBytes = this.#arrival.receivedBytes - before
+        const broughtBytes = this.#blob.receivedBytes - before
         if (broughtBytes >= WORTH_BYTES) this.#attempts = 0
         const hasMoved = broughtBytes > 0
         const isPassing = error instanceof UpstreamUnavailableError && (error.isPassing || hasMoved)
@@ -449,7 +449,7 @@ export class BlobFetch implements FetchInTurn {
 
   async *#counted(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const chunk of this.#heard(body)) {
-      this.#arrival.receivedBytes += chunk.length
+      this.#blob.receivedBytes += chunk.length
       this.#parts.onReceived(chunk.length)
       yield chunk
     }

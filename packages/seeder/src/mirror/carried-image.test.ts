@@ -10,7 +10,7 @@ import { planPublish } from '../publishing/publish-plan.ts'
 import { FakeRegistry, upstreamsOf } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, silent, wholeOf } from '../testing/image-origin.ts'
 import { imageOf, patternBytes } from '../testing/images.ts'
-import { Arrivals } from './arrivals.ts'
+import { BlobFetches } from './blob-fetches.ts'
 import { Mirror } from './mirror.ts'
 
 const NAMES = [DOCTOR_REPOSITORY, `shoal.test/${DOCTOR_REPOSITORY}`]
@@ -20,12 +20,12 @@ const tag = { kind: 'tag', tag: DOCTOR_TAG } as const
 const NEVER = new AbortController().signal
 
 let origin: ImageOrigin
-let arrivals: Arrivals
+let fetches: BlobFetches
 let mirror: Mirror
 beforeEach(async () => {
   origin = await openOrigin()
   const { images, clock } = origin
-  arrivals = new Arrivals({
+  fetches = new BlobFetches({
     images,
     log: silent,
     onReceived: () => {},
@@ -37,7 +37,7 @@ beforeEach(async () => {
   mirror = new Mirror(
     {
       images,
-      arrivals,
+      fetches,
       arriving: { find: () => undefined },
       upstreams: upstreamsOf(registry),
       log: silent,
@@ -47,7 +47,7 @@ beforeEach(async () => {
   )
 })
 afterEach(async () => {
-  await arrivals.stop()
+  await fetches.stop()
   await origin[Symbol.asyncDispose]()
 })
 
@@ -134,9 +134,9 @@ describe('nobody else', () => {
 
   it.each(NAMES)('can push anything to %s', async (name) => {
     const { manifest, blobs } = image
-    await denied(mirror.startUpload(name, {}))
-    await denied(mirror.mountBlob(name, blobs[0]!.digest, 'my/app'))
-    await denied(mirror.putManifest(name, tag, manifest.mediaType, manifest.bytes, []))
+    await denied(mirror.push.startUpload(name, {}))
+    await denied(mirror.push.mountBlob(name, blobs[0]!.digest, 'my/app'))
+    await denied(mirror.push.putManifest(name, tag, manifest.mediaType, manifest.bytes, []))
   })
 
   it('can publish to it', () => {

@@ -18,11 +18,6 @@ export class CarriedImage {
     this.#log = parts.log
   }
 
-  /** Whether a repository here is for that image alone. */
-  isOf(repository: string): boolean {
-    return repository === DOCTOR_REPOSITORY
-  }
-
   /** Resolves when it can be pulled, or could not be pushed; those who ask at once wait for one push. Never rejects. */
   async ensure(): Promise<void> {
     this.#pushing ??= this.#push()

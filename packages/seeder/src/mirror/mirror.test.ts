@@ -12,8 +12,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeRegistry, inChunks, upstreamsOf } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, silent, wholeOf } from '../testing/image-origin.ts'
 import { bytesOf, imageOf, manifestOf, patternBytes, sha256 } from '../testing/images.ts'
-import { Arrivals } from './arrivals.ts'
-import { isUnusable, Mirror, type MirrorInit } from './mirror.ts'
+import { BlobFetches } from './blob-fetches.ts'
+import { Mirror, type MirrorInit } from './mirror.ts'
+import { isUnusable } from './mirrored-manifests.ts'
 
 const HOST = 'registry.test'
 const APP = `${HOST}/team/app`
@@ -27,7 +28,7 @@ const byDigest = ({ digest }: Manifest): Reference => ({ kind: 'digest', digest 
 
 let origin: ImageOrigin
 let registry: FakeRegistry
-let arrivals: Arrivals
+let fetches: BlobFetches
 let mirror: Mirror
 
 beforeEach(async () => {
@@ -37,7 +38,7 @@ beforeEach(async () => {
   mirror = mirrorOf()
 })
 afterEach(async () => {
-  await arrivals.stop()
+  await fetches.stop()
   await origin[Symbol.asyncDispose]()
 })
 
@@ -46,7 +47,7 @@ let failures: string[] = []
 
 function mirrorOf(init: Partial<MirrorInit> = {}): Mirror {
   const { images, clock } = origin
-  arrivals = new Arrivals({
+  fetches = new BlobFetches({
     images,
     log: silent,
     onReceived: () => {},
@@ -56,7 +57,7 @@ function mirrorOf(init: Partial<MirrorInit> = {}): Mirror {
   return new Mirror(
     {
       images,
-      arrivals,
+      fetches,
       arriving: { find: () => undefined },
       upstreams: upstreamsOf(registry),
       log: silent,
@@ -311,7 +312,7 @@ describe('a manifest', () => {
 
   it('that is pulled brings its blobs; one that is looked at does not', async () => {
     await look()
-    expect(arrivals.count + registry.count('blob')).toBe(0)
+    expect(fetches.count + registry.count('blob')).toBe(0)
     await mirror.manifest(APP, tag('1'), 'pull')
     for (const bytes of image.blobs) expect(await mirror.whole(APP, sha256(bytes), NEVER)).toBe(true)
     expect(registry.count('blob')).toBe(2)

@@ -2,10 +2,13 @@
  * What another registry has just said no to, so that 500 nodes that ask for a name that does not exist are one question.
  * Bounded; the oldest go first.
  */
+
+/** A registry is asked again for what it refused, after so long. */
+export const REFUSAL_AGE_MS = 10_000
+const REFUSALS_MAX = 10_000
+
 export class RecentRefusals {
   readonly #untilMs = new Map<string, number>()
-
-  constructor(private readonly init: { readonly ageMs: number; readonly countMax: number }) {}
 
   has(key: string, nowMs: number): boolean {
     const untilMs = this.#untilMs.get(key)
@@ -15,13 +18,10 @@ export class RecentRefusals {
     return false
   }
 
-  add(key: string, nowMs: number): void {
+  /** @param untilMs until when what was refused is not asked for again */
+  add(key: string, untilMs: number): void {
     this.#untilMs.delete(key)
-    this.#untilMs.set(key, nowMs + this.init.ageMs)
-    if (this.#untilMs.size > this.init.countMax) this.#untilMs.delete(this.#untilMs.keys().next().value!)
-  }
-
-  delete(key: string): void {
-    this.#untilMs.delete(key)
+    this.#untilMs.set(key, untilMs)
+    if (this.#untilMs.size > REFUSALS_MAX) this.#untilMs.delete(this.#untilMs.keys().next().value!)
   }
 }

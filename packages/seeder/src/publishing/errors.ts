@@ -2,8 +2,17 @@ import { SeederError } from '../errors.ts'
 
 /** An image cannot be published; says which and why. */
 export class PublishError extends SeederError {
+  readonly code:
+    | 'PUBLISH_REFERENCE_INVALID'
+    | 'PUBLISH_REGISTRY_UNKNOWN'
+    | 'PUBLISH_IMAGE_UNKNOWN'
+    | 'PUBLISH_BLOB_MISSING'
+    | 'PUBLISH_PLATFORM_UNKNOWN'
+    | 'PUBLISH_TOO_DEEP'
+    | 'PUBLISH_TOO_LARGE'
+
   constructor(
-    readonly code:
+    code:
       | 'PUBLISH_REFERENCE_INVALID'
       | 'PUBLISH_REGISTRY_UNKNOWN'
       | 'PUBLISH_IMAGE_UNKNOWN'
@@ -15,5 +24,6 @@ export class PublishError extends SeederError {
     options?: ErrorOptions,
   ) {
     super(message, options)
+    this.code = code
   }
 }

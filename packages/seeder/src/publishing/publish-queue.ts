@@ -59,7 +59,7 @@ export class PublishQueue {
           (await upstreams.client(host)?.manifestDigest(repository, tag, signal))?.digest,
         tags: async (host, repository, signal) => {
           const client = upstreams.client(host)
-          // Lists are not counted by registries, but one that is left alone is not asked for the list of what it may not be asked for.
+          // Registries do not count lists of tags. But while one is to be left alone, the tags on its list could not be asked for.
           if (client?.busyUntilMs !== undefined) throw new UpstreamBusyError(host, client.busyUntilMs)
           return (await client?.allTags(repository, TAGS_MAX, signal)) ?? []
         },

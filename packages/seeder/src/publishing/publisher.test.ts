@@ -8,7 +8,7 @@ import { MEDIA_TYPES } from '@shoal/oci'
 import { UpstreamBusyError, UpstreamUnavailableError } from '@shoal/registry-client'
 import { decodePublishLine, encodePublishLine, type PublishLine } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Arrivals } from '../mirror/arrivals.ts'
+import { BlobFetches } from '../mirror/blob-fetches.ts'
 import { CHUNK_BYTES, FakeRegistry, upstreamsOf } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, silent } from '../testing/image-origin.ts'
 import { imageOf, indexOf, manifestOf, patternBytes, sha256 } from '../testing/images.ts'
@@ -33,7 +33,7 @@ const index = indexOf(
 
 let origin: ImageOrigin
 let registry: FakeRegistry
-let arrivals: Arrivals
+let fetches: BlobFetches
 let publisher: Publisher
 let lines: PublishLine[]
 let warmed: WarmImage[]
@@ -49,7 +49,7 @@ beforeEach(async () => {
   warmed = []
   nowMs = 0
   const { images } = origin
-  arrivals = new Arrivals({
+  fetches = new BlobFetches({
     images,
     log: silent,
     onReceived: () => {},
@@ -68,7 +68,7 @@ beforeEach(async () => {
     {
       images,
       upstreams: upstreamsOf(registry),
-      arrivals,
+      fetches,
       warming: warming as Warming,
       log: silent,
       nowMs: () => nowMs,
@@ -77,7 +77,7 @@ beforeEach(async () => {
   )
 })
 afterEach(async () => {
-  await arrivals.stop()
+  await fetches.stop()
   await origin[Symbol.asyncDispose]()
 })
 

@@ -18,7 +18,8 @@ import { UpstreamBusyError } from '@shoal/registry-client'
 import { readManifest } from '@shoal/service'
 import { PUBLISH_LINE_LAYERS_MAX, type PublishLine } from '@shoal/wire'
 import type { Logger } from 'pino'
-import type { Arrival, Arrivals } from '../mirror/arrivals.ts'
+import type { AwaitedBlob } from '../mirror/awaited-blob.ts'
+import type { BlobFetches } from '../mirror/blob-fetches.ts'
 import type { UpstreamRepository, Upstreams } from '../mirror/upstreams.ts'
 import { PublishError } from './errors.ts'
 import { type PublishPlan, planPublish } from './publish-plan.ts'
@@ -28,7 +29,7 @@ import type { Warming } from './warming.ts'
 export interface PublisherParts {
   readonly images: ImageStore
   readonly upstreams: Upstreams
-  readonly arrivals: Arrivals
+  readonly fetches: BlobFetches
   readonly warming: Warming
   readonly log: Logger
   readonly nowMs: () => number
@@ -237,7 +238,7 @@ export class Publisher {
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<{ copiedBytes: number; presentBytes: number }> {
-    const { images, arrivals } = this.#parts
+    const { images, fetches } = this.#parts
     let copiedBytes = 0
     let presentBytes = 0
     const bring = async ({ digest, size }: Descriptor) => {
@@ -251,17 +252,17 @@ export class Publisher {
         throw new PublishError('PUBLISH_BLOB_MISSING', `${digest} is not here; push the image again`)
       let receivedBytes = 0
       const isThere = await this.#patiently(signal, async () => {
-        const arrival = arrivals.begin(source, digest, size)
-        const isEnded = await this.#watch(arrival, signal, () =>
+        const awaited = fetches.begin(source, digest, size)
+        const isEnded = await this.#watch(awaited, signal, () =>
           onProgress({
             type: 'layer',
             reference,
             digest,
-            receivedBytes: arrival.receivedBytes,
-            state: arrival.receivedBytes === 0 ? 'waiting' : 'copying',
+            receivedBytes: awaited.receivedBytes,
+            state: awaited.receivedBytes === 0 ? 'waiting' : 'copying',
           }),
         )
-        receivedBytes = arrival.receivedBytes
+        receivedBytes = awaited.receivedBytes
         return isEnded
       })
       if (!isThere && optional.has(digest)) return
@@ -276,11 +277,11 @@ export class Publisher {
     return { copiedBytes, presentBytes }
   }
 
-  async #watch(arrival: Arrival, signal: AbortSignal, tell: () => void): Promise<boolean> {
+  async #watch(awaited: AwaitedBlob, signal: AbortSignal, tell: () => void): Promise<boolean> {
     tell()
     for (;;) {
       signal.throwIfAborted()
-      const ended = await Promise.race([arrival.whole, sleep(PROGRESS_MS, undefined, { signal, ref: false })])
+      const ended = await Promise.race([awaited.whole, sleep(PROGRESS_MS, undefined, { signal, ref: false })])
       if (ended !== undefined) return ended
       tell()
     }

@@ -32,7 +32,11 @@ export class FakeRegistry {
   /** What is sent of a blob. */
   body: (bytes: Uint8Array, asked: Asked & { kind: 'blob' }) => AsyncIterable<Uint8Array> = inChunks
 
-  constructor(readonly host: string) {}
+  readonly host: string
+
+  constructor(host: string) {
+    this.host = host
+  }
 
   readonly client = {
     manifest: async (repository: string, reference: string) => {

@@ -14,14 +14,14 @@ const WAITED_FOR: Readonly<Record<HttpPhase, string>> = {
 
 export class HttpTimeoutError extends HttpClientError {
   readonly code: 'HTTP_CONNECT_TIMEOUT' | 'HTTP_SEND_TIMEOUT' | 'HTTP_HEADERS_TIMEOUT' | 'HTTP_BODY_TIMEOUT'
-  constructor(
-    readonly host: string,
-    readonly phase: HttpPhase,
-    afterMs: number,
-  ) {
+  readonly host: string
+  readonly phase: HttpPhase
+  constructor(host: string, phase: HttpPhase, afterMs: number) {
     super(
       `${host}: ${WAITED_FOR[phase]} within ${afterMs} ms; check that it is well and can be reached from here`,
     )
+    this.host = host
+    this.phase = phase
     this.code = `HTTP_${phase.toUpperCase() as Uppercase<HttpPhase>}_TIMEOUT`
   }
 }
@@ -29,13 +29,12 @@ export class HttpTimeoutError extends HttpClientError {
 /** A proxy on the way does not let the request through. */
 export class ProxyRefusedError extends HttpClientError {
   readonly code = 'HTTP_PROXY_REFUSED'
-  constructor(
-    readonly host: string,
-    readonly status: number,
-  ) {
+  readonly status: number
+  constructor(host: string, status: number) {
     super(
       `the proxy on the way to ${host} refused to go on (status ${status}); check what it lets through, and for whom`,
     )
+    this.status = status
   }
 }
 

@@ -7,15 +7,18 @@ interface Host {
 
 export class HostTurns {
   readonly #hosts = new Map<string, Host>()
+  readonly #atOnceMax: number
 
-  constructor(private readonly atOnceMax: number) {}
+  constructor(atOnceMax: number) {
+    this.#atOnceMax = atOnceMax
+  }
 
   /** @returns what gives the turn back, once. @throws the signal's reason */
   async take(name: string, signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted()
     const host = this.#hosts.get(name) ?? { underWay: 0, waiting: new Set() }
     this.#hosts.set(name, host)
-    if (host.underWay < this.atOnceMax) host.underWay++
+    if (host.underWay < this.#atOnceMax) host.underWay++
     else await this.#turn(host, signal)
     return () => this.#end(name, host)
   }

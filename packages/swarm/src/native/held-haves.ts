@@ -20,7 +20,7 @@ export class HeldHaves {
     if (this.#known.isFull) return message
     switch (message.kind) {
       case 'have':
-        // One beyond the end is for the engine to refuse.
+        // A piece beyond the end is passed on: the engine refuses it.
         if (message.index >= this.#known.length || this.#known.has(message.index)) return message
         this.#hold(connection, message.index)
         return undefined

@@ -1,4 +1,4 @@
-import { engineContract } from '../testing/engine-contract.ts'
+import { engineContract } from '@shoal/testing/engine-contract'
 import { NativeEngine } from './native-engine.ts'
 
 engineContract('native', (init) => new NativeEngine(init))

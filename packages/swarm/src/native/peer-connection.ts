@@ -217,7 +217,7 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
       decode()
     } catch (error) {
       this.close(error as Error)
-      // Anything else is a bug, which is not to pass for a peer's.
+      // Anything else is a bug of ours and must not be blamed on the peer.
       if (!(error instanceof WireError)) throw error
     }
   }
@@ -278,7 +278,7 @@ export class PeerConnection extends EventEmitter<PeerConnectionEvents> {
     const pageBytes = pageBytesOf(this.#init.shape)
     const idle = setTimeout(() => this.close(new Error('the peer takes nothing')), SEND_IDLE_MS)
     const stalled: NodeJS.Timeout = setTimeout(() => {
-      // Nothing was to be taken: a page was waited for.
+      // Nothing could be taken, because the connection waits for a page.
       if (unsent === 0) stalled.refresh()
       else this.emit('stalled')
     }, SEND_STALLED_MS)

@@ -220,7 +220,7 @@ export class PeerWireDecoder {
     const payloadBytes = this.#messageBytes - 1
     const count = Math.min(bytes.length - at, payloadBytes - this.#filled)
     if (this.#filled + count > this.#control.length) {
-      // As long as what is here, doubled: never as long as what the frame claims.
+      // Twice what is here, and never what the frame merely claims.
       const grown = new Uint8Array(Math.min(payloadBytes, 2 * (this.#filled + count)))
       grown.set(this.#control.subarray(0, this.#filled))
       this.#control = grown

@@ -15,7 +15,7 @@ export function judgeClients(
 ): Finding {
   const set = judgeFiles(clients, agent, about)
   if (unserved.length === 0) return set
-  // Whatever set them up, and whether or not that can be seen from here: they came.
+  // Requests of clients have come, so they are set up, whether or not their files can be seen from here.
   return together([set, ...unserved.map(goesRound)], { ...set.measured, unservedRegistries: unserved })
 }
 

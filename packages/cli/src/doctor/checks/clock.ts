@@ -15,7 +15,7 @@ export const CLOCK_FAILURE_MS = 15 * 60_000
 const DATE_RESOLUTION_MS = 1_000
 
 export function judgeClock({ theirsMs, sentAtMs, receivedAtMs }: ClockSample): Finding {
-  // Ours less theirs, at the moment when they looked at their clock.
+  // This machine's time less the seeder's, at the moment when the seeder read its clock.
   const latest = receivedAtMs - theirsMs
   const earliest = sentAtMs - theirsMs - DATE_RESOLUTION_MS
   const leastMs = earliest > 0 ? earliest : latest < 0 ? latest : 0

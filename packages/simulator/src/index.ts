@@ -1,0 +1,5 @@
+export * from './scenario.ts'
+export { replayShoal } from './shoal/shoal.ts'
+export * from './simulate.ts'
+export * from './simulation.ts'
+export * from './strategy-run.ts'
