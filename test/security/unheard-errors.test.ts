@@ -82,7 +82,7 @@ describe('the sources of the services', () => {
     ])
     expect(asking.at(-1)?.code).toContain('answerOf(')
     const others = sources.filter(({ code }) =>
-      /(?<![#.\w])fetch\(|from '(?:undici|node:https?)'/.test(code.replace(/import type .*/g, '')),
+      /(?:await |[=(,:?] ?)fetch\(|from '(?:undici|node:https?)'/.test(code.replace(/import type .*/g, '')),
     )
     expect(others.map(({ path }) => path)).toEqual([])
   })
