@@ -106,6 +106,8 @@ export class PushForwarding {
 function forwarded(raw: IncomingMessage): PassThrough {
   const body = new PassThrough()
   raw.once('close', () => raw.complete || body.destroy(new ClientLeftError()))
+  // What the seeder no longer takes goes nowhere, so that the client comes to the end of its request.
+  body.once('close', () => raw.resume())
   return raw.pipe(body)
 }
 

@@ -22,6 +22,8 @@ export interface AgentInit {
   readonly connectionsMax: number
   /** For the connection and its handshake; through a proxy also for its answer to CONNECT: each. */
   readonly connectTimeoutMs: number
+  /** Gives up the tunnels that do not stand yet. */
+  readonly closing: AbortSignal
   readonly lookup?: LookupFunction
   /** What the other side is trusted by; of the proxy itself too, where it is asked over https. */
   readonly secureContext?: SecureContext
@@ -98,6 +100,8 @@ function throughTunnel(proxy: HttpProxy, init: AgentInit): Open {
         }
         const socket: TLSSocket = tls.connect({
           socket: tunnel,
+          // Nothing is connected to; an address has no `servername`, and the certificate is checked for it.
+          host,
           ...(servername !== undefined && { servername }),
           ...(secureContext !== undefined && { secureContext }),
         })
@@ -122,6 +126,7 @@ function openTunnel(proxy: HttpProxy, target: string, init: AgentInit): Promise<
       path: target,
       headers: { host: target, ...(proxy.authorization && { 'proxy-authorization': proxy.authorization }) },
       createConnection: () => toProxy(proxy, init),
+      signal: init.closing,
     })
     const { connectTimeoutMs } = init
     const giveUp = () => asked.destroy(new HttpTimeoutError(proxy.url.host, 'headers', connectTimeoutMs))

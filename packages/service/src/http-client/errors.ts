@@ -26,6 +26,16 @@ export class HttpTimeoutError extends HttpClientError {
   }
 }
 
+/** The exchange ended, and what came was no answer to it. */
+export class HttpNoAnswerError extends HttpClientError {
+  readonly code = 'HTTP_NO_ANSWER'
+  constructor(host: string) {
+    super(
+      `${host}: what it said is no answer, such as another protocol that nobody asked for; check that it is the server that was meant`,
+    )
+  }
+}
+
 /** A proxy on the way does not let the request through. */
 export class ProxyRefusedError extends HttpClientError {
   readonly code = 'HTTP_PROXY_REFUSED'

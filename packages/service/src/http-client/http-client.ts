@@ -10,7 +10,7 @@ import { pipeline, type Readable } from 'node:stream'
 import type { SecureContext } from 'node:tls'
 import { type AgentInit, agentFor, type HttpProxy, parseProxy } from './agents.ts'
 import { answerOf, type HttpAnswer } from './answer.ts'
-import { HttpClientClosedError, HttpTimeoutError, ProxyRefusedError } from './errors.ts'
+import { HttpClientClosedError, HttpNoAnswerError, HttpTimeoutError, ProxyRefusedError } from './errors.ts'
 import { HostTurns } from './host-turns.ts'
 
 const http = process.getBuiltinModule('node:http')
@@ -54,6 +54,8 @@ interface Exchange {
 const TIMER_MS_MAX = 2 ** 31 - 1
 /** Safe to ask again when a kept connection turns out to be closed (RFC 9110, 9.2.2). */
 const REPEATABLE: readonly string[] = ['GET', 'HEAD']
+/** A server that has answered may go on taking the request's body for so long; many stop reading it, and say nothing of that. */
+const REST_OF_REQUEST_MS_MAX = 2_000
 
 export class HttpClient {
   readonly #init: HttpClientInit
@@ -86,7 +88,13 @@ export class HttpClient {
         again: mayRepeat ? () => exchange(false) : undefined,
       })
     }
-    return exchange(isRepeatable)
+    try {
+      return await exchange(isRepeatable)
+    } catch (error) {
+      // Also a body of which nothing was sent: what it reads from stays open otherwise.
+      if (typeof request.body === 'object') request.body.destroy()
+      throw error
+    }
   }
 
   /** Cuts what is under way. */
@@ -102,6 +110,7 @@ export class HttpClient {
     const init: AgentInit = {
       connectionsMax,
       connectTimeoutMs,
+      closing: this.#closing.signal,
       ...(lookup !== undefined && { lookup }),
       ...(secureContext !== undefined && { secureContext }),
       ...(this.#proxy !== undefined && { proxy: this.#proxy }),
@@ -121,7 +130,13 @@ export class HttpClient {
     let received: IncomingMessage | undefined
     let sourceError: unknown
     let headersTimer: NodeJS.Timeout | undefined
-    const abort = () => (received ?? asked).destroy(signal.reason)
+    let restTimer: NodeJS.Timeout | undefined
+    const abort = () => {
+      // A request that waits for its tunnel is silent about its end until the tunnel stands.
+      reject(signal.reason)
+      const cut = received ?? asked
+      cut.destroy(signal.reason)
+    }
     if (signal.aborted) abort()
     else signal.addEventListener('abort', abort)
     // The socket's own timer is moved by every byte in either direction.
@@ -147,6 +162,10 @@ export class HttpClient {
       received = body
       const answer = answerOf(body)
       body.socket.setTimeout(timerMs(bodyIdleTimeoutMs))
+      body.once('close', () => {
+        if (asked.writableFinished || asked.destroyed) return
+        restTimer = setTimeout(() => asked.destroy(), REST_OF_REQUEST_MS_MAX)
+      })
       if (answer.status === 407 && this.#proxy !== undefined && target.protocol === 'http:') {
         body.destroy()
         reject(new ProxyRefusedError(target.host, 407))
@@ -161,8 +180,11 @@ export class HttpClient {
     })
     asked.once('close', () => {
       clearTimeout(headersTimer)
+      clearTimeout(restTimer)
       signal.removeEventListener('abort', abort)
       end()
+      // Heard only where nothing was before: Node says nothing of a change of protocols that nobody asked for.
+      reject(new HttpNoAnswerError(target.host))
     })
     if (sent === undefined || typeof sent === 'string') asked.end(sent)
     else {
