@@ -209,6 +209,19 @@ describe('the layers', () => {
     }
   })
 
+  it('know the engines by name in one place', () => {
+    const naming = [...sources.values()]
+      .flat()
+      .filter(({ path, code }) => !path.endsWith('.d.ts') && /['"](native|webtorrent)['"]/.test(code))
+      .map(({ path }) => path)
+    // Where they are loaded, which of them is the default, and the one's own use of its library.
+    expect(naming.toSorted()).toEqual([
+      'swarm/src/engine-setting.ts',
+      'swarm/src/engines.ts',
+      'webtorrent-engine/src/webtorrent-engine.ts',
+    ])
+  })
+
   it('are entered through the doors that each package.json names', () => {
     for (const name of names) {
       for (const { path, imports } of sources.get(name)!) {

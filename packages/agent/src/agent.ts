@@ -281,7 +281,7 @@ async function pullBlobs(shared: Shared, { store }: Cache, seeder: SeederParts, 
 function knowImages(
   shared: Shared,
   { announcer, http, client, watch }: SeederParts,
-  { disk, records, contacts }: Peers,
+  { disk, records, contacts, engine }: Peers,
   { arrivals, downloads }: Pulls,
 ): ImageDirectory {
   const { settings, log, seederUrl, peerId } = shared
@@ -300,9 +300,9 @@ function knowImages(
       isWhole: (digest) => downloads.whole(digest) !== undefined,
       isFlowing: (digest) => downloads.isFlowing(digest) || arrivals.has(digest),
       canKeep: () => disk.problem === undefined,
-      // The other engine knows no blobs whose hashes are still being learned: they come over HTTP.
+      // With other engines a blob that is still arriving comes over HTTP.
       onArriving: (repository, arrival) => {
-        if (settings.engine === 'native') arrivals.take(repository, arrival)
+        if (engine.learnsPieces) arrivals.take(repository, arrival)
       },
       arrivalNews: new ArrivalNews({ announcer }),
       onLost: (digest) => arrivals.lost(digest),

@@ -26,7 +26,7 @@ export interface SwarmInit {
   readonly pieces: SwarmPieces
   /**
    * Pieces whose hashes are known already, of a blob that is still arriving at its source: others are not asked for before
-   * `learnPiece`. Every hash is known where absent. The native engine alone has this.
+   * `learnPiece`. Every hash is known where absent. Only for an engine that `learnsPieces`.
    */
   readonly knownPieces?: Bitfield
   /** The source's own side of such a swarm: pieces come by `addPiece`, in any order. */
@@ -72,6 +72,8 @@ export interface Swarm extends EventEmitter<SwarmEvents> {
 
 export interface SwarmEngine {
   readonly peerId: PeerId
+  /** Whether it joins swarms of blobs that are still arriving at their source, and learns their hashes one by one. */
+  readonly learnsPieces: boolean
   /** Where peers reach this engine, once started. */
   readonly address: { readonly host: string; readonly port: number }
   /** @throws PeerListenError */

@@ -49,6 +49,7 @@ const PICK_DELAY_MS = 10
 const SUSPICIONS_MAX = 3
 
 export class WebTorrentEngine implements SwarmEngine {
+  readonly learnsPieces = false
   readonly #init: SwarmEngineInit
   readonly #swarms = new Set<WebTorrentSwarm>()
   #client: WebTorrent | undefined

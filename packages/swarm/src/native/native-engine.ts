@@ -80,6 +80,7 @@ interface Connected {
 }
 
 export class NativeEngine implements SwarmEngine {
+  readonly learnsPieces = true
   readonly #init: SwarmEngineInit
   readonly #limits: SwarmLimits
   readonly #mayDial: MayDial
