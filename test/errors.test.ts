@@ -12,8 +12,6 @@ const PACKAGES = fileURLToPath(new URL('../packages', import.meta.url))
 /** By path, and why. */
 const NOT_RAISED_HERE: Readonly<Record<string, string>> = {
   'cli/src/demo/demo-image.ts': 'a program that runs inside of the image',
-  'agent/src/arrivals.ts': 'what a transfer is ended with',
-  'agent/src/downloads.ts': 'what a transfer is ended with',
 }
 const PLAIN = /(.{0,60})\bnew (?:Type|Range|Syntax|Aggregate|URI)?Error\(/gs
 const IS_REASON = /\.(?:abort|destroy|close)\(\s*$/

@@ -6,9 +6,9 @@
 import type { Digest } from '@shoal/core'
 import type { Resolution } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { BlobSource } from './blob-source.ts'
 import type { Contacts } from './contacts.ts'
 import type { ImageDirectory } from './image-directory.ts'
+import type { KnownBlob } from './known-blob.ts'
 import type { ResolveQuestion } from './seeder-client.ts'
 import {
   type Answer,
@@ -108,7 +108,7 @@ async function pull(): Promise<void> {
   expect((await pulling)?.digest).toBe(image.digest)
 }
 
-const digestOf = (source: BlobSource | string | undefined) =>
+const digestOf = (source: KnownBlob | string | undefined) =>
   typeof source === 'object' ? source.metainfo.digest : undefined
 
 describe('a blob on its way', () => {

@@ -6,7 +6,8 @@ import type { Logger } from 'pino'
 import type { UpstreamAddress } from './address.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { UpstreamAnswer, UpstreamConnections } from './connections.ts'
-import type { Credential, Credentials } from './credentials.ts'
+import type { Credential } from './credential.ts'
+import type { Credentials } from './credentials.ts'
 import type { EcrLogins } from './ecr.ts'
 import { UpstreamDeniedError, UpstreamRealmRefusedError, UpstreamUnavailableError } from './errors.ts'
 import { chooseChallenge, type Grant, obtainGrant } from './grant.ts'
@@ -25,11 +26,15 @@ export class Authorizer {
   readonly #grants = new Map<string, Grant>()
   readonly #pending = new Map<string, Promise<Grant>>()
 
-  constructor(
-    private readonly parts: AuthorizerParts,
-    private readonly address: UpstreamAddress,
-    private readonly trustedRealmHosts: readonly string[],
-  ) {}
+  readonly #parts: AuthorizerParts
+  readonly #address: UpstreamAddress
+  readonly #trustedRealmHosts: readonly string[]
+
+  constructor(parts: AuthorizerParts, address: UpstreamAddress, trustedRealmHosts: readonly string[]) {
+    this.#parts = parts
+    this.#address = address
+    this.#trustedRealmHosts = trustedRealmHosts
+  }
 
   /** @returns what to send with the first attempt; undefined while nothing was asked for */
   async known(repository: string, signal: AbortSignal): Promise<Grant | undefined> {
@@ -50,10 +55,10 @@ export class Authorizer {
   ): Promise<Grant> {
     const challenge = chooseChallenge(parseChallenges(answer.headers('www-authenticate')))
     if (challenge === undefined) {
-      throw new UpstreamDeniedError(this.address.host, 'it wants a login of a kind that Shoal does not know')
+      throw new UpstreamDeniedError(this.#address.host, 'it wants a login of a kind that Shoal does not know')
     }
     if (refused !== undefined) this.#forget(refused)
-    remember(this.#challenges, repository, challenge, this.parts.connections.limits.tokensMax)
+    remember(this.#challenges, repository, challenge, this.#parts.connections.limits.tokensMax)
     return this.#grant(challenge, repository, signal)
   }
 
@@ -75,7 +80,7 @@ export class Authorizer {
         ? scheme
         : JSON.stringify([parameters.get('realm'), parameters.get('service'), scope])
     const cached = this.#grants.get(key)
-    if (cached !== undefined && cached.expiresAtMs > this.parts.nowMs()) return cached
+    if (cached !== undefined && cached.expiresAtMs > this.#parts.nowMs()) return cached
     let pending = this.#pending.get(key)
     if (pending === undefined) {
       pending = this.#obtain(challenge, scope, key).finally(() => this.#pending.delete(key))
@@ -93,8 +98,8 @@ export class Authorizer {
 
   /** Has a deadline of its own: whoever asked first may leave while others wait for the same. */
   async #obtain(challenge: Challenge, scope: string, key: string): Promise<Grant> {
-    const { connections, nowMs, log } = this.parts
-    const { host } = this.address
+    const { connections, nowMs, log } = this.#parts
+    const { host } = this.#address
     const { answerTimeoutMs, tokensMax } = connections.limits
     const signal = AbortSignal.timeout(answerTimeoutMs)
     try {
@@ -102,8 +107,8 @@ export class Authorizer {
         challenge,
         scope,
         credential: await this.#credential(),
-        registry: this.address,
-        trustedRealmHosts: this.trustedRealmHosts,
+        registry: this.#address,
+        trustedRealmHosts: this.#trustedRealmHosts,
         connections,
         nowMs,
         signal,
@@ -121,9 +126,9 @@ export class Authorizer {
   }
 
   async #credential(): Promise<Exclude<Credential, { readonly ecr: unknown }> | undefined> {
-    const credential = await this.parts.credentials.forHost(this.address.host)
+    const credential = await this.#parts.credentials.forHost(this.#address.host)
     if (credential === undefined || !('ecr' in credential)) return credential
-    return await this.parts.ecr.login(this.address.host, credential.ecr)
+    return await this.#parts.ecr.login(this.#address.host, credential.ecr)
   }
 }
 

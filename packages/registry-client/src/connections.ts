@@ -62,12 +62,17 @@ export class UpstreamConnections {
   #class: AddressClass
   readonly #closed = new AbortController()
 
+  readonly limits: UpstreamLimits
+  readonly #proxies: Proxies
+
   constructor(
     address: UpstreamAddress,
-    readonly limits: UpstreamLimits,
+    limits: UpstreamLimits,
     tls: UpstreamTls | undefined,
-    private readonly proxies: Proxies = NO_PROXIES,
+    proxies: Proxies = NO_PROXIES,
   ) {
+    this.limits = limits
+    this.#proxies = proxies
     const url = new URL(address.url)
     const literal = addressInUrl(url)
     this.#upstream = address.host
@@ -95,7 +100,7 @@ export class UpstreamConnections {
    */
   async request({ method, url, headers, body, lane, signal }: UpstreamRequest): Promise<UpstreamAnswer> {
     const isOwn = this.isOwn(url)
-    const proxy = this.proxies.proxyFor(url)
+    const proxy = this.#proxies.proxyFor(url)
     // What a name means is the proxy's to know; that this one is a machine's own, whichever, needs no looking up.
     const literal = addressInUrl(url) ?? (proxy !== undefined && isLocalName(url) ? '127.0.0.1' : undefined)
     if (!isOwn && literal !== undefined) this.#expectReach(url.hostname, [literal])

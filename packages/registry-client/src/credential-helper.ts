@@ -4,7 +4,7 @@
  * Protocol of docker-credential-helpers: the server on stdin, JSON on stdout; not found is an exit code and a sentence.
  */
 import { spawn } from 'node:child_process'
-import type { Credential } from './credentials.ts'
+import type { Credential } from './credential.ts'
 import { CredentialsInvalidError } from './errors.ts'
 import { parseJsonObject } from './json-object.ts'
 

@@ -3,21 +3,10 @@
  * Amazon ECR, where nothing else was said, whoever the AWS SDK finds the machine to be.
  */
 import { canonicalHost } from '@shoal/oci'
+import type { Credential } from './credential.ts'
 import { DockerConfigFile } from './docker-config-file.ts'
-import { type EcrRegistry, ecrRegistryOf } from './ecr.ts'
+import { ecrRegistryOf } from './ecr.ts'
 import { environmentCredential } from './environment-credential.ts'
-
-export interface Login {
-  readonly username: string
-  readonly password: string
-}
-
-/** A refresh token of the OAuth2 way. */
-export interface IdentityToken {
-  readonly identityToken: string
-}
-
-export type Credential = Login | IdentityToken | { readonly ecr: EcrRegistry }
 
 export interface CredentialsInit {
   /** `SHOAL_UPSTREAM_<HOST>_USERNAME` and `…_PASSWORD` are read from it; credential helpers get all of it. */
@@ -35,7 +24,10 @@ const HELPER_TIMEOUT_MS = 15_000
 export class Credentials {
   readonly #files: readonly DockerConfigFile[]
 
-  constructor(private readonly init: CredentialsInit) {
+  readonly #init: CredentialsInit
+
+  constructor(init: CredentialsInit) {
+    this.#init = init
     const { environment, dockerConfigFile, pullSecretFiles = [], helperTimeoutMs = HELPER_TIMEOUT_MS } = init
     const helpers = { environment, timeoutMs: helperTimeoutMs }
     this.#files = [
@@ -53,7 +45,7 @@ export class Credentials {
    */
   async forHost(host: string): Promise<Credential | undefined> {
     const name = canonicalHost(host)
-    const login = environmentCredential(this.init.environment, name)
+    const login = environmentCredential(this.#init.environment, name)
     if (login !== undefined) return login
     for (const file of this.#files) {
       const credential = await file.find(name)

@@ -3,8 +3,8 @@
  * document, and `.dockercfg` is its `auths` alone.
  */
 import { DOCKER_HUB } from './address.ts'
+import type { Credential } from './credential.ts'
 import { type HelperInit, runCredentialHelper } from './credential-helper.ts'
-import type { Credential } from './credentials.ts'
 import { type DockerConfig, parseDockerConfig } from './docker-config.ts'
 import { WatchedFile } from './watched-file.ts'
 
@@ -13,11 +13,11 @@ export class DockerConfigFile {
   /** One run for all who ask at the same time. */
   readonly #running = new Map<string, Promise<Credential | undefined>>()
 
+  readonly #helpers: HelperInit | undefined
+
   /** @param helpers undefined where programs must not be run: a pull secret's author is not the machine's owner */
-  constructor(
-    path: string,
-    private readonly helpers: HelperInit | undefined,
-  ) {
+  constructor(path: string, helpers: HelperInit | undefined) {
+    this.#helpers = helpers
     this.#file = new WatchedFile(path, (text) => parseDockerConfig(path, text))
   }
 
@@ -30,9 +30,9 @@ export class DockerConfigFile {
     if (config === undefined) return undefined
     const helper = config.helpers.get(host) ?? config.store
     const kept =
-      this.helpers === undefined || helper === undefined
+      this.#helpers === undefined || helper === undefined
         ? undefined
-        : await this.#ask(helper, host, this.helpers)
+        : await this.#ask(helper, host, this.#helpers)
     return kept ?? config.loginFor(host)
   }
 

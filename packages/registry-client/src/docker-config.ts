@@ -1,6 +1,6 @@
 /** Reads the parts of Docker's configuration that concern logins. Pure. No message quotes the text. */
 import { canonicalHost } from '@shoal/oci'
-import type { Credential } from './credentials.ts'
+import type { Credential } from './credential.ts'
 import { CredentialsInvalidError } from './errors.ts'
 import { isJsonObject, type JsonObject, parseJsonObject } from './json-object.ts'
 

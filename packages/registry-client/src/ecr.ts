@@ -5,13 +5,8 @@
 import type { ECRClientConfig } from '@aws-sdk/client-ecr'
 import type { Proxies } from '@shoal/service'
 import { proxyAgents } from '@shoal/storage'
-import type { Login } from './credentials.ts'
+import type { EcrRegistry, Login } from './credential.ts'
 import { UpstreamDeniedError, UpstreamInvalidError } from './errors.ts'
-
-export interface EcrRegistry {
-  readonly region: string
-  readonly accountId: string
-}
 
 export interface EcrInit {
   /** Of the ECR API; the region's own by default. */
@@ -39,10 +34,13 @@ export class EcrLogins {
   readonly #logins = new Map<string, { readonly login: Login; readonly expiresAtMs: number }>()
   readonly #pending = new Map<string, Promise<Login>>()
 
-  constructor(
-    private readonly parts: EcrParts,
-    private readonly init: EcrInit = {},
-  ) {}
+  readonly #parts: EcrParts
+  readonly #init: EcrInit
+
+  constructor(parts: EcrParts, init: EcrInit = {}) {
+    this.#parts = parts
+    this.#init = init
+  }
 
   /**
    * A login is the identity's, not the registry's: it is good for every account of the region that lets the identity in.
@@ -52,7 +50,7 @@ export class EcrLogins {
    */
   login(host: string, { region }: EcrRegistry): Promise<Login> {
     const kept = this.#logins.get(region)
-    if (kept !== undefined && kept.expiresAtMs > this.parts.nowMs()) return Promise.resolve(kept.login)
+    if (kept !== undefined && kept.expiresAtMs > this.#parts.nowMs()) return Promise.resolve(kept.login)
     let pending = this.#pending.get(region)
     if (pending === undefined) {
       pending = this.#exchange(host, region).finally(() => this.#pending.delete(region))
@@ -63,11 +61,11 @@ export class EcrLogins {
 
   async #exchange(host: string, region: string): Promise<Login> {
     const { ECRClient, GetAuthorizationTokenCommand } = await import('@aws-sdk/client-ecr')
-    const proxy = this.parts.proxies?.proxyFor(new URL(this.init.endpoint ?? apiUrl(region)))
+    const proxy = this.#parts.proxies?.proxyFor(new URL(this.#init.endpoint ?? apiUrl(region)))
     const config: ECRClientConfig = {
       region,
       maxAttempts: 3,
-      ...this.init,
+      ...this.#init,
       ...(proxy !== undefined && { requestHandler: proxyAgents(proxy) }),
     }
     const client = new ECRClient(config)
@@ -79,7 +77,7 @@ export class EcrLogins {
       const colon = text.indexOf(':')
       if (colon < 1) throw new UpstreamInvalidError(host, 'ECR answered without an authorization token')
       const login = { username: text.slice(0, colon), password: text.slice(colon + 1) }
-      const expiresAtMs = (data?.expiresAt?.getTime() ?? this.parts.nowMs()) - MARGIN_MS
+      const expiresAtMs = (data?.expiresAt?.getTime() ?? this.#parts.nowMs()) - MARGIN_MS
       this.#logins.set(region, { login, expiresAtMs })
       return login
     } catch (error) {

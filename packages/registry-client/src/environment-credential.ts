@@ -1,5 +1,5 @@
 /** A login from two environment variables. Pure. */
-import type { Login } from './credentials.ts'
+import type { Login } from './credential.ts'
 import { CredentialsInvalidError } from './errors.ts'
 
 /**

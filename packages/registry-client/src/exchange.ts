@@ -53,13 +53,16 @@ export class UpstreamExchange {
   rateLimit: RateLimit | undefined
   #busyUntilMs = Number.NEGATIVE_INFINITY
 
-  constructor(
-    private readonly parts: ExchangeParts,
-    private readonly address: UpstreamAddress,
-  ) {}
+  readonly #parts: ExchangeParts
+  readonly #address: UpstreamAddress
+
+  constructor(parts: ExchangeParts, address: UpstreamAddress) {
+    this.#parts = parts
+    this.#address = address
+  }
 
   get busyUntilMs(): number | undefined {
-    return this.#busyUntilMs > this.parts.nowMs() ? this.#busyUntilMs : undefined
+    return this.#busyUntilMs > this.#parts.nowMs() ? this.#busyUntilMs : undefined
   }
 
   /**
@@ -67,7 +70,7 @@ export class UpstreamExchange {
    * @throws UpstreamError
    */
   async ask(question: Question): Promise<UpstreamAnswer> {
-    const { host } = this.address
+    const { host } = this.#address
     if (question.isManifest && this.busyUntilMs !== undefined)
       throw new UpstreamBusyError(host, this.busyUntilMs)
     const answer = await this.#followed(question, await this.#authorized(question).catch(this.#noteBusy))
@@ -78,7 +81,7 @@ export class UpstreamExchange {
   }
 
   async #authorized(question: Question): Promise<Authorized> {
-    const { authorizer } = this.parts
+    const { authorizer } = this.#parts
     const known = await authorizer.known(question.repository, question.signal)
     const first = await this.#send(question, known)
     if (first.status !== 401) return { answer: first, grant: known }
@@ -90,14 +93,14 @@ export class UpstreamExchange {
     authorizer.deny(question.repository, grant)
     await second.discard()
     throw new UpstreamDeniedError(
-      this.address.host,
+      this.#address.host,
       `no access to ${question.repository}; it does not exist, or the credentials for this registry are missing or not enough`,
     )
   }
 
   #send(question: Question, grant: Grant | undefined): Promise<UpstreamAnswer> {
     const { repository, path } = question
-    return this.#request(question, new URL(`${this.address.url}/v2/${repository}/${path}`), grant)
+    return this.#request(question, new URL(`${this.#address.url}/v2/${repository}/${path}`), grant)
   }
 
   async #request(
@@ -105,7 +108,7 @@ export class UpstreamExchange {
     url: URL,
     grant: Grant | undefined,
   ): Promise<UpstreamAnswer> {
-    const { connections, nowMs } = this.parts
+    const { connections, nowMs } = this.#parts
     const answer = await connections.request({
       method,
       url,
@@ -119,9 +122,9 @@ export class UpstreamExchange {
 
   /** Goes where the registry points, at most a few times. */
   async #followed(question: Question, first: Authorized): Promise<UpstreamAnswer> {
-    const { connections } = this.parts
+    const { connections } = this.#parts
     const { redirectsMax } = connections.limits
-    const { host } = this.address
+    const { host } = this.#address
     let { answer, grant } = first
     for (let redirects = 0; isRedirect(answer.status); redirects++) {
       await answer.discard()
@@ -137,11 +140,11 @@ export class UpstreamExchange {
   }
 
   #refusal({ status, header, url }: UpstreamAnswer): Error {
-    const { host } = this.address
-    const { connections } = this.parts
+    const { host } = this.#address
+    const { connections } = this.#parts
     const where = connections.placeOf(url)
     if (status === 429 || (status === 503 && header('retry-after') !== undefined)) {
-      const busy = new UpstreamBusyError(host, readRetryAtMs(header, this.parts.nowMs()))
+      const busy = new UpstreamBusyError(host, readRetryAtMs(header, this.#parts.nowMs()))
       // A storage that is busy says nothing of the registry's manifests.
       return connections.isOwn(url) ? this.#remembered(busy) : busy
     }
@@ -170,7 +173,7 @@ export class UpstreamExchange {
   #remembered(busy: UpstreamBusyError): UpstreamBusyError {
     const { retryAtMs } = busy
     this.#busyUntilMs = Math.max(this.#busyUntilMs, retryAtMs)
-    this.parts.log.warn({ event: 'upstream-busy', upstream: this.address.host, retryAtMs }, 'upstream busy')
+    this.#parts.log.warn({ event: 'upstream-busy', upstream: this.#address.host, retryAtMs }, 'upstream busy')
     return busy
   }
 }

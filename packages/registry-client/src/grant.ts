@@ -5,7 +5,7 @@
 import type { UpstreamAddress } from './address.ts'
 import type { Challenge } from './challenge.ts'
 import type { UpstreamAnswer, UpstreamConnections } from './connections.ts'
-import type { Credential } from './credentials.ts'
+import type { Credential } from './credential.ts'
 import {
   UpstreamBusyError,
   UpstreamDeniedError,

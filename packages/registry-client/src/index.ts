@@ -1,14 +1,9 @@
 export { type UpstreamAddress, upstreamAddress } from './address.ts'
 export { call, openConnections } from './call.ts'
 export type { UpstreamTls } from './connections.ts'
-export {
-  type Credential,
-  Credentials,
-  type CredentialsInit,
-  type IdentityToken,
-  type Login,
-} from './credentials.ts'
-export { type EcrInit, EcrLogins, type EcrRegistry, ecrRegistryOf } from './ecr.ts'
+export type { Credential, EcrRegistry, IdentityToken, Login } from './credential.ts'
+export { Credentials, type CredentialsInit } from './credentials.ts'
+export { type EcrInit, EcrLogins, ecrRegistryOf } from './ecr.ts'
 export * from './errors.ts'
 export { inParallel } from './in-parallel.ts'
 export { UPSTREAM_LIMITS, type UpstreamLimits } from './limits.ts'

@@ -8,10 +8,13 @@ export class WatchedFile<T> {
   #seen: string | undefined
   #value: T | undefined
 
-  constructor(
-    private readonly path: string,
-    private readonly parse: (text: string) => T,
-  ) {}
+  readonly #path: string
+  readonly #parse: (text: string) => T
+
+  constructor(path: string, parse: (text: string) => T) {
+    this.#path = path
+    this.#parse = parse
+  }
 
   /**
    * @returns undefined while there is no such file
@@ -24,8 +27,8 @@ export class WatchedFile<T> {
     const { ino, mtimeNs, size } = await file.stat({ bigint: true })
     const seen = `${ino} ${mtimeNs} ${size}`
     if (seen === this.#seen) return this.#value
-    if (size > BYTES_MAX) throw new CredentialsInvalidError(this.path, `longer than ${BYTES_MAX} bytes`)
-    const value = this.parse(await file.readFile('utf8'))
+    if (size > BYTES_MAX) throw new CredentialsInvalidError(this.#path, `longer than ${BYTES_MAX} bytes`)
+    const value = this.#parse(await file.readFile('utf8'))
     this.#seen = seen
     this.#value = value
     return value
@@ -33,11 +36,11 @@ export class WatchedFile<T> {
 
   async #open(): Promise<FileHandle | undefined> {
     try {
-      return await open(this.path)
+      return await open(this.#path)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'ENOENT') return undefined
-      throw new CredentialsInvalidError(this.path, `the file cannot be opened (${code})`)
+      throw new CredentialsInvalidError(this.#path, `the file cannot be opened (${code})`)
     }
   }
 }

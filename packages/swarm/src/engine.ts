@@ -132,3 +132,9 @@ export const DEFAULT_SWARM_LIMITS: SwarmLimits = {
   uploadBytesPerSecond: NODE_LIMITS.uploadBytesPerSecond,
   downloadBytesPerSecond: NODE_LIMITS.downloadBytesPerSecond,
 }
+
+/** What the module of every engine exports. */
+export interface EngineModule {
+  /** @returns the engine, not started */
+  createEngine(init: SwarmEngineInit): SwarmEngine
+}

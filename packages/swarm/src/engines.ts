@@ -4,17 +4,11 @@
  * Only the native engine is part of this package. The webtorrent engine is a package of its own, which nothing that runs in
  * production depends on: webtorrent brings a hundred packages and takes some 40 MB of memory. It is there in a checkout.
  */
-import type { SwarmEngine, SwarmEngineInit } from './engine.ts'
+import type { EngineModule, SwarmEngine, SwarmEngineInit } from './engine.ts'
 import { EngineNotInstalledError } from './errors.ts'
 
 export const ENGINE_NAMES = ['native', 'webtorrent'] as const
 export type EngineName = (typeof ENGINE_NAMES)[number]
-
-/** What the module of every engine exports. */
-export interface EngineModule {
-  /** @returns the engine, not started */
-  createEngine(init: SwarmEngineInit): SwarmEngine
-}
 
 const LOADERS: Readonly<Record<EngineName, () => Promise<EngineModule>>> = {
   native: () => import('./native/index.ts'),

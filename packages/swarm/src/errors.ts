@@ -60,14 +60,15 @@ export class PeerHostRefusedError extends SwarmError {
 /** An engine that is a package of its own was chosen where that package is not. */
 export class EngineNotInstalledError extends SwarmError {
   readonly code = 'SWARM_ENGINE_NOT_INSTALLED'
-  constructor(
-    readonly engine: string,
-    readonly packageName: string,
-    options?: ErrorOptions,
-  ) {
+  readonly engine: string
+  readonly packageName: string
+
+  constructor(engine: string, packageName: string, options?: ErrorOptions) {
     super(
       `the ${engine} engine is not installed here: images and archives leave ${packageName} out; run Shoal from a checkout of its sources (npm ci installs it), or with --engine native`,
       options,
     )
+    this.engine = engine
+    this.packageName = packageName
   }
 }

@@ -3,10 +3,10 @@
  * also after a restart and beside other replicas. At least once: a handler must bear to see an event twice.
  */
 
+import type { Clock } from '@shoal/service'
 import type { ObjectStore } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { type Backoff, backoffMs } from './backoff.ts'
-import type { Clock } from './clock.ts'
 import { AttemptCutError } from './errors.ts'
 import { type Claim, EventClaims } from './event-claims.ts'
 import { type AddOutcome, EventLedger, type LedgerLimits, type PendingEntry } from './event-ledger.ts'

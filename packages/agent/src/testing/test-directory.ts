@@ -16,11 +16,11 @@ import {
 import { pino } from 'pino'
 import { expect } from 'vitest'
 import type { ArrivalNews } from '../arrival-news.ts'
-import type { BlobSource } from '../blob-source.ts'
 import { Contacts } from '../contacts.ts'
 import { SourceUnavailableError } from '../errors.ts'
 import { ImageDirectory } from '../image-directory.ts'
 import { ImageRecords } from '../image-records.ts'
+import type { KnownBlob } from '../known-blob.ts'
 import type { ResolveQuestion, SeederClient } from '../seeder-client.ts'
 import { UNKNOWN_HEALTH } from '../seeder-health.ts'
 
@@ -44,7 +44,7 @@ export interface TestDirectory extends AsyncDisposable {
 export async function openTestDirectory(init: {
   readonly answer: (baseUrl: string, question: ResolveQuestion) => Answer | Promise<Answer>
   readonly nowMs: () => number
-  readonly onWanted: (sources: readonly BlobSource[]) => void
+  readonly onWanted: (sources: readonly KnownBlob[]) => void
   /** Where absent, of a seeder that tells nothing. */
   readonly arrivalNews?: Pick<ArrivalNews, 'isTold' | 'next'>
   readonly onLost?: (digest: Digest) => void

@@ -2,8 +2,7 @@
 import { assert } from '@shoal/core'
 import { bufferBytes, type Downloader } from './downloader.ts'
 import type { NodeState } from './node-state.ts'
-import type { Peer } from './peer.ts'
-import type { Swarm } from './swarm.ts'
+import type { Peer, Swarm } from './swarm.ts'
 import type { Uploader } from './uploader.ts'
 
 export function checkNode(state: NodeState, downloader: Downloader, uploader: Uploader): void {

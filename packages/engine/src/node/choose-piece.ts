@@ -5,7 +5,7 @@
  * While every peer is complete, nobody needs rare pieces from here: they come in order, as disks and readers like them.
  */
 import { byRarity, nextForReaders } from '../policy/piece-picker.ts'
-import { isShowing, type Peer } from './peer.ts'
+import { isShowing, type Peer } from './swarm.ts'
 
 /** A reader waits so long for a piece that no peer has announced; then a source is asked for it, which has all pieces. */
 const READER_PATIENCE_MS = 2_000

@@ -4,7 +4,7 @@
  * A connection costs its owner nothing while it does nothing, so those that do nothing are kept only as long as nobody else
  * wants their place: sitting on places keeps nobody out. Who gives or gets blocks is left alone, and nobody's address has all.
  */
-import type { Peer } from './peer.ts'
+import type { Peer } from './swarm.ts'
 
 /** Of the connections that there may be, how many one address may have: a quarter is always for the others. */
 const ADDRESS_SHARE = 3 / 4

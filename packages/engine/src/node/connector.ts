@@ -2,9 +2,8 @@
 import { addressKey, type PeerAddress, type PeerId } from '@shoal/core'
 import { roomFor } from './connection-room.ts'
 import type { NodeState } from './node-state.ts'
-import type { Peer } from './peer.ts'
 import type { CloseReason } from './protocol.ts'
-import type { KnownAddress, Swarm } from './swarm.ts'
+import type { KnownAddress, Peer, Swarm } from './swarm.ts'
 
 /** Waits before an address is dialled again; after the last it is forgotten until it is told of anew. */
 const RETRY_MS = [1_000, 5_000, 15_000]

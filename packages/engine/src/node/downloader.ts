@@ -7,9 +7,8 @@ import { type Block, isSameBlock } from '@shoal/wire'
 import { TokenBucket } from '../policy/token-bucket.ts'
 import { choosePiece, ZONE_PATIENCE_MS } from './choose-piece.ts'
 import type { NodeState } from './node-state.ts'
-import { type Fetch, isShowing, type Peer, type Request } from './peer.ts'
 import { BUFFER_PAGE_BYTES, type FetchId } from './protocol.ts'
-import type { Swarm } from './swarm.ts'
+import { type Fetch, isShowing, type Peer, type Request, type Swarm } from './swarm.ts'
 
 /** How often peers that keep others waiting are looked for while something is on its way. */
 export const CHECK_MS = 25

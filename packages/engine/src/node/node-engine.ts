@@ -19,7 +19,6 @@ import { checkNode } from './check-node.ts'
 import { Connector } from './connector.ts'
 import { CHECK_MS, Downloader } from './downloader.ts'
 import { NodeState } from './node-state.ts'
-import { createPeer, type Peer } from './peer.ts'
 import {
   type CloseReason,
   type ConnectionId,
@@ -29,7 +28,7 @@ import {
   type NodeLimits,
 } from './protocol.ts'
 import { Superseeder } from './superseeder.ts'
-import { Swarm } from './swarm.ts'
+import { createPeer, type Peer, Swarm } from './swarm.ts'
 import { Uploader } from './uploader.ts'
 
 /** Some clients ask for blocks of up to 128 KiB though BEP 3 has 16 KiB. */

@@ -1,9 +1,8 @@
 /** What the parts of a node's engine share: its swarms, its connections, and the effects of the present step. */
 import type { InfoHash, PeerId, Prng } from '@shoal/core'
 import type { PeerMessage } from '@shoal/wire'
-import type { Peer } from './peer.ts'
 import type { CloseReason, ConnectionId, NodeEffect, NodeLimits } from './protocol.ts'
-import type { Swarm } from './swarm.ts'
+import type { Peer, Swarm } from './swarm.ts'
 
 export class NodeState {
   readonly swarms = new Map<InfoHash, Swarm>()
@@ -11,11 +10,15 @@ export class NodeState {
   #effects: NodeEffect[] = []
   #timerAtMs = Number.POSITIVE_INFINITY
 
-  constructor(
-    readonly peerId: PeerId,
-    readonly limits: NodeLimits,
-    readonly prng: Prng,
-  ) {}
+  readonly peerId: PeerId
+  readonly limits: NodeLimits
+  readonly prng: Prng
+
+  constructor(peerId: PeerId, limits: NodeLimits, prng: Prng) {
+    this.peerId = peerId
+    this.limits = limits
+    this.prng = prng
+  }
 
   effect(effect: NodeEffect): void {
     this.#effects.push(effect)

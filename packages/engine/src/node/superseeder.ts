@@ -10,8 +10,7 @@
  * A peer that is alone with the source may ask for anything: whoever knows a source by its extension handshake does so.
  */
 import type { NodeState } from './node-state.ts'
-import type { Peer } from './peer.ts'
-import type { Swarm } from './swarm.ts'
+import type { Peer, Swarm } from './swarm.ts'
 
 /** A peer is told of so many pieces that it was not sent yet. */
 const SHOWN_AHEAD = 4

@@ -3,9 +3,9 @@
 import { type Block, isSameBlock } from '@shoal/wire'
 import { TokenBucket } from '../policy/token-bucket.ts'
 import type { NodeState } from './node-state.ts'
-import type { Peer } from './peer.ts'
 import type { CloseReason } from './protocol.ts'
 import type { Superseeder } from './superseeder.ts'
+import type { Peer } from './swarm.ts'
 import { isHeldUp, SLOW_SEND_MS, takeUpload } from './upload-queue.ts'
 
 /** A source sends to so many times more peers at once: their links are busy passing its pieces on, so each takes it slowly. */

@@ -1,8 +1,7 @@
 /** Broken bookkeeping is a bug: what holds after every step of the tracker's table, in full. For tests. */
 import { assert } from '@shoal/core'
 import type { HandoutRule } from '../policy/handout.ts'
-import type { Member, Zone } from './member.ts'
-import type { TrackerSwarm } from './swarm.ts'
+import type { Member, TrackerSwarm, Zone } from './swarm.ts'
 
 export function checkSwarm(swarm: TrackerSwarm, rule: HandoutRule): void {
   const members = swarm.members.items

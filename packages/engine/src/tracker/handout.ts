@@ -6,11 +6,10 @@ import { assert, type PeerAddress, type Prng } from '@shoal/core'
 import type { SwarmState } from '@shoal/wire'
 import type { HandoutRule } from '../policy/handout.ts'
 import { Importers } from './importers.ts'
-import type { Agent, Member, Zone } from './member.ts'
 import { Neighbours } from './neighbours.ts'
 import { News } from './news.ts'
 import { SeederPlaces } from './seeder-places.ts'
-import type { TrackerSwarm } from './swarm.ts'
+import type { Agent, Member, TrackerSwarm, Zone } from './swarm.ts'
 
 export class Handout {
   readonly news: News

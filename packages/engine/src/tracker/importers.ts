@@ -5,9 +5,8 @@
 
 import type { Prng } from '@shoal/core'
 import { dealRemainders, firstFromAnywhere, type HandoutRule } from '../policy/handout.ts'
-import type { Member, Zone } from './member.ts'
 import type { News } from './news.ts'
-import type { TrackerSwarm } from './swarm.ts'
+import type { Member, TrackerSwarm, Zone } from './swarm.ts'
 
 export class Importers {
   readonly #rule: HandoutRule

@@ -2,8 +2,8 @@
 
 import type { Prng } from '@shoal/core'
 import { drawLeastLoaded, type HandoutRule } from '../policy/handout.ts'
-import type { Member, Zone } from './member.ts'
 import type { News } from './news.ts'
+import type { Member, Zone } from './swarm.ts'
 
 export class Neighbours {
   readonly #rule: HandoutRule

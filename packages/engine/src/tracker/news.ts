@@ -2,8 +2,8 @@
 
 import type { InfoHash, PeerAddress } from '@shoal/core'
 import type { ImportShare } from '../policy/handout.ts'
-import type { Member } from './member.ts'
 import type { TrackerEffect } from './protocol.ts'
+import type { Member } from './swarm.ts'
 
 export class News {
   /** One for all that have none: most members. */

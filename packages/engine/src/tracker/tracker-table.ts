@@ -11,7 +11,6 @@ import { drawDistinct, HANDOUT_RULE, type HandoutRule, type ImportShare } from '
 import { Bag } from './bag.ts'
 import { checkSwarm } from './check-table.ts'
 import { Handout } from './handout.ts'
-import { Agent, type Member } from './member.ts'
 import {
   type AgentEntry,
   STANDARD_TTL_MS,
@@ -20,7 +19,7 @@ import {
   type TrackerEvent,
   type TrackerLimits,
 } from './protocol.ts'
-import { TrackerSwarm } from './swarm.ts'
+import { Agent, type Member, TrackerSwarm } from './swarm.ts'
 import { chooseTryPartners } from './tries.ts'
 
 /** Enough for some on other hosts, in the zone and outside; the whole table of a large cluster is not walked. */

@@ -11,10 +11,10 @@ export class AwaitedBlob {
   readonly #copy = Promise.withResolvers<StreamingCopy | undefined>()
   readonly #whole = Promise.withResolvers<boolean>()
 
-  constructor(
-    readonly digest: Digest,
-    length: number | undefined,
-  ) {
+  readonly digest: Digest
+
+  constructor(digest: Digest, length: number | undefined) {
+    this.digest = digest
     this.#known.promise.catch(() => {})
     this.#answered.promise.catch(() => {})
     this.#whole.promise.catch(() => {})

@@ -16,6 +16,7 @@ export class HttpTimeoutError extends HttpClientError {
   readonly code: 'HTTP_CONNECT_TIMEOUT' | 'HTTP_SEND_TIMEOUT' | 'HTTP_HEADERS_TIMEOUT' | 'HTTP_BODY_TIMEOUT'
   readonly host: string
   readonly phase: HttpPhase
+
   constructor(host: string, phase: HttpPhase, afterMs: number) {
     super(
       `${host}: ${WAITED_FOR[phase]} within ${afterMs} ms; check that it is well and can be reached from here`,
@@ -29,11 +30,14 @@ export class HttpTimeoutError extends HttpClientError {
 /** A proxy on the way does not let the request through. */
 export class ProxyRefusedError extends HttpClientError {
   readonly code = 'HTTP_PROXY_REFUSED'
+  readonly host: string
   readonly status: number
+
   constructor(host: string, status: number) {
     super(
       `the proxy on the way to ${host} refused to go on (status ${status}); check what it lets through, and for whom`,
     )
+    this.host = host
     this.status = status
   }
 }
