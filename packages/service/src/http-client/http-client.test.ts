@@ -1,24 +1,15 @@
 /**
- * Goal: whatever a server or a proxy does, a request ends, its connection is free again, and what it was to send is let go; a
- * certificate is checked for the host that was asked.
- * Method: servers that speak raw TCP and do one wrong thing each; one connection a host, so that a second request tells whether
- * the first has left anything behind.
+ * Goal: whoever asks a server waits for nothing without an end, holds no more connections than it may, and learns what went wrong.
+ * Method: servers on loopback that hold, trickle, cut and close.
  */
-import { createServer as createHttpServer } from 'node:http'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { Readable } from 'node:stream'
-import { createSecureContext } from 'node:tls'
-import { startTestProxy } from '@shoal/testing/http-proxy'
-import { selfSignedCertificate } from '@shoal/testing/self-signed-certificate'
-import { startStub } from '@shoal/testing/stub-server'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { discardAnswer } from './answer.ts'
-import { HttpClientClosedError, HttpNoAnswerError } from './errors.ts'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { discardAnswer, readShortBody } from './answer.ts'
+import { isTransportFailure } from './errors.ts'
 import { HttpClient, type HttpClientInit } from './http-client.ts'
-
-/** So long that no test sees it: whatever ends has another reason. */
-const LATE_MS = 60_000
-const EMPTY = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'
 
 let stack: AsyncDisposableStack
 beforeEach(() => {
@@ -26,129 +17,143 @@ beforeEach(() => {
 })
 afterEach(() => stack.disposeAsync())
 
-function client(init: Partial<HttpClientInit> = {}): HttpClient {
-  const limits = { connectTimeoutMs: LATE_MS, headersTimeoutMs: LATE_MS, bodyIdleTimeoutMs: LATE_MS }
-  return stack.adopt(new HttpClient({ ...limits, connectionsMax: 1, ...init }), (made) => made.close())
-}
-
-/** @returns its URL */
-async function serve(onConnection: (socket: Socket) => void): Promise<string> {
-  const server = createServer((socket) => {
-    socket.on('error', () => {})
-    onConnection(socket)
-  })
-  return `http://127.0.0.1:${await listening(server)}/`
-}
-
-async function listening(server: Server): Promise<number> {
-  const sockets = new Set<Socket>()
-  server.on('connection', (socket) => sockets.add(socket))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+async function serve(listener: RequestListener): Promise<{ url: string; server: Server }> {
+  const server = createServer(listener).listen(0, '127.0.0.1')
+  await once(server, 'listening')
   stack.defer(() => {
-    for (const socket of sockets) socket.destroy()
-    return new Promise<void>((resolve) => server.close(() => resolve()))
+    server.closeAllConnections()
+    server.close()
   })
-  return (server.address() as AddressInfo).port
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, server }
 }
 
-function endless(): Readable {
-  return new Readable({
-    read() {
-      this.push(Buffer.alloc(64 * 1024))
-    },
-  })
+function clientOf(init: Partial<HttpClientInit> = {}): HttpClient {
+  const limits = { connectTimeoutMs: 5_000, headersTimeoutMs: 5_000, bodyIdleTimeoutMs: 5_000 }
+  const client = new HttpClient({ ...limits, ...init })
+  stack.defer(() => client.close())
+  return client
 }
 
-describe('a request', () => {
-  it('fails when the server goes over to another protocol that nobody asked for', async () => {
-    const upgrade = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n'
-    const url = await serve((socket) => socket.once('data', () => socket.write(upgrade)))
-    const asking = client()
-    await expect(asking.request(url)).rejects.toThrow(HttpNoAnswerError)
-    await expect(asking.request(url)).rejects.toThrow(HttpNoAnswerError)
-  })
+const codeOf = (asked: Promise<unknown>) =>
+  asked.then(
+    () => 'none',
+    (error: { code?: string }) => error.code,
+  )
 
-  it('is asked again when the server has closed the connection that was kept', async () => {
-    let asked = 0
-    const url = await serve((socket) => {
-      let ofConnection = 0
-      socket.on('data', () => {
-        asked++
-        if (++ofConnection === 2) socket.destroy()
-        else socket.write(EMPTY)
-      })
-    })
-    const asking = client()
-    for (const _ of [1, 2]) await discardAnswer(await asking.request(url))
-    expect(asked).toBe(3)
-  })
-
-  it('whose answer is read while its body still waits to be sent gives the connection back', async () => {
-    const url = await serve((socket) =>
-      socket.once('data', (part) => {
-        if (part.toString('latin1').startsWith('PUT')) socket.pause()
-        socket.write(EMPTY.replace('200 OK', '401 Unauthorized'))
-      }),
+describe('connections', () => {
+  it('are as many as they may be, kept, and given to who waits in order; who leaves is not asked for', async () => {
+    const held: [string, ServerResponse][] = []
+    const { url, server } = await serve(({ url: path }, response) => void held.push([path ?? '', response]))
+    let connections = 0
+    server.on('connection', () => connections++)
+    const client = clientOf({ connectionsMax: 2 })
+    const leaving = new AbortController()
+    const asked = ['a', 'b', 'c', 'd', 'e'].map((path) =>
+      client.request(new URL(path, url), path === 'c' ? { signal: leaving.signal } : {}).then(discardAnswer),
     )
-    const asking = client()
-    const body = endless()
-    const headers = { 'content-length': String(2 ** 40) }
-    await discardAnswer(await asking.request(url, { method: 'PUT', headers, body }))
-    await discardAnswer(await asking.request(url))
-    expect(body.destroyed).toBe(true)
+    await expect.poll(() => held.length).toBe(2)
+    leaving.abort(new Error('left'))
+    await expect(asked[2]).rejects.toThrow('left')
+    for (let n = 0; n < 4; n++) {
+      await expect.poll(() => held.length).toBeGreaterThan(n)
+      held[n]![1].end('x')
+    }
+    await Promise.all(asked.toSpliced(2, 1))
+    expect(held.map(([path]) => path)).toEqual(['/a', '/b', '/d', '/e'])
+    expect(connections).toBe(2)
   })
 
-  it.each([
-    ['was given up before', { signal: AbortSignal.abort(new Error('given up')) }],
-    ['has a header that cannot be written', { headers: { name: 'two\nlines' } }],
-  ])('that %s lets go of its body', async (_, init) => {
-    const body = endless()
-    await expect(client().request('http://127.0.0.1:1/', { method: 'PUT', body, ...init })).rejects.toThrow()
-    expect(body.destroyed).toBe(true)
+  it('that the server closed as a question was on its way: it is asked again, unless it brings something', async () => {
+    let asked = 0
+    const { url } = await serve((request, response) => {
+      // Every second request of a connection finds it closed.
+      if (++asked % 2 === 0) request.socket.destroy()
+      else request.resume().on('end', () => response.end('x'))
+    })
+    const client = clientOf({ connectionsMax: 1 })
+    await discardAnswer(await client.request(url))
+    expect((await readShortBody(await client.request(url), 10))?.toString()).toBe('x')
+    expect(asked).toBe(3)
+    const push = client.request(url, { method: 'PUT', body: Readable.from(['blob']) })
+    expect(await codeOf(push)).toBe('ECONNRESET')
+    expect(asked).toBe(4)
+  })
+
+  it('end what is under way and what waits when the client is closed', async () => {
+    const { url } = await serve(() => {})
+    const client = clientOf({ connectionsMax: 1 })
+    const asked = [1, 2, 3].map(() => codeOf(client.request(url)))
+    await client.close()
+    expect(await Promise.all([...asked, codeOf(client.request(url))])).toEqual(
+      Array(4).fill('HTTP_CLIENT_CLOSED'),
+    )
   })
 })
 
-describe('a tunnel', () => {
-  it('to an address leads to whoever has a certificate for it', async () => {
-    const tls = selfSignedCertificate()
-    const secureContext = createSecureContext({ ca: tls.cert })
-    const answers = async (address: string) => {
-      const server = stack.use(await startStub((_, response) => void response.end(), { tls, address }))
-      const proxy = stack.use(await startTestProxy({ names: { [server.host]: server.host } }))
-      const answer = await client({ secureContext, proxy: proxy.url }).request(server.url)
-      await discardAnswer(answer)
-      return answer.status
-    }
-    expect(await answers('127.0.0.2')).toBe(200)
-    // The certificate is good for `localhost` too, which is not who was asked.
-    await expect(answers('127.0.0.3')).rejects.toThrow(
-      expect.objectContaining({ code: 'ERR_TLS_CERT_ALTNAME_INVALID' }),
-    )
+describe('a server that', () => {
+  it('says nothing', async () => {
+    const { url } = await serve(() => {})
+    expect(await codeOf(clientOf({ headersTimeoutMs: 100 }).request(url))).toBe('HTTP_HEADERS_TIMEOUT')
   })
 
-  it('that the proxy does not open is not waited for by a request that was given up, nor by a client that closes', async () => {
-    const proxy = stack.use(await startTestProxy({ names: {}, isSilent: true }))
-    const asking = client({ proxy: proxy.url, connectionsMax: 2 })
-    const stopping = new AbortController()
-    const givenUp = asking.request('https://registry.test/', { signal: stopping.signal })
-    const cut = asking.request('https://registry.test/')
-    await vi.waitFor(() => expect(proxy.asked).toHaveLength(2))
-    stopping.abort(new Error('given up'))
-    await expect(givenUp).rejects.toThrow('given up')
-    await asking.close()
-    await expect(cut).rejects.toThrow(HttpClientClosedError)
+  it('drips its headers', async () => {
+    const server = createTcpServer((socket) => {
+      const drip = setInterval(() => socket.write('x'), 20)
+      socket.on('error', () => {}).on('close', () => clearInterval(drip))
+      socket.write('HTTP/1.1 200 OK\r\nx: ')
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    stack.defer(() => void server.close())
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+    expect(await codeOf(clientOf({ headersTimeoutMs: 200 }).request(url))).toBe('HTTP_HEADERS_TIMEOUT')
   })
 
-  it.each([
-    ['resets', (socket: Socket) => socket.resetAndDestroy()],
-    ['ends', (socket: Socket) => socket.end()],
-  ])('that %s in the middle of the handshake is an error', async (_, close) => {
-    const proxy = createHttpServer()
-    proxy.on('connect', (_request, socket: Socket) => {
-      socket.on('error', () => {}).once('data', () => close(socket))
-      socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
+  it('stands still in the middle of a body', async () => {
+    const { url } = await serve((_, response) => void response.writeHead(200).write('x'))
+    const answer = await clientOf({ bodyIdleTimeoutMs: 100 }).request(url)
+    expect(await codeOf(readShortBody(answer, 10))).toBe('HTTP_BODY_TIMEOUT')
+  })
+
+  it('is faster than who reads is not to blame', async () => {
+    const { url } = await serve((_, response) => void response.end(Buffer.alloc(1024 * 1024)))
+    const answer = await clientOf({ bodyIdleTimeoutMs: 20 }).request(url)
+    // Several of its limits go by before anybody reads.
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect((await readShortBody(answer, 2 ** 21))?.length).toBe(2 ** 20)
+  })
+
+  it('cuts a body, or is not there: failures of the connection, which a bug is not', async () => {
+    const { url } = await serve((_, response) => {
+      response.writeHead(200, { 'content-length': 2 }).write('x')
+      setImmediate(() => response.destroy())
     })
-    const asking = client({ proxy: `http://127.0.0.1:${await listening(proxy)}` })
-    await expect(asking.request('https://registry.test/')).rejects.toMatchObject({ code: 'ECONNRESET' })
+    const cut = readShortBody(await clientOf().request(url), 10).catch((error: unknown) => error)
+    expect(isTransportFailure(await cut)).toBe(true)
+    const gone = createServer().listen(0, '127.0.0.1')
+    await once(gone, 'listening')
+    const { port } = gone.address() as AddressInfo
+    await new Promise((resolve) => gone.close(resolve))
+    const refused = clientOf().request(`http://127.0.0.1:${port}/`)
+    expect(isTransportFailure(await refused.catch((error: unknown) => error))).toBe(true)
+    expect(isTransportFailure(new TypeError('x is not a function'))).toBe(false)
+    expect(
+      isTransportFailure(
+        await clientOf()
+          .request('no URL')
+          .catch((error: unknown) => error),
+      ),
+    ).toBe(false)
   })
+})
+
+it('what a request’s body fails with is told as it is, and the server is left', async () => {
+  const { url } = await serve((request) => void request.on('error', () => {}).resume())
+  const reason = new Error('unreadable')
+  const broken = Readable.from(
+    (async function* () {
+      yield 'x'
+      throw reason
+    })(),
+  )
+  await expect(clientOf().request(url, { method: 'PUT', body: broken })).rejects.toBe(reason)
 })
