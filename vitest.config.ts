@@ -25,8 +25,10 @@ const shared = { isolate: false, setupFiles: ['test/support/leave-as-found.ts'] 
 // What is right does not depend on how fast it is. Many files wait half of the time for daemons of their own: on two cores, four
 // files at a time keep both at work.
 const together = { maxWorkers: Math.max(4, availableParallelism()), sequence: { groupOrder: 0 } }
-const unitTimes = { testTimeout: 30_000, hookTimeout: 120_000 }
-const acrossTimes = { testTimeout: 120_000, hookTimeout: 180_000 }
+// What is polled for comes when it comes: vitest's second is too short for a busy machine.
+const patience = { expect: { poll: { timeout: 20_000 } } }
+// They end what hangs, and nothing that is slow.
+const times = { ...patience, testTimeout: 120_000, hookTimeout: 180_000 }
 
 export default defineConfig({
   ...resolution,
@@ -36,7 +38,7 @@ export default defineConfig({
     projects: [
       {
         ...resolution,
-        test: { name: 'unit', include: [UNIT], exclude: own, ...shared, ...together, ...unitTimes },
+        test: { name: 'unit', include: [UNIT], exclude: own, ...shared, ...together, ...times },
       },
       {
         ...resolution,
@@ -46,12 +48,12 @@ export default defineConfig({
           exclude: [...alone, ...own],
           ...shared,
           ...together,
-          ...acrossTimes,
+          ...times,
         },
       },
       {
         ...resolution,
-        test: { name: 'isolated', include: own, ...together, ...acrossTimes },
+        test: { name: 'isolated', include: own, ...together, ...times },
       },
       {
         ...resolution,
@@ -61,7 +63,7 @@ export default defineConfig({
           ...shared,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
-          ...acrossTimes,
+          ...times,
         },
       },
     ],

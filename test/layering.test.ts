@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'client-config': ['core', 'oci'],
   swarm: ['core', 'wire', 'engine', 'storage'],
   'webtorrent-engine': ['core', 'engine', 'storage', 'swarm'],
-  service: ['core', 'wire', 'oci', 'engine'],
+  service: ['core', 'wire', 'oci', 'engine', 'storage'],
   registry: ['core', 'wire', 'oci', 'engine', 'storage', 'service'],
   'registry-client': ['core', 'oci', 'storage', 'images', 'service'],
   tracker: ['core', 'wire', 'engine'],

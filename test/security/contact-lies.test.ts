@@ -24,7 +24,7 @@ import {
   tagRecordBytes,
 } from '@shoal/wire'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { HttpSources } from '../../packages/agent/src/http-sources.ts'
+import { SeederClient } from '../../packages/agent/src/seeder-client.ts'
 import { type Door, openDoor } from '../support/door.ts'
 import { falsify, fieldsOf } from '../support/falsify.ts'
 import { buildImage, type Image } from '../support/images.ts'
@@ -485,7 +485,7 @@ describe('a liar', () => {
   }, 60_000)
 
   it('who never ends is cut off, and is asked one thing at a time', async () => {
-    const http = new HttpSources({ mayDial: () => true, streamSecret: () => undefined })
+    const http = new SeederClient({ mayDial: () => true, streamSecret: () => undefined })
     stack.defer(() => http.stop())
     let sent = 0
     let [atATime, atMost] = [0, 0]

@@ -39,8 +39,8 @@ const HEARD_ELSEWHERE: Readonly<Record<string, string>> = {
 
 /** `void` before these: each catches what its work throws, bugs apart. By file, so that a new one is looked at. */
 const NEVER_REJECTS: Readonly<Record<string, readonly string[]>> = {
-  'agent/src/agent.ts': ['http.greet('],
-  'agent/src/arrivals.ts': ['this.#nudge(', 'this.#fetch('],
+  'agent/src/agent.ts': ['seeder.http.greet('],
+  'agent/src/arriving-pulls.ts': ['this.#nudge(', 'this.#fetch('],
   'agent/src/passing-blobs.ts': ['this.#gate.run('],
   'agent/src/reachability.ts': ['this.#dialForOther(', 'this.#heard('],
   'registry/src/image-store/image-store.ts': ['sweep('],

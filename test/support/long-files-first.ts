@@ -11,6 +11,8 @@ const LONG_FILES = [
   'test/e2e/mirrored-docker-hub.test.ts',
   'test/e2e/mirror.test.ts',
   'test/conformance/ceph.test.ts',
+  'test/conformance/forwarding-agent.test.ts',
+  'test/conformance/seeder.test.ts',
 ]
 
 /** Files of a project stay together: a process goes on with the next file only if that is of the same project. */

@@ -1,12 +1,10 @@
 /**
  * The agent's end of the announce stream: says what this node has and wants, and hears of peers.
- *
- * The tracker keeps nothing about an agent whose stream is closed, so everything is said again on every new connection:
- * a restarted seeder knows all swarms within seconds. Changes are gathered for a moment and sent in one frame.
+ * What is said when, `Announcements` of the engine decides.
  */
 import { EventEmitter } from 'node:events'
 import type { Digest, InfoHash, PeerAddress, PeerId } from '@shoal/core'
-import type { ImportShare } from '@shoal/engine'
+import { type AnnouncementEvent, Announcements, type ImportShare } from '@shoal/engine'
 import {
   type AgentMessage,
   ANNOUNCE_STREAM_PATH,
@@ -15,9 +13,9 @@ import {
   type DialOutcome,
   decodeTrackerMessage,
   encodeAgentMessage,
+  HEARTBEAT_MS,
   STREAM_SECRET_CAPABILITY,
   STREAM_SECRET_HEADER,
-  SWARMS_PER_FRAME_MAX,
   type SwarmState,
   TRACKER_FRAME_BYTES_MAX,
   TRY_PEERS_CAPABILITY,
@@ -60,21 +58,18 @@ export interface AnnouncerInit {
   readonly zone: string
   /** Absent: the tracker uses the address that the stream comes from. */
   readonly host?: string
-  readonly port: number
 }
 
-const GATHER_MS = 5
 const RECONNECT_MS = 200
 const RECONNECT_MAX_MS = 3_000
 const HANDSHAKE_TIMEOUT_MS = 5_000
-/** The tracker pings every 10 s; three missed ones are a dead stream. */
-const SILENCE_MAX_MS = 30_000
+/** Three missed pings are a dead stream. */
+const SILENCE_MAX_MS = 3 * HEARTBEAT_MS
 
 export class Announcer extends EventEmitter<AnnouncerEvents> {
   readonly #init: AnnouncerInit
   readonly #log: Logger
-  readonly #states = new Map<InfoHash, SwarmState>()
-  readonly #changed = new Set<InfoHash>()
+  readonly #announcements = new Announcements()
   #socket: WebSocket | undefined
   #isOpen = false
   /** When it was opened or closed the last time, on the clock that never jumps. */
@@ -85,6 +80,8 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   /** Of the last stream, open or not: by it this agent takes its place again. */
   #lastSecret: string | undefined
   #isStopped = false
+  /** Of this agent's peer port. */
+  #port = 0
   #failures = 0
   #reconnectTimer: NodeJS.Timeout | undefined
   #gatherTimer: NodeJS.Timeout | undefined
@@ -119,7 +116,9 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
     return this.#isOpen && this.#tellsArrivalsEnd
   }
 
-  start(): void {
+  /** @param init.port where peers reach this agent */
+  start({ port }: { readonly port: number }): void {
+    this.#port = port
     this.#connect()
   }
 
@@ -138,13 +137,11 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   }
 
   announce(infoHash: InfoHash, state: SwarmState): void {
-    if (this.#states.get(infoHash) === state) return
-    this.#states.set(infoHash, state)
-    this.#gather(infoHash)
+    this.#step({ kind: 'announce', infoHash, state })
   }
 
   leave(infoHash: InfoHash): void {
-    if (this.#states.delete(infoHash)) this.#gather(infoHash)
+    this.#step({ kind: 'leave', infoHash })
   }
 
   /** Asks that some peers be tried; the answers come as `tries`. */
@@ -156,30 +153,19 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
     if (this.canTryPeers) this.#send({ type: 'dialled', id, ...result })
   }
 
-  #gather(infoHash: InfoHash): void {
-    this.#changed.add(infoHash)
-    this.#gatherTimer ??= setTimeout(() => {
-      this.#gatherTimer = undefined
-      this.#flush()
-    }, GATHER_MS)
-  }
-
-  /** Sends what has changed; while the stream is closed nothing is lost, since opening it says everything. */
-  #flush(): void {
-    const changed = [...this.#changed]
-    this.#changed.clear()
-    if (!this.#isOpen) return
-    const swarms = changed.flatMap((infoHash) => {
-      const state = this.#states.get(infoHash)
-      return state === undefined ? [] : [{ infoHash, state }]
-    })
-    const infoHashes = changed.filter((infoHash) => !this.#states.has(infoHash))
-    for (const some of inFrames(swarms)) this.#send({ type: 'announce', swarms: some })
-    for (const some of inFrames(infoHashes)) this.#send({ type: 'leave', infoHashes: some })
+  #step(event: AnnouncementEvent): void {
+    const nowMs = performance.now()
+    for (const effect of this.#announcements.step(nowMs, event)) {
+      if (effect.kind === 'set-timer')
+        this.#gatherTimer = setTimeout(() => this.#step({ kind: 'timer' }), effect.atMs - nowMs)
+      else if (effect.kind === 'send-announce') this.#send({ type: 'announce', swarms: [...effect.swarms] })
+      else this.#send({ type: 'leave', infoHashes: [...effect.infoHashes] })
+    }
   }
 
   #connect(): void {
-    const { seederUrl, peerId, name, zone, host, port } = this.#init
+    const { seederUrl, peerId, name, zone, host } = this.#init
+    const port = this.#port
     const url = new URL(ANNOUNCE_STREAM_PATH, seederUrl)
     url.protocol = url.protocol.replace('http', 'ws')
     const socket = new WebSocket(url, {
@@ -200,8 +186,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
       const hello = { type: 'hello', version: ANNOUNCE_STREAM_VERSION, name, zone, peerId, port } as const
       const capabilities = [TRY_PEERS_CAPABILITY, STREAM_SECRET_CAPABILITY, ARRIVAL_ENDED_CAPABILITY]
       this.#send({ ...hello, ...(host !== undefined && { host }), capabilities })
-      for (const infoHash of this.#states.keys()) this.#changed.add(infoHash)
-      this.#flush()
+      this.#step({ kind: 'stream-opened' })
     })
     socket.on('ping', () => {
       silence.refresh()
@@ -223,6 +208,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
         )
         this.#changedAt = performance.now()
         this.#isOpen = false
+        this.#step({ kind: 'stream-closed' })
         this.#canTryPeers = false
         this.#tellsArrivalsEnd = false
         this.emit('closed')
@@ -270,11 +256,5 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
 
   #send(message: AgentMessage): void {
     this.#socket?.send(encodeAgentMessage(message))
-  }
-}
-
-function* inFrames<T>(items: readonly T[]): Generator<T[]> {
-  for (let start = 0; start < items.length; start += SWARMS_PER_FRAME_MAX) {
-    yield items.slice(start, start + SWARMS_PER_FRAME_MAX)
   }
 }

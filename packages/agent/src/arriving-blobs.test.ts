@@ -8,10 +8,10 @@ import type { Digest } from '@shoal/core'
 import { sha256 } from '@shoal/testing/content'
 import type { Resolution } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { BlobSource } from './blob-source.ts'
 import type { Contacts } from './contacts.ts'
-import type { ResolveQuestion } from './http-sources.ts'
 import type { ImageDirectory } from './image-directory.ts'
+import type { KnownBlob } from './known-blob.ts'
+import type { ResolveQuestion } from './seeder-client.ts'
 import {
   type Answer,
   BLOB_LENGTH,
@@ -109,7 +109,7 @@ async function pull(): Promise<void> {
   expect((await pulling)?.digest).toBe(image.digest)
 }
 
-const digestOf = (source: BlobSource | string | undefined) =>
+const digestOf = (source: KnownBlob | string | undefined) =>
   typeof source === 'object' ? source.metainfo.digest : undefined
 
 describe('a blob on its way', () => {

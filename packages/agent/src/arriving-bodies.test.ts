@@ -15,11 +15,11 @@ import type { Swarm, SwarmEngine, SwarmInit } from '@shoal/swarm'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Announcer } from './announcer.ts'
-import { AgentArrivals } from './arrivals.ts'
-import type { BlobSource } from './blob-source.ts'
+import { ArrivingPulls } from './arriving-pulls.ts'
 import { Downloads } from './downloads.ts'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
+import type { KnownBlob } from './known-blob.ts'
 
 const LENGTH = 10 * 64 * 1024 + 5
 const prng = createPrng(5)
@@ -40,7 +40,7 @@ interface Asked {
 
 let folder: string
 let store: FilePieceStore
-let arrivals: AgentArrivals
+let arrivals: ArrivingPulls
 let downloads: Downloads
 let stream: EventEmitter
 let swarms: (Swarm & { readonly init: SwarmInit; isLeft: boolean })[]
@@ -84,7 +84,7 @@ beforeEach(async () => {
     },
   }
   const parts = { engine, store, announcer, log: silent, nowMs: () => nowMs, onSent: () => {} }
-  arrivals = new AgentArrivals({ ...parts, http, onReceived: () => {} }, { seederUrl: 'http://seeder:7000' })
+  arrivals = new ArrivingPulls({ ...parts, http, onReceived: () => {} }, { seederUrl: 'http://seeder:7000' })
   downloads = new Downloads(
     {
       ...parts,
@@ -134,7 +134,7 @@ async function read(start: number, end: number) {
   return { outcome, bytes: () => Buffer.concat(given) }
 }
 
-function sourceOf(spoilt?: number): BlobSource {
+function sourceOf(spoilt?: number): KnownBlob {
   const pieces = Array.from({ length: last + 1 }, (_, index) => index)
   const metainfo: Metainfo = {
     digest,

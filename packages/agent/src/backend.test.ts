@@ -6,7 +6,7 @@
 import { parseDigest } from '@shoal/core'
 import { TransferFailedError } from '@shoal/swarm'
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { AgentArrivals } from './arrivals.ts'
+import type { ArrivingPulls } from './arriving-pulls.ts'
 import { createBackend } from './backend.ts'
 import type { Downloads } from './downloads.ts'
 import { CacheDiskFullError, SourceUnavailableError, UnobtainableError } from './errors.ts'
@@ -64,20 +64,13 @@ function backend() {
   return createBackend({
     directory: directory as unknown as ImageDirectory,
     downloads: downloads as unknown as Downloads,
-    arrivals: arrivals as unknown as AgentArrivals,
+    arrivals: arrivals as unknown as ArrivingPulls,
     http: { arrivingBytes: (_url, { start }) => fromSeeder(start) as AsyncGenerator<Uint8Array, void> },
     passing: { read: (_source, range) => passed(range.start) as AsyncGenerator<Uint8Array, void> },
     seederUrl: 'http://seeder:7000',
     tagLists: {} as TagLists,
     referrerLists: {} as ReferrerLists,
-    metrics: createMetrics({
-      blobs: () => 0,
-      downloads: () => 0,
-      usedBytes: () => 0,
-      isConnected: () => true,
-      isSeederThere: () => true,
-      isDiskFull: () => false,
-    }),
+    metrics: createMetrics(),
   })
 }
 

@@ -8,13 +8,13 @@ import { OciError, splitMirroredName } from '@shoal/oci'
 import type { RegistryBackend } from '@shoal/registry'
 import { type ByteRange, PieceDamagedError, type StoredBlob } from '@shoal/storage'
 import { type Transfer, TransferFailedError } from '@shoal/swarm'
-import type { AgentArrivals } from './arrivals.ts'
-import { seederBlobUrl } from './blob-source.ts'
+import type { ArrivingPulls } from './arriving-pulls.ts'
 import { diskCodeOf } from './cache-disk.ts'
 import type { Downloads } from './downloads.ts'
 import { BlobUnknownError, CacheDiskFullError, SourceUnavailableError, UnobtainableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 import type { ImageDirectory } from './image-directory.ts'
+import { seederBlobUrl } from './known-blob.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { PassingBlobs } from './passing-blobs.ts'
 import type { ReferrerLists } from './referrer-lists.ts'
@@ -27,7 +27,7 @@ const SWARM_WITHIN_MS = 400
 export function createBackend(parts: {
   readonly directory: ImageDirectory
   readonly downloads: Downloads
-  readonly arrivals: Pick<AgentArrivals, 'find' | 'has'>
+  readonly arrivals: Pick<ArrivingPulls, 'find' | 'has'>
   readonly passing: Pick<PassingBlobs, 'read'>
   readonly http: Pick<HttpSources, 'arrivingBytes'>
   readonly seederUrl: string

@@ -16,10 +16,10 @@ import { blobsOf, chooseManifest, OciError, type ParsedManifest, type Platform }
 import { readManifest } from '@shoal/service'
 import { infoHashOf } from '@shoal/storage'
 import type { Resolution, ResolvedBlob, ResolvedManifest, SignedTag } from '@shoal/wire'
-import type { BlobSource } from './blob-source.ts'
 import type { Contacts } from './contacts.ts'
 import { SourceUnavailableError } from './errors.ts'
 import { hasDigest } from './image-records.ts'
+import type { KnownBlob } from './known-blob.ts'
 
 export interface AskedOfContact {
   readonly repository: string
@@ -34,7 +34,7 @@ export interface ProvenAnswer {
   /** The one asked for first, then of an index the one for this platform. */
   readonly manifests: readonly ResolvedManifest[]
   /** Of the blob asked for, or of those that the image needs. */
-  readonly sources: readonly BlobSource[]
+  readonly sources: readonly KnownBlob[]
   /** Of these blobs, those of which it says that it has every piece. */
   readonly whole: readonly Digest[]
 }
@@ -112,9 +112,9 @@ function offersOf(
   repository: string,
   blobs: readonly ResolvedBlob[],
   { contacts, contact }: ContactAnswerParts,
-): { sources: readonly BlobSource[]; whole: readonly Digest[] } {
+): { sources: readonly KnownBlob[]; whole: readonly Digest[] } {
   const missing = new Set(digests)
-  const sources: BlobSource[] = []
+  const sources: KnownBlob[] = []
   const whole: Digest[] = []
   let falseSignatures = 0
   for (const blob of blobs) {

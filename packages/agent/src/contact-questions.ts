@@ -9,13 +9,13 @@ import type { Logger } from 'pino'
 import { type ContactAnswerParts, type ProvenAnswer, provenPart } from './contact-answer.ts'
 import { SourceUnavailableError } from './errors.ts'
 import { forgetOldest } from './forget-oldest.ts'
-import type { HttpSources, ResolveQuestion } from './http-sources.ts'
+import type { ResolveQuestion, SeederClient } from './seeder-client.ts'
 
 /** A question, whoever asks it. */
 export type Asked = Omit<ResolveQuestion, 'platform' | 'peerId' | 'later'>
 
 export interface ContactQuestionsParts {
-  readonly http: Pick<HttpSources, 'resolve'>
+  readonly client: Pick<SeederClient, 'resolve'>
   readonly contacts: ContactAnswerParts['contacts']
   readonly log: Logger
   readonly nowMs: () => number
@@ -61,14 +61,14 @@ export class ContactQuestions {
   }
 
   async #resolve(question: Asked, contact: PeerAddress): Promise<Resolution | undefined> {
-    const { http, nowMs } = this.#parts
+    const { client, nowMs } = this.#parts
     const address = formatHostPort(contact)
     const rests = (this.#resting.get(address) ?? 0) - nowMs()
     if (rests > 0 && rests <= RESTS_MS) return undefined
     const askedAtMs = nowMs()
     const whole = { ...question, platform: formatPlatform(this.#platform), peerId: '' }
     try {
-      const resolution = await http.resolve(`http://${address}`, whole, 'contact')
+      const resolution = await client.resolve(`http://${address}`, whole, 'contact')
       this.#answered.delete(address)
       this.#answered.set(address, nowMs())
       forgetOldest(this.#answered, RESTING_MAX)

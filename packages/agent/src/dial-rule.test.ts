@@ -3,8 +3,11 @@ import { networkInterfaces } from 'node:os'
 import { expect, test } from 'vitest'
 import { AgentDialRule } from './dial-rule.ts'
 
-const ruleOf = (peerHost: string, seederUrl: string) =>
-  new AgentDialRule({ peerHost, port: () => 6001, seederUrl })
+function ruleOf(peerHost: string, seederUrl: string): AgentDialRule {
+  const rule = new AgentDialRule({ peerHost, seederUrl })
+  rule.listensOn(6001)
+  return rule
+}
 
 test.each([
   ['10.0.0.21', 'http://10.0.0.10:7000', false],

@@ -4,24 +4,27 @@ import { type HostPort, isWildcard, type MayDial, mayDialFrom } from '@shoal/cor
 
 export class AgentDialRule {
   readonly #homes: string[]
-  readonly #own: () => readonly HostPort[]
+  readonly #hosts: readonly string[]
+  #own: readonly HostPort[] = []
   #rule: MayDial
 
-  /** @param init.port of the peer port, once it is known */
-  constructor(init: { readonly peerHost: string; readonly port: () => number; readonly seederUrl: string }) {
-    const { peerHost, port, seederUrl } = init
-    const hosts = isWildcard(peerHost) ? addressesHere() : [peerHost]
-    this.#own = () => hosts.map((host) => ({ host, port: port() }))
+  constructor({ peerHost, seederUrl }: { readonly peerHost: string; readonly seederUrl: string }) {
+    this.#hosts = isWildcard(peerHost) ? addressesHere() : [peerHost]
     // A seeder on this machine tells of agents on this machine.
     this.#homes = [peerHost, new URL(seederUrl).hostname.replace(/^\[|\]$/g, '')]
-    this.#rule = mayDialFrom(this.#homes, this.#own)
+    this.#rule = mayDialFrom(this.#homes, () => this.#own)
   }
 
   readonly mayDial: MayDial = (ip, port) => this.#rule(ip, port)
 
+  /** This agent's own peer port is known, which it never dials. */
+  listensOn(port: number): void {
+    this.#own = this.#hosts.map((host) => ({ host, port }))
+  }
+
   /** The seeder was found at an address: its name alone may not tell that it is on this machine. */
   reachedSeeder(ip: string): void {
-    this.#rule = mayDialFrom([...this.#homes, ip], this.#own)
+    this.#rule = mayDialFrom([...this.#homes, ip], () => this.#own)
   }
 }
 

@@ -1,182 +1,197 @@
 /**
- * One download: lets the swarm work, and turns to the seeder and the origin where the source ladder says so. Chooses
- * nothing itself: `nextStep` and `pickPieces` of core do. The pieces that are here stay, whatever comes next.
+ * Performs what one pull decides (`Pull` of the engine): asks the swarm, the seeder's registry and the origin, keeps the
+ * pieces, tells the tracker. Chooses nothing itself. The pieces that are here stay, whatever comes next.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { Metainfo, Prng } from '@shoal/core'
-import {
-  afterFailure,
-  HEALTHY,
-  type LadderState,
-  nextStep,
-  pickPieces,
-  type SourceHealth,
-} from '@shoal/engine'
+import { type PeerId, type Prng, pieceBytes, pieceCount } from '@shoal/core'
+import { type HttpSource, Pull, type PullEffect, type PullEvent } from '@shoal/engine'
 import {
   cutPieces,
   PieceMismatchError,
   rangeOfPieces,
+  type SwarmEngine,
   type Transfer,
   TransferFailedError,
 } from '@shoal/swarm'
 import type { Logger } from 'pino'
-import { type BlobSource, seederBlobUrl } from './blob-source.ts'
+import type { Announcer } from './announcer.ts'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
+import { type KnownBlob, seederBlobUrl } from './known-blob.ts'
 
 export type ByteSource = 'peer' | 'seeder' | 'origin' | 'upstream'
 
 export interface DownloadParts {
-  readonly transfer: Transfer
+  readonly engine: Pick<SwarmEngine, 'peerId'>
+  readonly announcer: Announcer
   readonly http: HttpSources
   readonly log: Logger
   readonly prng: Prng
   readonly nowMs: () => number
   readonly onReceived: (source: ByteSource, bytes: number) => void
+  /** Peers that are seeders, as far as anybody said: grows. */
+  readonly seederIds: Set<PeerId>
+  /** Work that is waited for when the agent stops. */
+  readonly track: (work: Promise<void>) => void
 }
 
-/** Neighbouring pieces are fetched by one request up to this many bytes: an origin charges by the request. */
-const RUN_BYTES_MAX = 8 * 1024 * 1024
-
 export class Download {
+  readonly transfer: Transfer
   readonly #parts: DownloadParts
   readonly #seederUrl: string
-  #source: BlobSource
-  #peerBytesAtMs: number
-  #anyBytesAtMs: number
-  readonly #startedAtMs: number
-  readonly #chance: number
-  #seeder: SourceHealth = HEALTHY
-  #origin: SourceHealth = HEALTHY
+  readonly #pull: Pull
+  /** What was last said of it; undefined before somebody wants it. */
+  #blob: KnownBlob | undefined
+  #inlineTaken: Promise<void> = Promise.resolve()
+  #fetching: AbortController | undefined
+  #timer: NodeJS.Timeout | undefined
 
-  constructor(parts: DownloadParts, init: { source: BlobSource; seederUrl: string }) {
+  constructor(parts: DownloadParts, init: { readonly transfer: Transfer; readonly seederUrl: string }) {
+    const { transfer } = init
+    this.transfer = transfer
     this.#parts = parts
-    this.#source = init.source
     this.#seederUrl = init.seederUrl
-    this.#startedAtMs = parts.nowMs()
-    this.#chance = 1 - parts.prng.next()
-    this.#peerBytesAtMs = this.#startedAtMs
-    this.#anyBytesAtMs = this.#startedAtMs
-  }
-
-  /** Tells of bytes that the swarm received from another agent or the seeder's peer port. */
-  heardFromPeer(): void {
-    this.#peerBytesAtMs = this.#parts.nowMs()
-    this.#anyBytesAtMs = this.#peerBytesAtMs
-  }
-
-  /** A newer resolution of the same blob: fresher URL, more peers. */
-  refresh(source: BlobSource): void {
-    this.#source = source
-  }
-
-  /** Runs until the blob is complete, the transfer has failed, or `signal` aborts. Never rejects. */
-  async run(signal: AbortSignal): Promise<void> {
-    const { transfer, nowMs, log } = this.#parts
-    const { metainfo } = transfer.blob
-    const ended = new AbortController()
-    const end = () => ended.abort()
-    transfer.once('complete', end)
-    transfer.once('failed', end)
-    const stop = AbortSignal.any([signal, ended.signal])
-    try {
-      while (!stop.aborted && !transfer.blob.have.isFull) {
-        const step = nextStep(nowMs(), this.#ladder())
-        if (step.kind === 'give-up') {
-          transfer.fail(new TransferFailedError(metainfo.digest, 'no source has given a byte for too long'))
-        } else if (step.kind === 'wait') {
-          await sleep(Math.max(1, step.untilMs - nowMs()), undefined, { signal: stop })
-        } else {
-          await this.#fetchRun(step.from, stop)
-        }
-      }
-    } catch (error) {
-      if (!stop.aborted) {
-        log.error({ event: 'download-failed', digest: metainfo.digest, err: error }, 'download failed')
-        transfer.fail(error as Error)
-      }
-    } finally {
-      transfer.off('complete', end)
-      transfer.off('failed', end)
-    }
-  }
-
-  #ladder(): LadderState {
-    return {
-      startedAtMs: this.#startedAtMs,
-      peerBytesAtMs: this.#peerBytesAtMs,
-      anyBytesAtMs: this.#anyBytesAtMs,
-      peersConnected: this.#parts.transfer.swarm.peersConnected,
-      chance: this.#chance,
-      seeder: this.#seeder,
-      origin: this.#source.originUrl === undefined ? undefined : this.#origin,
-    }
-  }
-
-  /** Fetches the piece that is wanted most, and the missing ones behind it, by one request. */
-  async #fetchRun(from: 'seeder' | 'origin', signal: AbortSignal): Promise<void> {
-    const { transfer, prng, log, nowMs } = this.#parts
-    const { metainfo, have } = transfer.blob
-    const [first] = pickPieces(
-      {
-        have,
-        isRequested: () => false,
-        isOffered: () => true,
-        availability: () => 0,
-        readerPositions: transfer.readerPositions,
+    this.#pull = new Pull({
+      peerId: parts.engine.peerId,
+      shape: transfer.blob.metainfo,
+      prng: parts.prng,
+      view: {
+        have: transfer.blob.have,
+        readerPositions: () => transfer.readerPositions,
+        peersConnected: () => transfer.swarm.peersConnected,
       },
-      1,
-      prng,
-    )
-    if (first === undefined) return
-    const indexes = runOf(metainfo, first, (index) => have.has(index))
-    try {
-      await this.#fetchPieces(from, indexes, signal)
-      if (from === 'seeder') this.#seeder = HEALTHY
-      else this.#origin = HEALTHY
-    } catch (error) {
-      if (!(error instanceof SourceUnavailableError || error instanceof PieceMismatchError)) throw error
-      if (from === 'seeder') this.#seeder = afterFailure(this.#seeder, nowMs())
-      else this.#origin = afterFailure(this.#origin, nowMs())
-      log.warn({ event: 'source-failed', source: from, digest: metainfo.digest, err: error }, 'source failed')
+    })
+  }
+
+  get isWanted(): boolean {
+    return this.#pull.isWanted
+  }
+
+  /**
+   * Fetches the blob, as a resolution says; a newer one brings a fresher URL and more peers.
+   * Resolves when what came along with it has been taken.
+   */
+  async want(blob: KnownBlob): Promise<void> {
+    const { peers, imports, originUrl, inline, metainfo } = blob
+    this.#blob = blob
+    const hasInline = inline?.length === metainfo.length
+    this.step({ kind: 'wanted', peers, imports, hasOrigin: originUrl !== undefined, hasInline })
+    await this.#inlineTaken
+  }
+
+  step(event: PullEvent): void {
+    if (event.kind === 'completed' || event.kind === 'left') clearTimeout(this.#timer)
+    for (const effect of this.#pull.step(this.#parts.nowMs(), event)) this.#perform(effect)
+  }
+
+  #perform(effect: PullEffect): void {
+    const { announcer, log, seederIds, track } = this.#parts
+    const { swarm, blob } = this.transfer
+    const { digest, length } = blob.metainfo
+    switch (effect.kind) {
+      case 'announce':
+        announcer.announce(swarm.infoHash, effect.state)
+        break
+      case 'announce-left':
+        announcer.leave(swarm.infoHash)
+        break
+      case 'download':
+        log.info({ event: 'download-begins', digest, bytes: length }, 'download begins')
+        swarm.download()
+        break
+      case 'connect':
+        for (const { peerId, role } of effect.peers) if (role === 'seeder') seederIds.add(peerId)
+        swarm.connect(effect.peers)
+        break
+      case 'set-imports':
+        swarm.setImports(effect.imports)
+        break
+      case 'take-inline':
+        this.#inlineTaken = this.#takeInline()
+        break
+      case 'fetch':
+        track(this.#fetch(effect.from, effect.pieceIndexes))
+        break
+      case 'cancel-fetch':
+        this.#fetching?.abort()
+        break
+      case 'give-up':
+        this.transfer.fail(new TransferFailedError(digest, 'no source has given a byte for too long'))
+        break
+      case 'set-timer':
+        this.#setTimer(effect.atMs)
+        break
     }
   }
 
-  async #fetchPieces(
-    from: 'seeder' | 'origin',
-    indexes: readonly number[],
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { transfer, http, onReceived } = this.#parts
-    const { metainfo } = transfer.blob
-    const { repository, originUrl } = this.#source
-    const url = from === 'seeder' ? seederBlobUrl(this.#seederUrl, repository, metainfo.digest) : originUrl!
-    const bytes = http.bytes(url, rangeOfPieces(metainfo, indexes), `the ${from}`, signal)
-    const counted = this.#counted(bytes, (length) => onReceived(from, length))
-    for await (const piece of cutPieces(metainfo, indexes, counted)) {
-      await transfer.offerPiece(piece.index, piece.bytes, `the ${from}`)
+  #setTimer(atMs: number): void {
+    clearTimeout(this.#timer)
+    const waitMs = Math.max(1, atMs - this.#parts.nowMs())
+    this.#timer = setTimeout(() => this.step({ kind: 'timer' }), waitMs)
+  }
+
+  /** Never rejects. */
+  async #takeInline(): Promise<void> {
+    const { metainfo, inline } = this.#blob!
+    if (await this.#isGood('seeder', () => this.#offerInline(inline!)))
+      this.#parts.onReceived('seeder', metainfo.length)
+    this.step({ kind: 'inline-ended' })
+  }
+
+  async #offerInline(bytes: Uint8Array): Promise<void> {
+    const { metainfo } = this.transfer.blob
+    for (let index = 0; index < pieceCount(metainfo); index++) {
+      const start = index * metainfo.pieceLength
+      const piece = bytes.subarray(start, start + pieceBytes(metainfo, index))
+      await this.transfer.offerPiece(index, piece, 'the seeder')
     }
+  }
+
+  /** Never rejects. */
+  async #fetch(from: HttpSource, pieceIndexes: readonly number[]): Promise<void> {
+    const fetching = new AbortController()
+    this.#fetching = fetching
+    const { signal } = fetching
+    const isGood = await this.#isGood(from, () => this.#fetchPieces(from, pieceIndexes, signal), signal)
+    if (!signal.aborted) this.step({ kind: 'fetch-ended', isGood })
+  }
+
+  async #fetchPieces(from: HttpSource, pieceIndexes: readonly number[], signal: AbortSignal): Promise<void> {
+    const { http } = this.#parts
+    const { metainfo } = this.transfer.blob
+    const { repository, originUrl } = this.#blob!
+    const url = from === 'seeder' ? seederBlobUrl(this.#seederUrl, repository, metainfo.digest) : originUrl!
+    const chunks = http.bytes(url, rangeOfPieces(metainfo, pieceIndexes), `the ${from}`, signal)
+    for await (const piece of cutPieces(metainfo, pieceIndexes, this.#counted(from, chunks)))
+      await this.transfer.offerPiece(piece.index, piece.bytes, `the ${from}`)
   }
 
   async *#counted(
+    from: HttpSource,
     chunks: AsyncIterable<Uint8Array>,
-    onBytes: (length: number) => void,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const chunk of chunks) {
-      this.#anyBytesAtMs = this.#parts.nowMs()
-      onBytes(chunk.length)
+      this.#parts.onReceived(from, chunk.length)
+      this.step({ kind: 'bytes-received', from })
       yield chunk
     }
   }
-}
 
-/** Missing pieces from `first` on, without a gap, as many as one request may bring. */
-function runOf(metainfo: Metainfo, first: number, isHere: (index: number) => boolean): number[] {
-  const indexes = [first]
-  const pieceCount = Math.ceil(metainfo.length / metainfo.pieceLength)
-  for (let index = first + 1; index < pieceCount && !isHere(index); index++) {
-    if ((indexes.length + 1) * metainfo.pieceLength > RUN_BYTES_MAX) break
-    indexes.push(index)
+  /** Whether a source gave what it should. What is wrong here, as with the disk, ends the transfer. Never rejects. */
+  async #isGood(from: HttpSource, work: () => Promise<void>, signal?: AbortSignal): Promise<boolean> {
+    const { log } = this.#parts
+    const { digest } = this.transfer.blob.metainfo
+    try {
+      await work()
+      return true
+    } catch (error) {
+      if (signal?.aborted) return false
+      if (error instanceof SourceUnavailableError || error instanceof PieceMismatchError) {
+        log.warn({ event: 'source-failed', source: from, digest, err: error }, 'source failed')
+      } else {
+        log.error({ event: 'download-failed', digest, err: error }, 'download failed')
+        this.transfer.fail(error as Error)
+      }
+      return false
+    }
   }
-  return indexes
 }

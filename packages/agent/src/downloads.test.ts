@@ -16,11 +16,11 @@ import type { Swarm, SwarmEngine, SwarmInit } from '@shoal/swarm'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Announcer } from './announcer.ts'
-import type { BlobSource } from './blob-source.ts'
 import { DISK_RESERVE_BYTES } from './disk-room.ts'
 import { Downloads } from './downloads.ts'
 import { CacheDiskFullError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
+import type { KnownBlob } from './known-blob.ts'
 import { unbrokenRead } from './unbroken-read.ts'
 
 const right = Buffer.from('what was pushed')
@@ -37,10 +37,8 @@ let refusals: number
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shoal-downloads-'))
-  store = new FilePieceStore({
-    folder,
-    onDamaged: (damaged, pieceIndex) => downloads.damaged(damaged, pieceIndex),
-  })
+  store = new FilePieceStore({ folder })
+  store.on('damaged', (damaged, pieceIndex) => downloads.damaged(damaged, pieceIndex))
   await store.start()
   damages = 0
   freeBytes = undefined
@@ -91,7 +89,7 @@ afterEach(async () => {
 })
 
 /** What the seeder says of the blob: one piece, of these bytes. */
-function sourceOf(bytes: Buffer): BlobSource {
+function sourceOf(bytes: Buffer): KnownBlob {
   const metainfo: Metainfo = {
     digest,
     length: bytes.length,
@@ -125,6 +123,13 @@ it('is failed, forgotten with its metainfo, told to nobody, and can be had anew'
   await again.whenComplete()
   expect(await filesIn('metainfo')).toHaveLength(1)
   expect(announced.at(-1)).toBe(`seeding ${sourceOf(right).infoHash}`)
+})
+
+it('that came along with an answer and is not what the answer says is asked of the swarm', async () => {
+  const source = { ...sourceOf(right), inline: wrong.subarray(0, right.length) }
+  const transfer = await downloads.ensure(source)
+  expect([transfer.failure, transfer.blob.have.setCount]).toEqual([undefined, 0])
+  expect(announced).toEqual([`leeching ${source.infoHash}`])
 })
 
 it('that the disk has spoilt is fetched again, and who reads it gets what is right', async () => {

@@ -1,6 +1,7 @@
 /**
  * Every blob that this node has or fetches: one swarm and one download each, however many clients ask. What is complete
  * is seeded until the cache needs its room; what is there in part is served to others and taken up when it is wanted.
+ * How a pull goes, `Pull` of the engine decides; which blobs there are and what is kept of them is decided here.
  */
 import { createHash } from 'node:crypto'
 import { EventEmitter } from 'node:events'
@@ -8,14 +9,13 @@ import {
   bytesEqual,
   type Digest,
   encodeInfo,
+  type InfoHash,
   type Metainfo,
   type PeerAddress,
   type PeerId,
   type Prng,
-  pieceBytes,
-  pieceCount,
 } from '@shoal/core'
-import { chooseVictims, type ImportShare, NO_IMPORTS } from '@shoal/engine'
+import { chooseVictims, EarlyNews, type ImportShare } from '@shoal/engine'
 import {
   BlobDigestMismatchError,
   infoHashOf,
@@ -23,25 +23,24 @@ import {
   type PieceStore,
   type StoredBlob,
 } from '@shoal/storage'
-import { type Swarm, type SwarmEngine, Transfer } from '@shoal/swarm'
+import { type SwarmEngine, Transfer } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import type { Announcer } from './announcer.ts'
-import type { AgentArrivals } from './arrivals.ts'
-import type { BlobSource } from './blob-source.ts'
+import type { ArrivingPulls } from './arriving-pulls.ts'
 import type { CacheDisk } from './cache-disk.ts'
 import type { Contacts } from './contacts.ts'
 import { type RoomCandidate, roomFor } from './disk-room.ts'
 import { type ByteSource, Download } from './download.ts'
-import { EarlyNews } from './early-news.ts'
 import { CacheDiskFullError, SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
+import type { KnownBlob } from './known-blob.ts'
 
 export interface DownloadsParts {
   readonly engine: SwarmEngine
   readonly store: PieceStore
   readonly announcer: Announcer
   readonly http: HttpSources
-  readonly arrivals: Pick<AgentArrivals, 'confirm'>
+  readonly arrivals: Pick<ArrivingPulls, 'confirm'>
   readonly contacts: Pick<Contacts, 'isGenuineMetainfo'>
   readonly disk: Pick<CacheDisk, 'mayWrite' | 'freeBytes' | 'refused' | 'failed'>
   readonly log: Logger
@@ -54,11 +53,9 @@ export interface DownloadsParts {
 }
 
 interface Entry {
+  readonly infoHash: InfoHash
   readonly transfer: Transfer
-  readonly swarm: Swarm
-  download: Download | undefined
-  /** What may be imported was said once; from then on the stream knows better than an answer that was kept. */
-  knowsImports: boolean
+  readonly download: Download
   lastUsedAtMs: number
 }
 
@@ -67,6 +64,9 @@ interface Opened {
   /** The transfer that began while the blob was on its way to the seeder, with its readers. */
   readonly arrived: Transfer | undefined
 }
+
+/** One for all chunks: there are many. */
+const RECEIVED_FROM_PEER = { kind: 'bytes-received', from: 'peer' } as const
 
 export interface DownloadsEvents {
   /** Nobody could give the blob: what was known of where it is led nowhere. */
@@ -81,13 +81,13 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   readonly #entries = new Map<Digest, Promise<Entry>>()
   /** The same, once open. */
   readonly #open = new Map<Digest, Entry>()
-  readonly #byInfoHash = new Map<string, Entry>()
+  readonly #byInfoHash = new Map<InfoHash, Entry>()
   readonly #earlyNews = new EarlyNews()
   /** What is being left, and perhaps removed: whoever wants the blob again waits for that. */
   readonly #leaving = new Map<Digest, Promise<void>>()
   readonly #seederIds = new Set<PeerId>()
   readonly #running = new Set<Promise<void>>()
-  readonly #stopping = new AbortController()
+  #isStopped = false
   #damagedCount = 0
 
   constructor(parts: DownloadsParts, init: { seederUrl: string; cacheMaxBytes: number }) {
@@ -107,15 +107,14 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort()
+    this.#isStopped = true
     for (const { transfer } of this.#open.values()) transfer.fail(new Error('the agent stops'))
     await Promise.all(this.#running)
   }
 
   get activeCount(): number {
     let active = 0
-    for (const { download, transfer } of this.#open.values())
-      if (download !== undefined && !transfer.isComplete) active++
+    for (const { download } of this.#open.values()) if (download.isWanted) active++
     return active
   }
 
@@ -138,7 +137,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   /** The blob, whole or on its way; undefined when it is not here and nobody fetches it. */
   find(digest: Digest): Transfer | undefined {
     const entry = this.#open.get(digest)
-    if (entry === undefined || !(entry.transfer.isComplete || entry.download !== undefined)) return undefined
+    if (entry === undefined || !(entry.transfer.isComplete || entry.download.isWanted)) return undefined
     entry.lastUsedAtMs = this.#parts.nowMs()
     return entry.transfer
   }
@@ -157,11 +156,11 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   /** Whether the blob is being fetched, and somebody who has some of it is connected. */
   isFlowing(digest: Digest): boolean {
     const entry = this.#open.get(digest)
-    return entry?.download !== undefined && entry.swarm.peersConnected > 0
+    return entry?.download.isWanted === true && entry.transfer.swarm.peersConnected > 0
   }
 
   /** The seeder has said what the blobs' pieces are: what is here by other hashes goes. */
-  told(sources: readonly BlobSource[]): void {
+  told(sources: readonly KnownBlob[]): void {
     for (const source of sources) {
       const entry = this.#open.get(source.metainfo.digest)
       if (entry !== undefined && this.#agrees(entry, source)) this.#vouch(entry, source)
@@ -172,7 +171,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
    * Starts fetching the blob unless it is here or already being fetched.
    * @throws CacheDiskFullError
    */
-  async ensure(source: BlobSource): Promise<Transfer> {
+  async ensure(source: KnownBlob): Promise<Transfer> {
     const { metainfo } = source
     const open = async () => {
       // Pieces that came while the seeder was receiving the blob itself, and whoever reads them.
@@ -190,17 +189,12 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     }
     entry.lastUsedAtMs = this.#parts.nowMs()
     this.#vouch(entry, source)
-    if (entry.transfer.isComplete || entry.transfer.blob.have.isFull) return entry.transfer
-    if (entry.download === undefined) await this.#begin(entry, source)
-    else entry.download.refresh(source)
-    if (!entry.knowsImports && source.imports !== undefined) entry.swarm.setImports(source.imports)
-    entry.knowsImports = true
-    this.#connect(entry.swarm, source.peers)
+    if (!this.#isStopped) await entry.download.want(source)
     return entry.transfer
   }
 
   /** Starts fetching what a client is about to ask for; it asks again for what could not be started. */
-  prefetch(sources: readonly BlobSource[]): void {
+  prefetch(sources: readonly KnownBlob[]): void {
     for (const source of sources)
       this.#track(
         this.ensure(source).then(
@@ -253,29 +247,39 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   }
 
   async #join(digest: Digest, open: () => Promise<Opened>): Promise<Entry> {
-    const { engine, announcer, nowMs, onReceived, onSent, onMismatch, log } = this.#parts
+    const { engine, nowMs } = this.#parts
     await this.#leaving.get(digest)
     const { blob, arrived } = await open()
     const { metainfo } = blob
-    const swarm = await engine
-      .join({ metainfo, infoHash: infoHashOf(metainfo), pieces: blob })
-      .catch((error: Error) => {
-        arrived?.fail(error)
-        throw error
-      })
+    const infoHash = infoHashOf(metainfo)
+    const swarm = await engine.join({ metainfo, infoHash, pieces: blob }).catch((error: Error) => {
+      arrived?.fail(error)
+      throw error
+    })
     arrived?.confirm(swarm)
     const transfer = arrived ?? new Transfer({ blob, swarm })
     if (!blob.isComplete && this.#isSigned(blob)) transfer.trustMetainfo()
-    const entry: Entry = {
-      transfer,
-      swarm,
-      download: undefined,
-      knowsImports: false,
-      lastUsedAtMs: nowMs(),
-    }
+    const download = new Download(
+      { ...this.#parts, seederIds: this.#seederIds, track: (work) => this.#track(work) },
+      { transfer, seederUrl: this.#init.seederUrl },
+    )
+    const entry: Entry = { infoHash, transfer, download, lastUsedAtMs: nowMs() }
+    this.#follow(entry)
+    this.#open.set(digest, entry)
+    this.#byInfoHash.set(infoHash, entry)
+    download.step({ kind: 'joined', isComplete: transfer.isComplete, news: this.#earlyNews.take(infoHash) })
+    return entry
+  }
+
+  /** Hears what becomes of a blob, for the pull, the log and the metrics. */
+  #follow(entry: Entry): void {
+    const { onReceived, onSent, onMismatch, log } = this.#parts
+    const { transfer, download } = entry
+    const { swarm } = transfer
+    const { metainfo } = transfer.blob
     swarm.on('received', (bytes, from) => {
       onReceived(this.#seederIds.has(from) ? 'seeder' : 'peer', bytes)
-      entry.download?.heardFromPeer()
+      download.step(RECEIVED_FROM_PEER)
     })
     swarm.on('sent', onSent)
     swarm.on('mismatch', (index, peer) => {
@@ -292,7 +296,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
       ),
     )
     transfer.once('complete', () => {
-      announcer.announce(swarm.infoHash, 'seeding')
+      download.step({ kind: 'completed' })
       log.info({ event: 'blob-complete', digest: metainfo.digest, bytes: metainfo.length }, 'blob complete')
       this.#track(this.#makeRoom())
     })
@@ -306,22 +310,14 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
       )
       this.emit('failed', metainfo.digest)
     })
-    this.#open.set(metainfo.digest, entry)
-    this.#byInfoHash.set(swarm.infoHash, entry)
-    const { peers, imports } = this.#earlyNews.take(swarm.infoHash)
-    if (imports !== undefined) this.#heardOfImports(swarm.infoHash, imports)
-    if (peers.length > 0) this.#connect(swarm, peers)
-    if (transfer.isComplete) announcer.announce(swarm.infoHash, 'seeding')
-    else if (blob.have.setCount > 0) announcer.announce(swarm.infoHash, 'holding')
-    return entry
   }
 
   /**
    * Whether what is here of the blob is here by the hashes that the seeder gives. Otherwise it is taken out, whoever it came
    * from: an earlier version believed other agents.
    */
-  #agrees(entry: Entry, { infoHash, metainfo: { digest } }: BlobSource): boolean {
-    if (entry.swarm.infoHash === infoHash) return true
+  #agrees(entry: Entry, { infoHash, metainfo: { digest } }: KnownBlob): boolean {
+    if (entry.infoHash === infoHash) return true
     if (this.#open.get(digest) !== entry) return false
     this.#parts.log.warn(
       { event: 'metainfo-replaced', digest, infoHash },
@@ -333,7 +329,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   }
 
   /** The source's metainfo is the seeder's word, and the same as the entry's. */
-  #vouch({ transfer }: Entry, { signature }: BlobSource): void {
+  #vouch({ transfer }: Entry, { signature }: KnownBlob): void {
     transfer.trustMetainfo()
     const known = transfer.blob.signature
     if (signature === undefined || (known !== undefined && bytesEqual(known, signature))) return
@@ -346,72 +342,38 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     return this.#parts.contacts.isGenuineMetainfo(metainfo.digest, infoSha256, signature)
   }
 
-  async #begin(entry: Entry, source: BlobSource): Promise<void> {
-    const { announcer, log } = this.#parts
-    const { transfer, swarm } = entry
-    const { metainfo } = source
-    entry.download = new Download({ ...this.#parts, transfer }, { source, seederUrl: this.#init.seederUrl })
-    if (source.inline !== undefined) await this.#takeInline(transfer, source.inline)
-    if (transfer.blob.have.isFull) return
-    log.info({ event: 'download-begins', digest: metainfo.digest, bytes: metainfo.length }, 'download begins')
-    announcer.announce(swarm.infoHash, 'leeching')
-    swarm.download()
-    this.#track(entry.download.run(this.#stopping.signal))
-  }
-
-  async #takeInline(transfer: Transfer, bytes: Uint8Array): Promise<void> {
-    const { metainfo } = transfer.blob
-    if (bytes.length !== metainfo.length) return
-    for (let index = 0; index < pieceCount(metainfo); index++) {
-      const start = index * metainfo.pieceLength
-      await transfer.offerPiece(
-        index,
-        bytes.subarray(start, start + pieceBytes(metainfo, index)),
-        'the seeder',
-      )
-    }
-    this.#parts.onReceived('seeder', bytes.length)
-  }
-
-  #heardOfPeers(infoHash: string, peers: readonly PeerAddress[]): void {
+  #heardOfPeers(infoHash: InfoHash, peers: readonly PeerAddress[]): void {
     const entry = this.#byInfoHash.get(infoHash)
     if (entry === undefined) this.#earlyNews.peers(infoHash, peers)
-    else this.#connect(entry.swarm, peers)
+    else entry.download.step({ kind: 'peers-heard', peers })
   }
 
-  #heardOfImports(infoHash: string, share: ImportShare): void {
+  #heardOfImports(infoHash: InfoHash, imports: ImportShare): void {
     const entry = this.#byInfoHash.get(infoHash)
-    if (entry === undefined) {
-      this.#earlyNews.imports(infoHash, share)
-      return
-    }
-    entry.knowsImports = true
-    entry.swarm.setImports(share)
+    if (entry === undefined) this.#earlyNews.imports(infoHash, imports)
+    else entry.download.step({ kind: 'imports-heard', imports })
   }
 
-  /** A new announce stream: shares that the tracker gave before are dealt out anew. */
   #beganAnew(): void {
     this.#earlyNews.clear()
-    for (const { transfer, swarm } of this.#byInfoHash.values())
-      if (!transfer.isComplete) swarm.setImports(NO_IMPORTS)
-  }
-
-  #connect(swarm: Swarm, peers: readonly PeerAddress[]): void {
-    for (const { peerId, role } of peers) if (role === 'seeder') this.#seederIds.add(peerId)
-    swarm.connect(peers.filter(({ peerId }) => peerId !== this.#parts.engine.peerId))
+    for (const { download } of this.#byInfoHash.values()) download.step({ kind: 'stream-opened' })
   }
 
   /**
    * Takes a transfer out, so that the next pull begins anew, with the pieces that are here.
    * @param afterwards before that: to remove them, or to look at them
    */
-  async #forget(digest: Digest, { swarm }: Entry, afterwards?: () => Promise<void>): Promise<void> {
+  async #forget(
+    digest: Digest,
+    { infoHash, transfer, download }: Entry,
+    afterwards?: () => Promise<void>,
+  ): Promise<void> {
     this.#entries.delete(digest)
     this.#open.delete(digest)
-    this.#byInfoHash.delete(swarm.infoHash)
-    this.#parts.announcer.leave(swarm.infoHash)
+    this.#byInfoHash.delete(infoHash)
+    download.step({ kind: 'left' })
     const leaving = (async () => {
-      await swarm.leave()
+      await transfer.swarm.leave()
       await afterwards?.()
     })()
     const left = leaving
@@ -469,7 +431,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
         bytes: metainfo.length,
         writtenBytes: Math.min(metainfo.length, have.setCount * metainfo.pieceLength),
         lastUsedAtMs,
-        isBusy: transfer.readerCount > 0 || (download !== undefined && !transfer.isComplete),
+        isBusy: transfer.readerCount > 0 || download.isWanted,
         isComplete: transfer.isComplete,
       }
     })

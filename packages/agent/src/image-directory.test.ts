@@ -9,12 +9,12 @@ import { FilesystemObjectStore } from '@shoal/storage'
 import { sha256 } from '@shoal/testing/content'
 import { encodeSignedTag, type Resolution, type SignedTag } from '@shoal/wire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { BlobSource } from './blob-source.ts'
 import { Contacts } from './contacts.ts'
 import { UnobtainableError } from './errors.ts'
-import type { ResolveQuestion } from './http-sources.ts'
 import type { ImageDirectory } from './image-directory.ts'
 import { ImageRecords } from './image-records.ts'
+import type { KnownBlob } from './known-blob.ts'
+import type { ResolveQuestion } from './seeder-client.ts'
 import {
   type Answer,
   BLOB_LENGTH,
@@ -59,7 +59,7 @@ const resolutionOf = (image: ReturnType<typeof imageOf>, tag?: SignedTag): Resol
 
 let answers: Map<string, Answer>
 let questions: { baseUrl: string; question: ResolveQuestion }[]
-let wanted: BlobSource[]
+let wanted: KnownBlob[]
 let nowMs: number
 let isSeederThere: boolean
 let whole: (digest: Digest) => boolean

@@ -4,6 +4,7 @@
  * served stale when nobody can be asked; digests are for ever.
  */
 import { type Digest, formatHostPort, type PeerAddress, ShoalError, tryParseDigest } from '@shoal/core'
+import { PULL_LIMITS } from '@shoal/engine'
 import {
   blobsOf,
   chooseManifest,
@@ -20,8 +21,7 @@ import { arrivalHashOf } from '@shoal/storage'
 import type { Resolution, SignedTag } from '@shoal/wire'
 import type { Logger } from 'pino'
 import type { ArrivalNews } from './arrival-news.ts'
-import type { ArrivalSource } from './arrivals.ts'
-import { type BlobSource, blobSourceOf } from './blob-source.ts'
+import type { ArrivingResolution } from './arriving-pulls.ts'
 import type { ProvenAnswer } from './contact-answer.ts'
 import { type Asked, ContactQuestions, formatPlatform } from './contact-questions.ts'
 import type { Contacts } from './contacts.ts'
@@ -29,21 +29,25 @@ import { SourceUnavailableError, UnobtainableError } from './errors.ts'
 import { forgetOldest } from './forget-oldest.ts'
 import type { HttpSources } from './http-sources.ts'
 import { hasDigest, type ImageRecords } from './image-records.ts'
+import { type KnownBlob, knownBlobOf } from './known-blob.ts'
 import { isDatedAhead, latestTag } from './latest-tag.ts'
 import { type NextProof, nextProof } from './obtainable.ts'
+import type { SeederClient } from './seeder-client.ts'
 import type { SeederWatch } from './seeder-watch.ts'
 
 export interface ImageDirectoryParts {
-  readonly http: HttpSources
+  readonly client: SeederClient
+  /** Bytes of the origin. */
+  readonly http: Pick<HttpSources, 'bytes'>
   readonly seeder: Pick<SeederWatch, 'ask' | 'confirm' | 'health' | 'problem'>
   readonly records: ImageRecords
   readonly contacts: Contacts
   readonly log: Logger
   readonly nowMs: () => number
   /** A client is about to want these blobs. */
-  readonly onWanted: (sources: readonly BlobSource[]) => void
+  readonly onWanted: (sources: readonly KnownBlob[]) => void
   /** The seeder itself has said what these blobs' pieces are. */
-  readonly onTold: (sources: readonly BlobSource[]) => void
+  readonly onTold: (sources: readonly KnownBlob[]) => void
   readonly isHere: (digest: Digest) => boolean
   /** Every piece of it is here. */
   readonly isWhole: (digest: Digest) => boolean
@@ -52,7 +56,7 @@ export interface ImageDirectoryParts {
   /** Whether there is room here for blobs that are not. */
   readonly canKeep: () => boolean
   /** A blob is on its way to the seeder; some of its pieces can be had. */
-  readonly onArriving: (repository: string, arrival: ArrivalSource) => void
+  readonly onArriving: (repository: string, arrival: ArrivingResolution) => void
   /** When to ask for such a blob again. */
   readonly arrivalNews: Pick<ArrivalNews, 'isTold' | 'next'>
   /** It does not come after all. */
@@ -71,8 +75,6 @@ const SOURCES_MAX = 2_048
 /** The same of which repository has which blob, a hundred bytes each. */
 const LINKS_MAX = 16_384
 const TAGS_MAX = 4_096
-/** Agents that are asked at a time in the seeder's place. */
-const CONTACTS_ASKED = 8
 /** A blob on its way whose pieces are not told of yet is asked for again after this, then after twice as long, and so on. */
 const SWARM_WAIT_MS = 100
 const SWARM_WAIT_MAX_MS = 10_000
@@ -98,15 +100,13 @@ interface TagMeaning {
 
 interface Answer {
   readonly digest: Digest | undefined
-  readonly sources: readonly BlobSource[]
+  readonly sources: readonly KnownBlob[]
   readonly warning?: string
   /** Why the seeder could not say it, where that was another registry. */
   readonly upstreamProblem?: string | undefined
   /** What the seeder is still receiving itself. */
-  readonly arriving: readonly ArrivingBlob[]
+  readonly arriving: readonly ArrivingResolution[]
 }
-
-type ArrivingBlob = NonNullable<Resolution['arriving']>[number]
 
 /** What the seeder has last said of a blob that it is receiving. */
 interface Arriving {
@@ -122,7 +122,7 @@ const NOBODY_CAN_SAY: Answer = { digest: undefined, sources: [], arriving: [] }
 export class ImageDirectory {
   readonly #parts: ImageDirectoryParts
   readonly #init: ImageDirectoryInit
-  readonly #sources = new Map<Digest, BlobSource>()
+  readonly #sources = new Map<Digest, KnownBlob>()
   /** Repositories with blobs that they are known to have: bytes that are here are not everybody's. */
   readonly #links = new Map<string, true>()
   readonly #tags = new Map<string, TagMeaning>()
@@ -133,7 +133,7 @@ export class ImageDirectory {
   /** Blobs that the seeder is still receiving. */
   readonly #arriving = new Map<Digest, Arriving>()
   /** Those whose end is waited for, with their repository. */
-  readonly #awaited = new Map<string, Promise<BlobSource | 'unknown' | undefined>>()
+  readonly #awaited = new Map<string, Promise<KnownBlob | 'unknown' | undefined>>()
 
   constructor(parts: ImageDirectoryParts, init: ImageDirectoryInit) {
     this.#parts = parts
@@ -179,7 +179,7 @@ export class ImageDirectory {
   }
 
   /** Where the blob can be had, as far as that was said before. */
-  knownSource(digest: Digest): BlobSource | undefined {
+  knownSource(digest: Digest): KnownBlob | undefined {
     return this.#sources.get(digest)
   }
 
@@ -215,7 +215,7 @@ export class ImageDirectory {
    * Where the blob can be had from; undefined when nobody can say.
    * @returns `arriving` while the seeder is still receiving it, `unknown` when it says that this repository has no such blob
    */
-  async locate(repository: string, digest: Digest): Promise<BlobSource | 'arriving' | 'unknown' | undefined> {
+  async locate(repository: string, digest: Digest): Promise<KnownBlob | 'arriving' | 'unknown' | undefined> {
     const known = this.#sources.get(digest)
     if (known !== undefined && this.hasBlob(repository, digest)) return known
     if (this.#arriving.has(digest) && this.hasBlob(repository, digest)) return 'arriving'
@@ -227,7 +227,7 @@ export class ImageDirectory {
     repository: string,
     digest: Digest,
     signal?: AbortSignal,
-  ): Promise<BlobSource | 'unknown' | undefined> {
+  ): Promise<KnownBlob | 'unknown' | undefined> {
     signal?.throwIfAborted()
     const found = await this.locate(repository, digest)
     if (found !== 'arriving') return found
@@ -235,7 +235,7 @@ export class ImageDirectory {
     return signal === undefined ? arrived : orAborted(arrived, signal)
   }
 
-  #arrivalOf(repository: string, digest: Digest): Promise<BlobSource | 'unknown' | undefined> {
+  #arrivalOf(repository: string, digest: Digest): Promise<KnownBlob | 'unknown' | undefined> {
     const key = linkOf(repository, digest)
     let awaited = this.#awaited.get(key)
     if (awaited === undefined) {
@@ -246,7 +246,7 @@ export class ImageDirectory {
     return awaited
   }
 
-  async #awaitArrival(repository: string, digest: Digest): Promise<BlobSource | 'unknown' | undefined> {
+  async #awaitArrival(repository: string, digest: Digest): Promise<KnownBlob | 'unknown' | undefined> {
     const { arrivalNews, nowMs } = this.#parts
     let isHeard = true
     for (let swarmWaitMs = SWARM_WAIT_MS; ; swarmWaitMs = Math.min(2 * swarmWaitMs, SWARM_WAIT_MAX_MS)) {
@@ -272,7 +272,7 @@ export class ImageDirectory {
     }
   }
 
-  #sourceIn(answer: Answer | undefined, digest: Digest): BlobSource | 'arriving' | 'unknown' | undefined {
+  #sourceIn(answer: Answer | undefined, digest: Digest): KnownBlob | 'arriving' | 'unknown' | undefined {
     if (answer === undefined) return 'unknown'
     const source = answer.sources.find(({ metainfo }) => metainfo.digest === digest)
     return source ?? (answer.arriving.some((blob) => blob.digest === digest) ? 'arriving' : undefined)
@@ -471,14 +471,14 @@ export class ImageDirectory {
   }
 
   async #askSeederThenOthers(question: Asked, purpose: 'look' | 'pull'): Promise<Answer | undefined> {
-    const { http, seeder, log } = this.#parts
+    const { client, seeder, log } = this.#parts
     const { seederUrl, peerId, platform } = this.#init
     // Who only looks is not taken into the swarms.
     const asker = { platform: formatPlatform(platform), peerId: purpose === 'pull' ? peerId : '' }
     let upstreamProblem: string | undefined
     try {
       const resolution = await seeder.ask((signal) =>
-        http.resolve(seederUrl, { ...question, ...asker, later: 'true' }, 'seeder', signal),
+        client.resolve(seederUrl, { ...question, ...asker, later: 'true' }, 'seeder', signal),
       )
       if (resolution === undefined) return undefined
       return await this.#keep(question, resolution)
@@ -504,7 +504,7 @@ export class ImageDirectory {
   ): Promise<void> {
     const known = about.flatMap((digest) => this.#sources.get(digest)?.peers ?? [])
     const peers = distinctAddresses(known.filter(({ role }) => role === 'agent')).slice(-PEERS_ASKED)
-    const contacts = this.#parts.contacts.agents.slice(0, CONTACTS_ASKED)
+    const contacts = this.#parts.contacts.agents.slice(0, PULL_LIMITS.contactsAsked)
     const asked = distinctAddresses([...contacts, ...peers])
     const ask = async (question: Asked) => {
       await this.#keepProven(question, await this.#questions.ask(question, asked))
@@ -538,7 +538,7 @@ export class ImageDirectory {
   async #askContacts(question: Asked): Promise<Answer> {
     const { contacts } = this.#parts
     const { repository, reference } = question
-    const asked = contacts.agents.slice(0, CONTACTS_ASKED)
+    const asked = contacts.agents.slice(0, PULL_LIMITS.contactsAsked)
     const answers = await this.#questions.ask(question, asked)
     if (reference === undefined || reference.includes(':')) {
       await this.#keepProven(question, answers)
@@ -610,7 +610,7 @@ export class ImageDirectory {
     const digest = resolution.manifests[0]?.digest
     if (reference !== undefined && !isAnswered(repository, reference, resolution))
       throw new SourceUnavailableError('the seeder', 'it answered another question')
-    const sources = resolution.blobs.map((blob) => blobSourceOf(repository, blob))
+    const sources = resolution.blobs.map((blob) => knownBlobOf(repository, blob))
     for (const manifest of resolution.manifests) await records.keepManifest(repository, manifest)
     // Whatever was known before, and whenever that was dated: this is what the seeder says now.
     if (reference !== undefined && resolution.tag !== undefined) await records.keepTag(resolution.tag)
@@ -640,7 +640,7 @@ export class ImageDirectory {
     forgetOldest(this.#links, LINKS_MAX)
   }
 
-  #keepSource(source: BlobSource): void {
+  #keepSource(source: KnownBlob): void {
     const { digest } = source.metainfo
     const found = this.#sources.get(digest)
     const known = found?.infoHash === source.infoHash ? found : undefined
@@ -652,7 +652,7 @@ export class ImageDirectory {
   }
 
   /** Of several agents that know the blob, all are peers; what the seeder has said beside stays. */
-  #addPeers(source: BlobSource): void {
+  #addPeers(source: KnownBlob): void {
     const known = this.#sources.get(source.metainfo.digest)
     this.#keepSource(known === undefined ? source : { ...known, peers: source.peers })
   }

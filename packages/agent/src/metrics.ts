@@ -4,14 +4,17 @@ import type { ByteSource } from './download.ts'
 
 const SOURCES: readonly ByteSource[] = ['peer', 'seeder', 'origin', 'upstream']
 
-export function createMetrics(read: {
+/** What is looked at when somebody asks. */
+export interface AgentState {
   readonly blobs: () => number
   readonly downloads: () => number
   readonly usedBytes: () => number
   readonly isConnected: () => boolean
   readonly isSeederThere: () => boolean
   readonly isDiskFull: () => boolean
-}) {
+}
+
+export function createMetrics() {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -32,24 +35,28 @@ export function createMetrics(read: {
         this.set(value())
       },
     })
-  gauge('shoal_agent_blobs', 'Blobs in the cache, whole or in part.', read.blobs)
-  gauge('shoal_agent_downloads', 'Blobs that are being fetched.', read.downloads)
-  gauge('shoal_agent_cache_bytes', 'Bytes that the blobs in the cache take.', read.usedBytes)
-  gauge('shoal_agent_announce_stream_up', 'Whether the announce stream to the seeder is open.', () =>
-    read.isConnected() ? 1 : 0,
-  )
+  /** Has what the agent is in shown as well. */
+  const show = (state: AgentState) => {
+    gauge('shoal_agent_blobs', 'Blobs in the cache, whole or in part.', state.blobs)
+    gauge('shoal_agent_downloads', 'Blobs that are being fetched.', state.downloads)
+    gauge('shoal_agent_cache_bytes', 'Bytes that the blobs in the cache take.', state.usedBytes)
+    gauge('shoal_agent_announce_stream_up', 'Whether the announce stream to the seeder is open.', () =>
+      state.isConnected() ? 1 : 0,
+    )
+    gauge('shoal_agent_seeder_up', 'Whether the seeder answers.', () => (state.isSeederThere() ? 1 : 0))
+    gauge('shoal_agent_cache_disk_full', 'Whether the disk of the cache takes nothing more.', () =>
+      state.isDiskFull() ? 1 : 0,
+    )
+  }
   const unserved = new Counter({
     name: 'shoal_agent_unserved_registry_requests_total',
     help: 'Manifests of registries that the seeder does not serve: these clients go round Shoal. At most 16 are told apart.',
     labelNames: ['registry'],
     registers,
   })
-  gauge('shoal_agent_seeder_up', 'Whether the seeder answers.', () => (read.isSeederThere() ? 1 : 0))
-  gauge('shoal_agent_cache_disk_full', 'Whether the disk of the cache takes nothing more.', () =>
-    read.isDiskFull() ? 1 : 0,
-  )
   return {
     registry,
+    show,
     unserved: (host: string) => unserved.inc({ registry: host }),
     received: (source: ByteSource, bytes: number) => received.inc({ source }, bytes),
     sent: new Counter({

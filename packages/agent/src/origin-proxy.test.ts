@@ -4,7 +4,6 @@
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { mayDialFrom } from '@shoal/core'
 import { proxiesOf } from '@shoal/service'
 import { startTestProxy } from '@shoal/testing/http-proxy'
 import { expect, it } from 'vitest'
@@ -29,7 +28,7 @@ it('leads to the origin alone', async () => {
     { seederUrl: `http://${address}`, connectionsMax: 2, idleTimeoutMs: 5_000 },
   )
   stack.defer(() => originProxy.stop())
-  const sources = new HttpSources({ mayDial: mayDialFrom([]), streamSecret: () => undefined, originProxy })
+  const sources = new HttpSources({ originProxy })
   stack.defer(() => sources.stop())
   const read = async (url: string) => {
     let text = ''

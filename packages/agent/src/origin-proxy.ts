@@ -2,8 +2,7 @@
  * The way to the origin's presigned URLs through an HTTP proxy, where `HTTP_PROXY` and the like say so. The seeder and other
  * agents are asked directly, whatever is set: they are neighbours, and the swarms' connections take no proxy either.
  */
-import { type Proxies, proxyDispatcher } from '@shoal/service'
-import type { Dispatcher } from 'undici'
+import { HttpClient, type Proxies } from '@shoal/service'
 
 export interface OriginProxyInit {
   readonly seederUrl: string
@@ -17,7 +16,7 @@ export class OriginProxy {
   readonly #proxies: Proxies
   readonly #init: OriginProxyInit
   readonly #seederOrigin: string
-  readonly #dispatchers = new Map<string, Dispatcher>()
+  readonly #clients = new Map<string, HttpClient>()
 
   constructor(parts: { readonly proxies: Proxies }, init: OriginProxyInit) {
     this.#proxies = parts.proxies
@@ -26,14 +25,14 @@ export class OriginProxy {
   }
 
   /** @returns undefined where no proxy is on the way */
-  dispatcherFor(url: string | URL): Dispatcher | undefined {
+  clientFor(url: string | URL): HttpClient | undefined {
     const target = new URL(url)
     const proxy = target.origin === this.#seederOrigin ? undefined : this.#proxies.proxyFor(target)
     if (proxy === undefined) return undefined
-    const known = this.#dispatchers.get(proxy)
+    const known = this.#clients.get(proxy)
     if (known !== undefined) return known
     const { connectionsMax, idleTimeoutMs } = this.#init
-    const made = proxyDispatcher({
+    const made = new HttpClient({
       proxy,
       connectionsMax,
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
@@ -41,11 +40,11 @@ export class OriginProxy {
       bodyIdleTimeoutMs: idleTimeoutMs,
     })
     // One for each protocol at most.
-    this.#dispatchers.set(proxy, made)
+    this.#clients.set(proxy, made)
     return made
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy()))
+    await Promise.all([...this.#clients.values()].map((client) => client.close()))
   }
 }

@@ -5,14 +5,14 @@
 
 import { testBlob } from '@shoal/testing/memory-pieces'
 import { beforeEach, expect, test } from 'vitest'
-import type { BlobSource } from './blob-source.ts'
 import { SourceUnavailableError, UnobtainableError } from './errors.ts'
+import type { KnownBlob } from './known-blob.ts'
 import { PASSING_BLOBS_MAX, PassingBlobs, RUN_BYTES_MAX } from './passing-blobs.ts'
 
 const blob = testBlob(5_000_000, 7)
 const SEEDER = 'http://seeder:7000'
 const ORIGIN = 'https://bucket/blob?secret'
-const source: BlobSource = { metainfo: blob.metainfo, infoHash: 'aa', repository: 'team/app', peers: [] }
+const source: KnownBlob = { metainfo: blob.metainfo, infoHash: 'aa', repository: 'team/app', peers: [] }
 
 type Gives = (range: { start: number; end: number }) => AsyncGenerator<Uint8Array, void, undefined>
 let gives: { seeder: Gives; origin: Gives }

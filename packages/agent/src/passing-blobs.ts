@@ -7,9 +7,9 @@ import { bytesEqual, type Metainfo, pieceSha256 } from '@shoal/core'
 import { Gate, orAborted } from '@shoal/service'
 import type { ByteRange } from '@shoal/storage'
 import { cutPieces, PieceMismatchError, rangeOfPieces } from '@shoal/swarm'
-import { type BlobSource, seederBlobUrl } from './blob-source.ts'
 import { SourceUnavailableError, UnobtainableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
+import { type KnownBlob, seederBlobUrl } from './known-blob.ts'
 
 /** At a time, with so much memory each. Others wait for their turn. */
 export const PASSING_BLOBS_MAX = 16
@@ -38,7 +38,7 @@ export class PassingBlobs {
    * @throws UnobtainableError when nobody gives the next of them
    */
   async *read(
-    source: BlobSource,
+    source: KnownBlob,
     range: ByteRange,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -51,7 +51,7 @@ export class PassingBlobs {
   }
 
   async *#pass(
-    source: BlobSource,
+    source: KnownBlob,
     range: ByteRange,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -81,7 +81,7 @@ export class PassingBlobs {
 
   /** Whole before any of it is given: a client that takes it slowly holds memory, and no connection to the seeder. */
   async #fetch(
-    source: BlobSource,
+    source: KnownBlob,
     indexes: readonly number[],
     from: 'seeder' | 'origin',
     signal: AbortSignal,

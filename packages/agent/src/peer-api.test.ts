@@ -35,9 +35,9 @@ beforeEach(async () => {
   const api = new PeerApi({
     records,
     store: { get: (digest: Digest) => blobs.get(digest) } as unknown as PieceStore,
-    self: () => ({ peerId: 'ab'.repeat(20), host: '127.0.0.1', port: 6001, role: 'agent' }),
     log: silent,
   })
+  api.reachedAt({ peerId: 'ab'.repeat(20), host: '127.0.0.1', port: 6001, role: 'agent' })
   await api.start()
   stack.defer(() => api.stop())
   const server = createServer((socket) => api.accept(socket))

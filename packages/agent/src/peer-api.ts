@@ -38,14 +38,12 @@ export class PeerApi {
   readonly #sockets = new Set<Socket>()
   /** Who asks nothing gives way to who comes. */
   readonly #places = new FairPlaces<Socket>(SOCKETS)
-  readonly #self: () => PeerAddress
+  #self: PeerAddress | undefined
   readonly #deadlines = new WeakMap<Socket, NodeJS.Timeout>()
 
-  /** @param parts.self how other agents reach this one's engine */
-  constructor(parts: { records: ImageRecords; store: PieceStore; self: () => PeerAddress; log: Logger }) {
+  constructor(parts: { records: ImageRecords; store: PieceStore; log: Logger }) {
     this.#records = parts.records
     this.#store = parts.store
-    this.#self = parts.self
     this.#http = fastify({
       loggerInstance: parts.log as FastifyBaseLogger,
       logController: new LogController({ disableRequestLogging: true }),
@@ -74,6 +72,11 @@ export class PeerApi {
 
   async start(): Promise<void> {
     await this.#http.ready()
+  }
+
+  /** How other agents reach this one's engine is known: answers say it from now on. */
+  reachedAt(self: PeerAddress): void {
+    this.#self = self
   }
 
   async stop(): Promise<void> {
@@ -133,8 +136,8 @@ export class PeerApi {
 
   /** As many as the answer has room for: the others can be asked for one by one. */
   #blobs(stored: readonly StoredBlob[], bytesMax: number, dialledHost: string | undefined): ResolvedBlob[] {
-    const self = this.#self()
-    const peers = [{ ...self, host: reachableHost(self.host, dialledHost) }]
+    const self = this.#self
+    const peers = self === undefined ? [] : [{ ...self, host: reachableHost(self.host, dialledHost) }]
     const blobs: ResolvedBlob[] = []
     let room = bytesMax
     for (const { metainfo, signature, isComplete, have } of stored) {

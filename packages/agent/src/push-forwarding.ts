@@ -5,10 +5,16 @@
 import type { IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
 import { OciError } from '@shoal/oci'
-import { hasBody, loggableUrl } from '@shoal/service'
+import {
+  ClientLeftError,
+  type HttpAnswer,
+  HttpClient,
+  hasBody,
+  isTransportFailure,
+  loggableUrl,
+} from '@shoal/service'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
-import { request as ask, HttpAgent } from './http-client.ts'
 
 const PUSH_METHODS: readonly string[] = ['POST', 'PUT', 'PATCH']
 /** The seeder may still have to make a large layer safe before it answers. It waits for its store for 15 minutes. */
@@ -32,11 +38,11 @@ const HOP_HEADERS: ReadonlySet<string> = new Set([
 export class PushForwarding {
   readonly #seederUrl: string
   readonly #log: Logger
-  readonly #dispatcher = new HttpAgent({
-    connections: CONNECTIONS_MAX,
-    connect: { timeout: 2_000 },
-    headersTimeout: ANSWER_TIMEOUT_MS,
-    bodyTimeout: ANSWER_TIMEOUT_MS,
+  readonly #client = new HttpClient({
+    connectionsMax: CONNECTIONS_MAX,
+    connectTimeoutMs: 2_000,
+    headersTimeoutMs: ANSWER_TIMEOUT_MS,
+    bodyIdleTimeoutMs: ANSWER_TIMEOUT_MS,
   })
 
   constructor(parts: { readonly log: Logger }, init: { readonly seederUrl: string }) {
@@ -45,7 +51,7 @@ export class PushForwarding {
   }
 
   async stop(): Promise<void> {
-    await this.#dispatcher.destroy()
+    await this.#client.close()
   }
 
   /** Registers before the registry's own routes, which answer everything that is no part of a push. */
@@ -59,14 +65,13 @@ export class PushForwarding {
     const { raw, method } = request
     const gone = new AbortController()
     reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) gone.abort(new Error('the client closed the connection'))
+      if (!reply.raw.writableFinished) gone.abort(new ClientLeftError())
     })
-    let answer: Awaited<ReturnType<typeof ask>>
+    let answer: HttpAnswer
     try {
-      answer = await ask(this.#seederUrl, {
+      answer = await this.#client.request(this.#seederUrl, {
         path: request.url,
-        dispatcher: this.#dispatcher,
-        method: method as 'PUT',
+        method,
         headers: endToEnd(raw.headers),
         signal: gone.signal,
         ...(hasBody(raw) && { body: forwarded(raw) }),
@@ -76,6 +81,7 @@ export class PushForwarding {
         reply.hijack()
         return
       }
+      if (!isTransportFailure(cause)) throw cause
       // What this node knows is better than nothing.
       if (method === 'HEAD') return
       this.#log.warn(
@@ -87,7 +93,7 @@ export class PushForwarding {
     reply.hijack()
     const { raw: out } = reply
     out.on('error', () => answer.body.destroy())
-    out.writeHead(answer.statusCode, endToEnd(answer.headers))
+    out.writeHead(answer.status, endToEnd(answer.body.headers))
     answer.body.on('error', () => out.destroy())
     answer.body.pipe(out)
   }
@@ -99,7 +105,7 @@ export class PushForwarding {
  */
 function forwarded(raw: IncomingMessage): PassThrough {
   const body = new PassThrough()
-  raw.once('close', () => raw.complete || body.destroy(new Error('the client closed the connection')))
+  raw.once('close', () => raw.complete || body.destroy(new ClientLeftError()))
   return raw.pipe(body)
 }
 

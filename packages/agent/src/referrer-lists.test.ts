@@ -11,9 +11,9 @@ import type { ReferrersPage } from '@shoal/registry'
 import { FilesystemObjectStore } from '@shoal/storage'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SourceUnavailableError } from './errors.ts'
-import type { HttpSources, ReferrersQuery } from './http-sources.ts'
 import { ImageRecords } from './image-records.ts'
 import { ReferrerLists } from './referrer-lists.ts'
+import type { ReferrersQuery, SeederClient } from './seeder-client.ts'
 import type { SeederWatch } from './seeder-watch.ts'
 
 const SIGNATURE = 'application/vnd.test.signature'
@@ -47,7 +47,7 @@ const seeder: Pick<SeederWatch, 'ask'> = { ask: (question) => question(new Abort
 async function lists(): Promise<ReferrerLists> {
   const objects = new FilesystemObjectStore({ folder })
   await objects.start()
-  const http: Pick<HttpSources, 'referrers'> = {
+  const client: Pick<SeederClient, 'referrers'> = {
     async referrers(seederUrl, repository, _subject, query) {
       asked.push({ seederUrl, repository, query })
       if (answer instanceof Error) throw answer
@@ -55,7 +55,7 @@ async function lists(): Promise<ReferrerLists> {
     },
   }
   return new ReferrerLists(
-    { http: http as HttpSources, seeder, records: new ImageRecords({ objects }) },
+    { client: client as SeederClient, seeder, records: new ImageRecords({ objects }) },
     { seederUrl: 'http://seeder:7000' },
   )
 }
@@ -77,7 +77,7 @@ describe('the seeder’s list', () => {
 
   it('is read four pages at a time, the others in their turn', async () => {
     const reading: PromiseWithResolvers<ReferrersPage>[] = []
-    const http: Pick<HttpSources, 'referrers'> = {
+    const client: Pick<SeederClient, 'referrers'> = {
       referrers() {
         const one = Promise.withResolvers<ReferrersPage>()
         reading.push(one)
@@ -87,7 +87,7 @@ describe('the seeder’s list', () => {
     const objects = new FilesystemObjectStore({ folder })
     await objects.start()
     const asking = new ReferrerLists(
-      { http: http as HttpSources, seeder, records: new ImageRecords({ objects }) },
+      { client: client as SeederClient, seeder, records: new ImageRecords({ objects }) },
       { seederUrl: 'http://seeder:7000' },
     )
     const pages = Array.from({ length: 6 }, () => asking.page('team/app', subject, { after: 'x' }, signal))

@@ -7,8 +7,8 @@ import { OciError } from '@shoal/oci'
 import type { ReferrersPage } from '@shoal/registry'
 import { Gate } from '@shoal/service'
 import { SourceUnavailableError } from './errors.ts'
-import type { HttpSources, ReferrersQuery } from './http-sources.ts'
 import type { ImageRecords } from './image-records.ts'
+import type { ReferrersQuery, SeederClient } from './seeder-client.ts'
 import type { SeederWatch } from './seeder-watch.ts'
 
 /** Pages that are read from the seeder at a time: each may be as long as a manifest. */
@@ -16,16 +16,16 @@ const PAGES_AT_ONCE = 4
 
 export class ReferrerLists {
   readonly #gate = new Gate(PAGES_AT_ONCE)
-  readonly #http: HttpSources
+  readonly #client: SeederClient
   readonly #seeder: Pick<SeederWatch, 'ask'>
   readonly #records: ImageRecords
   readonly #seederUrl: string
 
   constructor(
-    parts: { http: HttpSources; seeder: Pick<SeederWatch, 'ask'>; records: ImageRecords },
+    parts: { client: SeederClient; seeder: Pick<SeederWatch, 'ask'>; records: ImageRecords },
     init: { seederUrl: string },
   ) {
-    this.#http = parts.http
+    this.#client = parts.client
     this.#seeder = parts.seeder
     this.#records = parts.records
     this.#seederUrl = init.seederUrl
@@ -44,7 +44,13 @@ export class ReferrerLists {
     try {
       const page = await this.#gate.run(() =>
         this.#seeder.ask((gone) =>
-          this.#http.referrers(this.#seederUrl, repository, subject, query, AbortSignal.any([signal, gone])),
+          this.#client.referrers(
+            this.#seederUrl,
+            repository,
+            subject,
+            query,
+            AbortSignal.any([signal, gone]),
+          ),
         ),
       )
       if (isFirst && query.artifactType === undefined && page.next === undefined)

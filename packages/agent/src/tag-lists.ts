@@ -2,20 +2,20 @@
 import type { TagsPage } from '@shoal/oci'
 import type { ObjectStore } from '@shoal/storage'
 import { SourceUnavailableError } from './errors.ts'
-import type { HttpSources } from './http-sources.ts'
+import type { SeederClient } from './seeder-client.ts'
 import type { SeederWatch } from './seeder-watch.ts'
 
 export class TagLists {
-  readonly #http: HttpSources
+  readonly #client: SeederClient
   readonly #seeder: Pick<SeederWatch, 'ask'>
   readonly #objects: ObjectStore
   readonly #seederUrl: string
 
   constructor(
-    parts: { http: HttpSources; seeder: Pick<SeederWatch, 'ask'>; objects: ObjectStore },
+    parts: { client: SeederClient; seeder: Pick<SeederWatch, 'ask'>; objects: ObjectStore },
     init: { seederUrl: string },
   ) {
-    this.#http = parts.http
+    this.#client = parts.client
     this.#seeder = parts.seeder
     this.#objects = parts.objects
     this.#seederUrl = init.seederUrl
@@ -23,7 +23,7 @@ export class TagLists {
 
   async tags(repository: string, page: { tagsMax: number; after?: string }): Promise<TagsPage | undefined> {
     try {
-      return await this.#seeder.ask((signal) => this.#http.tags(this.#seederUrl, repository, page, signal))
+      return await this.#seeder.ask((signal) => this.#client.tags(this.#seederUrl, repository, page, signal))
     } catch (error) {
       if (!(error instanceof SourceUnavailableError)) throw error
     }

@@ -14,7 +14,7 @@ export abstract class ShoalError extends Error {
 }
 
 /** Something that the code promised itself does not hold: a bug, never bad input. */
-class InvariantError extends ShoalError {
+export class InvariantError extends ShoalError {
   readonly code = 'INVARIANT'
 }
 

@@ -2,25 +2,23 @@
  * Sends single requests to a registry and to the hosts that it names; the only place that opens sockets. What the answers
  * mean is decided elsewhere. Through a proxy, names are looked up by that: where its own rules let it go is its operator's choice,
  * and a registry that is reached through it counts as public, so that none of its answers leads to a private address.
- *
- * undici's pool and `request` without the rest of it, as in the agent: its fetch, caches and mocks take 11 MB. The paths
- * are undici's own files; its version is pinned, and the types are those of its public interface.
  */
 import { type LookupAddress, lookup } from 'node:dns'
-import { createRequire } from 'node:module'
 import type { LookupFunction } from 'node:net'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { type AddressClass, addressClass } from '@shoal/core'
 import {
   discardAnswer,
-  heard,
+  type HttpAnswer,
+  HttpClient,
+  HttpTimeoutError,
+  isTransportFailure,
   NO_PROXIES,
   type Proxies,
-  proxyDispatcher,
-  proxyRefusal,
+  ProxyRefusedError,
+  readShortBody,
   shownProxy,
 } from '@shoal/service'
-import type { Agent, Dispatcher } from 'undici'
 import type { UpstreamAddress } from './address.ts'
 import {
   UpstreamClosedError,
@@ -31,12 +29,6 @@ import {
 } from './errors.ts'
 import type { UpstreamLimits } from './limits.ts'
 import { addressInUrl, mayLead } from './may-lead.ts'
-import type { HeaderReader } from './rate-limit.ts'
-
-const requireFile = createRequire(import.meta.url)
-const dispatch: (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData> =
-  requireFile('undici/lib/api/api-request.js')
-const HttpAgent: typeof Agent = requireFile('undici/lib/dispatcher/agent.js')
 
 export interface UpstreamRequest {
   readonly method: 'GET' | 'HEAD' | 'POST'
@@ -48,14 +40,8 @@ export interface UpstreamRequest {
   readonly signal: AbortSignal
 }
 
-export interface UpstreamAnswer {
+export interface UpstreamAnswer extends HttpAnswer {
   readonly url: URL
-  readonly status: number
-  readonly header: HeaderReader
-  /** Every occurrence of a header. */
-  readonly headers: (name: string) => readonly string[]
-  /** Must be read to its end, or given up with `discard`. */
-  readonly body: AsyncIterable<Uint8Array>
   discard(): Promise<void>
 }
 
@@ -67,10 +53,10 @@ export interface UpstreamTls {
 export class UpstreamConnections {
   readonly #upstream: string
   readonly #origin: string
-  readonly #own: Record<UpstreamRequest['lane'], Agent>
-  readonly #elsewhere: Record<UpstreamRequest['lane'], Agent>
+  readonly #own: Record<UpstreamRequest['lane'], HttpClient>
+  readonly #elsewhere: Record<UpstreamRequest['lane'], HttpClient>
   /** By lane and proxy, made with the first request that takes it. */
-  readonly #proxied = new Map<string, Dispatcher>()
+  readonly #proxied = new Map<string, HttpClient>()
   readonly #trust: { readonly secureContext?: SecureContext }
   /** Of the registry itself: from its URL, or where its name last led. */
   #class: AddressClass
@@ -98,20 +84,11 @@ export class UpstreamConnections {
         ? {}
         : { secureContext: createSecureContext({ ca: [...getCACertificates('default'), tls.ca] }) }
     this.#trust = trust
-    const agent = (lane: UpstreamRequest['lane'], lookupOf: LookupFunction) => {
-      const { connectionsMax, headersTimeoutMs, bodyIdleTimeoutMs } = laneLimits(lane, limits)
-      return new HttpAgent({
-        connections: connectionsMax,
-        headersTimeout: headersTimeoutMs,
-        bodyTimeout: bodyIdleTimeoutMs,
-        connect: { timeout: limits.connectTimeoutMs, lookup: lookupOf, ...trust },
-        // One body at a time on a connection: bounding those bounds bodies, and one that is cut takes no other with it.
-        allowH2: false,
-      })
-    }
+    const client = (lane: UpstreamRequest['lane'], lookupOf: LookupFunction) =>
+      new HttpClient({ ...laneLimits(lane, limits), lookup: lookupOf, ...trust })
     const lanes = (lookupOf: LookupFunction) => ({
-      talk: agent('talk', lookupOf),
-      blob: agent('blob', lookupOf),
+      talk: client('talk', lookupOf),
+      blob: client('blob', lookupOf),
     })
     this.#own = lanes(this.#lookUpRegistry)
     this.#elsewhere = lanes(this.#lookUpElsewhere)
@@ -128,25 +105,23 @@ export class UpstreamConnections {
     const literal = addressInUrl(url) ?? (proxy !== undefined && isLocalName(url) ? '127.0.0.1' : undefined)
     if (!isOwn && literal !== undefined) this.#expectReach(url.hostname, [literal])
     const own = (isOwn ? this.#own : this.#elsewhere)[lane]
-    const dispatcher = proxy === undefined ? own : this.#through(proxy, lane)
+    const client = proxy === undefined ? own : this.#through(proxy, lane)
     const both = AbortSignal.any([signal, this.#closed.signal])
     both.throwIfAborted()
     try {
-      const answer = await dispatch.call(dispatcher, {
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
+      const answer = await client.request(url, {
         method,
         headers: { 'user-agent': 'shoal', 'accept-encoding': 'identity', ...headers },
         signal: both,
         ...(body === undefined ? {} : { body }),
       })
-      return this.#answer(url, heard(answer), both)
+      return { ...answer, url, discard: () => discardAnswer(answer) }
     } catch (error) {
       if (proxy === undefined) throw this.failure(error, both, `no answer from ${url.host}`)
       const shown = shownProxy(new URL(proxy))
-      const refusal = proxyRefusal(error)
-      if (refusal === undefined || both.aborted)
+      if (!(error instanceof ProxyRefusedError) || both.aborted)
         throw this.failure(error, both, `no answer from ${url.host} through the proxy ${shown}`)
+      const { status: refusal } = error
       const remedy = refusal === 407 ? 'check its user and password' : 'check what it lets through'
       throw new UpstreamUnavailableError(
         this.#upstream,
@@ -170,9 +145,10 @@ export class UpstreamConnections {
   failure(error: unknown, signal: AbortSignal, what: string): unknown {
     if (signal.aborted) return signal.reason
     if (error instanceof UpstreamError) return error
+    if (!isTransportFailure(error)) return error
     const code = codeOf(error)
     // A time-out has cost its time already; asking again would double it.
-    const isPassing = code !== 'UND_ERR_HEADERS_TIMEOUT' && code !== 'UND_ERR_BODY_TIMEOUT'
+    const isPassing = !(error instanceof HttpTimeoutError) || error.phase === 'connect'
     return new UpstreamUnavailableError(
       this.#upstream,
       `${what} (${code ?? 'connection failed'}); check that it can be reached from here`,
@@ -185,55 +161,30 @@ export class UpstreamConnections {
    * @throws UpstreamInvalidError as soon as more than `bytesMax` are announced or received
    */
   async collect(answer: UpstreamAnswer, bytesMax: number, signal: AbortSignal): Promise<Buffer> {
-    const tooLong = () =>
-      new UpstreamInvalidError(
-        this.#upstream,
-        `${this.placeOf(answer.url)} is longer than the ${bytesMax} bytes that are allowed`,
-      )
-    if (Number(answer.header('content-length') ?? 0) > bytesMax) {
-      await answer.discard()
-      throw tooLong()
-    }
-    const parts: Uint8Array[] = []
-    let length = 0
-    try {
-      for await (const part of answer.body) {
-        length += part.length
-        if (length > bytesMax) throw tooLong()
-        parts.push(part)
-      }
-    } catch (error) {
-      throw this.failure(error, signal, `the answer of ${answer.url.host} was cut after ${length} bytes`)
-    }
-    return Buffer.concat(parts, length)
+    const bytes = await readShortBody(answer, bytesMax).catch((error: unknown) => {
+      throw this.failure(error, signal, `the answer of ${answer.url.host} was cut`)
+    })
+    if (bytes !== undefined) return bytes
+    throw new UpstreamInvalidError(
+      this.#upstream,
+      `${this.placeOf(answer.url)} is longer than the ${bytesMax} bytes that are allowed`,
+    )
   }
 
   /** Cuts what is under way. */
   async close(): Promise<void> {
     this.#closed.abort(new UpstreamClosedError(this.#upstream))
-    const agents = [this.#own.talk, this.#own.blob, this.#elsewhere.talk, this.#elsewhere.blob]
-    await Promise.all([...agents, ...this.#proxied.values()].map((agent) => agent.destroy()))
+    const clients = [this.#own.talk, this.#own.blob, this.#elsewhere.talk, this.#elsewhere.blob]
+    await Promise.all([...clients, ...this.#proxied.values()].map((client) => client.close()))
   }
 
-  #through(proxy: string, lane: UpstreamRequest['lane']): Dispatcher {
+  #through(proxy: string, lane: UpstreamRequest['lane']): HttpClient {
     const key = `${lane} ${proxy}`
     const known = this.#proxied.get(key)
     if (known !== undefined) return known
-    const made = proxyDispatcher({ proxy, ...laneLimits(lane, this.limits), ...this.#trust })
+    const made = new HttpClient({ proxy, ...laneLimits(lane, this.limits), ...this.#trust })
     this.#proxied.set(key, made)
     return made
-  }
-
-  #answer(url: URL, answer: Dispatcher.ResponseData, signal: AbortSignal): UpstreamAnswer {
-    const headers = (name: string) => [answer.headers[name] ?? []].flat()
-    return {
-      url,
-      status: answer.statusCode,
-      headers,
-      header: (name) => headers(name)[0],
-      body: answer.body,
-      discard: () => discardAnswer(answer, signal),
-    }
   }
 
   #expectReach(host: string, addresses: readonly string[]): void {

@@ -383,7 +383,7 @@ describe('a registry in trouble', () => {
     registry.overrides.set(path, (_, response) => void response.writeHead(500).end())
     await expect(client.manifest(APP, 'v1', { signal })).rejects.toThrow(UpstreamUnavailableError)
     registry.overrides.set(path, () => {})
-    await expect(client.manifest(APP, 'v1', { signal })).rejects.toThrow(/UND_ERR_HEADERS_TIMEOUT/)
+    await expect(client.manifest(APP, 'v1', { signal })).rejects.toThrow(/HTTP_HEADERS_TIMEOUT/)
     expect(registry.seen).toHaveLength(2)
   })
 

@@ -1,13 +1,16 @@
 /** What a seeder counts, for Prometheus. Labels come from small closed sets; peers and digests belong in logs. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 
-export function createMetrics(read: {
+/** What is looked at when somebody asks. */
+export interface SeederState {
   readonly agents: () => number
   readonly swarms: () => number
   readonly uploads: () => number
   readonly arrivals: () => number
   readonly isOriginUp: () => boolean
-}) {
+}
+
+export function createMetrics() {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -21,15 +24,19 @@ export function createMetrics(read: {
         this.set(value())
       },
     })
-  gauge('shoal_seeder_agents', 'Agents whose announce stream is open.', read.agents)
-  gauge('shoal_seeder_swarms', 'Swarms with a member.', read.swarms)
-  gauge('shoal_seeder_uploads', 'Uploads under way.', read.uploads)
-  gauge('shoal_seeder_arrivals', 'Blobs on their way from other registries.', read.arrivals)
-  gauge('shoal_seeder_origin_up', '1 while the origin is there and can be read.', () =>
-    read.isOriginUp() ? 1 : 0,
-  )
+  /** Has what the seeder is in shown as well. */
+  const show = (state: SeederState) => {
+    gauge('shoal_seeder_agents', 'Agents whose announce stream is open.', state.agents)
+    gauge('shoal_seeder_swarms', 'Swarms with a member.', state.swarms)
+    gauge('shoal_seeder_uploads', 'Uploads under way.', state.uploads)
+    gauge('shoal_seeder_arrivals', 'Blobs on their way from other registries.', state.arrivals)
+    gauge('shoal_seeder_origin_up', '1 while the origin is there and can be read.', () =>
+      state.isOriginUp() ? 1 : 0,
+    )
+  }
   return {
     registry,
+    show,
     originRequests: new Counter({
       name: 'shoal_seeder_origin_requests_total',
       help: 'Requests to the origin, by what they did.',
@@ -79,3 +86,5 @@ export function createMetrics(read: {
     pushedBlobs: counter('shoal_seeder_pushed_blobs_total', 'Blobs that a push ended with.'),
   }
 }
+
+export type SeederMetrics = ReturnType<typeof createMetrics>

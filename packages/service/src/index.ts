@@ -1,16 +1,26 @@
 export { announcedBytes, hasBody } from './announced-body.ts'
-export { discardAnswer, heard } from './answer-body.ts'
 export { type BodyOnItsWay, BodyPlaces, type BodyPlacesInit, inPlace } from './body-places.ts'
 export { ClientLeftError } from './client-left.ts'
+export { type Clock, steadyMs, systemClock } from './clock.ts'
 export { Gate } from './gate.ts'
+export { discardAnswer, type HttpAnswer, readShortBody } from './http-client/answer.ts'
+export {
+  HttpClientClosedError,
+  HttpClientError,
+  type HttpPhase,
+  HttpTimeoutError,
+  isTransportFailure,
+  ProxyRefusedError,
+} from './http-client/errors.ts'
+export { HttpClient, type HttpClientInit, type HttpRequest } from './http-client/http-client.ts'
 export { loggableUrl, withoutLogin } from './loggable-url.ts'
 export { readManifest } from './manifest-text.ts'
-export { orAborted } from './or-aborted.ts'
+export { ownFolder, warnOfOpenFolders } from './own-folders.ts'
 export { logProxies, NO_PROXIES, type Proxies, proxiesOf, type ShownProxies, shownProxy } from './proxies.ts'
-export { proxyDispatcher, proxyRefusal } from './proxy-dispatcher.ts'
 export { type CutRequest, cutRequestUnderWay } from './request-under-way.ts'
 export { isSameSecret } from './same-secret.ts'
 export { schemaController } from './schema-compilers.ts'
-export { createHttpServer, type HttpServerLimits, type Readiness } from './server.ts'
+export { createHttpServer, type HttpServerLimits, listenOn, portOf, type Readiness } from './server.ts'
+export { type Begin, type Running, Service } from './service.ts'
 export { version } from './version.ts'
-export { within } from './within.ts'
+export { orAborted, within, withTimeLimit } from './waiting.ts'

@@ -1,7 +1,7 @@
 /** The HTTP server that a service of Shoal shows: requests in the log, alive and ready, OCI bodies for what fastify refuses. */
 import type { IncomingMessage, Server } from 'node:http'
-import type { Socket } from 'node:net'
-import type { ServiceName } from '@shoal/core'
+import type { AddressInfo, Socket } from 'node:net'
+import { assert, type HostPort, type ServiceName } from '@shoal/core'
 import { OciError } from '@shoal/oci'
 import { ANNOUNCE_STREAM_PATH } from '@shoal/wire'
 import fastify, {
@@ -79,6 +79,8 @@ export interface HttpServerInit {
   readonly limits?: Partial<HttpServerLimits>
   /** Asked each time. */
   readonly readiness?: () => Readiness
+  /** What Prometheus is given at `/metrics`. */
+  readonly metrics?: { readonly contentType: string; metrics(): Promise<string> }
   /** What the routes behind it need of fastify before it knows them. */
   readonly routing?: Pick<FastifyServerOptions<Server>, 'frameworkErrors'> & {
     readonly rewriteUrl?: (url: string) => string
@@ -90,7 +92,7 @@ export interface HttpServerInit {
  * service. Closing it cuts the bodies that are under way: clients ask again.
  */
 export function createHttpServer(log: Logger, init: HttpServerInit = {}): FastifyInstance {
-  const { service, readiness = () => ({ problems: [], warnings: [] }) } = init
+  const { service, metrics, readiness = () => ({ problems: [], warnings: [] }) } = init
   const { rewriteUrl = (url: string) => url, ...routing } = init.routing ?? {}
   const limits = { ...HTTP_SERVER_LIMITS, ...init.limits }
   const server: FastifyInstance = fastify({
@@ -154,7 +156,34 @@ export function createHttpServer(log: Logger, init: HttpServerInit = {}): Fastif
       ...(warnings.length === 0 ? {} : { warnings }),
     })
   })
+  if (metrics !== undefined)
+    server.get('/metrics', async (_request, reply) =>
+      reply.type(metrics.contentType).send(await metrics.metrics()),
+    )
   return server
+}
+
+/**
+ * Begins to listen; whoever is answered from then on finds everything behind the server running.
+ * @returns where, with the port that the system chose for 0
+ */
+export async function listenOn(
+  server: FastifyInstance,
+  listen: HostPort,
+  begun: AsyncDisposableStack,
+): Promise<HostPort> {
+  await server.listen(listen)
+  begun.defer(async () => {
+    await server.close()
+  })
+  return { host: listen.host, port: portOf(server) }
+}
+
+/** The port of a server that listens. */
+export function portOf(server: FastifyInstance): number {
+  const [address] = server.addresses() as AddressInfo[]
+  assert(address !== undefined, 'the server listens')
+  return address.port
 }
 
 function opensStream({ url = '', headers: { upgrade = '' } }: IncomingMessage): boolean {

@@ -47,7 +47,8 @@ afterEach(async () => {
 async function restart(): Promise<void> {
   await store?.stop()
   damaged = []
-  store = new FilePieceStore({ folder, onDamaged: (_digest, index) => damaged.push(index) })
+  store = new FilePieceStore({ folder })
+  store.on('damaged', (_digest, index) => damaged.push(index))
   await store.start()
 }
 

@@ -6,6 +6,7 @@
  * Killed at any instant, the folder says enough: a complete blob was flushed and checked before it got its name, and every
  * piece of a partial one is verified again at the next start, because nothing else proves that it reached the disk.
  */
+import { EventEmitter } from 'node:events'
 import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import {
@@ -26,22 +27,21 @@ import type { PieceStore, StoredBlob } from './piece-store.ts'
 
 const SIGNATURE_BYTES_MAX = 512
 
-export class FilePieceStore implements PieceStore {
+export interface FilePieceStoreEvents {
+  /** A piece was found damaged, and is not in its blob's `have` any more. */
+  damaged: [digest: Digest, pieceIndex: number]
+}
+
+export class FilePieceStore extends EventEmitter<FilePieceStoreEvents> implements PieceStore {
   readonly #folder: string
   readonly #blobs = new Map<Digest, FileBlob>()
   readonly #opening = new Map<Digest, Promise<FileBlob>>()
   /** Not confirmed yet. */
   readonly #arriving = new Map<Digest, FileBlob>()
 
-  readonly #onDamaged: (digest: Digest, pieceIndex: number) => void
-
-  /** @param init.onDamaged a piece was found damaged, and is not in its blob's `have` any more */
-  constructor(init: {
-    readonly folder: string
-    readonly onDamaged?: (digest: Digest, pieceIndex: number) => void
-  }) {
+  constructor(init: { readonly folder: string }) {
+    super()
     this.#folder = init.folder
-    this.#onDamaged = init.onDamaged ?? (() => {})
   }
 
   async start(): Promise<void> {
@@ -176,7 +176,7 @@ export class FilePieceStore implements PieceStore {
   #blobOf(metainfo: Metainfo, describe?: () => Promise<void>): FileBlob {
     const { digest } = metainfo
     return new FileBlob(metainfo, this.#paths(digest), {
-      onDamaged: (index) => this.#onDamaged(digest, index),
+      onDamaged: (index) => this.emit('damaged', digest, index),
       ...(describe !== undefined && { describe }),
     })
   }

@@ -17,6 +17,7 @@ import {
   decodeAgentMessage,
   encodeTrackerMessage,
   FrameTooLargeError,
+  HEARTBEAT_MS,
   HELLO_FRAME_BYTES_MAX,
   STREAM_SECRET_BYTES,
   STREAM_SECRET_CAPABILITY,
@@ -33,7 +34,6 @@ import type { PeerTries } from './peer-tries.ts'
 import { StreamBounds } from './stream-bounds.ts'
 import { Turns } from './turns.ts'
 
-const HEARTBEAT_MS = 10_000
 /** An agent says who it is at once. */
 const HELLO_TIMEOUT_MS = 10_000
 /** Nobody who is meant sends a frame in parts. */

@@ -5,8 +5,9 @@
  * The replicas' clocks must agree to well within a lease. Where they do not, an event may be worked upon twice, which the
  * handler must bear anyway.
  */
+
+import type { Clock } from '@shoal/service'
 import { type ObjectStore, readWhole } from '@shoal/storage'
-import type { Clock } from './clock.ts'
 import { type ClaimRecord, claimKeyOf, decodeClaim, encodeRecord, RECORD_BYTES_MAX } from './event-records.ts'
 
 /** Held until it is released, or until it could not be renewed in time. */

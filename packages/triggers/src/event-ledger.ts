@@ -8,9 +8,9 @@
  * addition may replace it at any time.
  */
 
+import type { Clock } from '@shoal/service'
 import { Gate } from '@shoal/service'
 import { type ObjectStore, readWhole } from '@shoal/storage'
-import type { Clock } from './clock.ts'
 import { TriggerQueueFullError } from './errors.ts'
 import {
   boundedReason,

@@ -2,10 +2,11 @@
  * Works on the events in the origin: the oldest first, one at a time per repository, several at once, again after failures,
  * also after a restart and beside other replicas. At least once: a handler must bear to see an event twice.
  */
+
+import type { Clock } from '@shoal/service'
 import type { ObjectStore } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { type Backoff, backoffMs } from './backoff.ts'
-import type { Clock } from './clock.ts'
 import { type Claim, EventClaims } from './event-claims.ts'
 import { type AddOutcome, EventLedger, type LedgerLimits, type PendingEntry } from './event-ledger.ts'
 import { claimKeyOf, type FailedEvent, type PendingKey } from './event-records.ts'

@@ -3,9 +3,9 @@
  * What to ask when is decided in `poll-plan.ts`; here it is asked, a few repositories at once, each with its own backoff.
  */
 import type { Digest } from '@shoal/core'
+import type { Clock } from '@shoal/service'
 import type { Logger } from 'pino'
 import type { Backoff } from './backoff.ts'
-import type { Clock } from './clock.ts'
 import { type JudgeFailure, notBeforeMs } from './failure-verdict.ts'
 import {
   afterFailure,

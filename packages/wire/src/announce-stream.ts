@@ -25,6 +25,8 @@ export { DialOutcome, PEERS_PER_SWARM_MAX, TriedOutcome } from './schema.ts'
 
 export const ANNOUNCE_STREAM_PATH = '/api/v1/announce-stream'
 export const ANNOUNCE_STREAM_VERSION = 1
+/** The tracker pings so often; who has not answered by the next ping is gone. */
+export const HEARTBEAT_MS = 10_000
 
 /** Of one frame: as many as metainfo may have. */
 const PIECE_HASHES_BYTES_MAX = 2 * 1024 * 1024

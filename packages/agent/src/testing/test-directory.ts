@@ -14,13 +14,14 @@ import {
   tagRecordBytes,
 } from '@shoal/wire'
 import { pino } from 'pino'
+import { expect } from 'vitest'
 import type { ArrivalNews } from '../arrival-news.ts'
-import type { BlobSource } from '../blob-source.ts'
 import { Contacts } from '../contacts.ts'
 import { SourceUnavailableError } from '../errors.ts'
-import type { HttpSources, ResolveQuestion } from '../http-sources.ts'
 import { ImageDirectory } from '../image-directory.ts'
 import { ImageRecords } from '../image-records.ts'
+import type { KnownBlob } from '../known-blob.ts'
+import type { ResolveQuestion, SeederClient } from '../seeder-client.ts'
 import { UNKNOWN_HEALTH } from '../seeder-health.ts'
 
 export const SEEDER = 'http://seeder:7000'
@@ -43,7 +44,7 @@ export interface TestDirectory extends AsyncDisposable {
 export async function openTestDirectory(init: {
   readonly answer: (baseUrl: string, question: ResolveQuestion) => Answer | Promise<Answer>
   readonly nowMs: () => number
-  readonly onWanted: (sources: readonly BlobSource[]) => void
+  readonly onWanted: (sources: readonly KnownBlob[]) => void
   /** Where absent, of a seeder that tells nothing. */
   readonly arrivalNews?: Pick<ArrivalNews, 'isTold' | 'next'>
   readonly onLost?: (digest: Digest) => void
@@ -58,7 +59,7 @@ export async function openTestDirectory(init: {
   const records = new ImageRecords({ objects })
   const contacts = new Contacts({ records, log: silent })
   contacts.trust(keys.publicKey.export({ type: 'spki', format: 'der' }))
-  const http: Pick<HttpSources, 'resolve'> = {
+  const client: Pick<SeederClient, 'resolve'> = {
     async resolve(baseUrl, question) {
       const answer = await init.answer(baseUrl, question)
       if (answer === 'away' || answer === 'silent')
@@ -69,7 +70,8 @@ export async function openTestDirectory(init: {
   const { isSeederThere = () => true, isWhole = () => true } = init
   const directory = new ImageDirectory(
     {
-      http: http as HttpSources,
+      client: client as SeederClient,
+      http: { bytes: () => expect.unreachable('no origin is asked') },
       seeder: {
         ask: (question) => question(new AbortController().signal),
         confirm: async () => isSeederThere(),

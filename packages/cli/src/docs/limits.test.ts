@@ -6,7 +6,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { HELD_ANSWERS_LIMITS, LOOKUP_LIMITS, NODE_LIMITS, TRACKER_LIMITS, TRY_LIMITS } from '@shoal/engine'
+import {
+  HELD_ANSWERS_LIMITS,
+  LOOKUP_LIMITS,
+  NODE_LIMITS,
+  PULL_LIMITS,
+  TRACKER_LIMITS,
+  TRY_LIMITS,
+} from '@shoal/engine'
 import { UPSTREAM_LIMITS } from '@shoal/registry-client'
 import { DEFAULT_SWARM_LIMITS } from '@shoal/swarm'
 import { EVENT_QUEUE_DEFAULTS, POLLER_DEFAULTS } from '@shoal/triggers'
@@ -120,6 +127,12 @@ describe('the numbers', () => {
     const probe = `${PROBE_TIMEOUT_MS / 1_000} s, every ${PROBE_INTERVAL_MS / 1_000} s while it is not`
     expectRow('a look whether the seeder', '1 at a time', '—', probe)
     expectRow('blobs that pass through', `${PASSING_BLOBS_MAX}; ${mib(RUN_BYTES_MAX)}`)
+    const { contactsAsked, earlySwarmsMax, earlyPeersMax, earlyHashesMax, earlyHashesBytesMax } = PULL_LIMITS
+    expectRow('agents asked for one question', n(contactsAsked))
+    expectRow('news of swarms that this node', `${n(earlySwarmsMax)} swarms, ${earlyPeersMax} peers each`)
+    expectRow('hashes of pieces of such', `${earlyHashesMax} pieces of news, ${mib(earlyHashesBytesMax)}`)
+    const arriving = `${PULL_LIMITS.arrivingPullsMax} each, of more than 64 KiB to 256 GiB`
+    expectRow('blobs on their way as swarms', arriving)
     expectRow('manifests and tags in memory', `${mib(UNKEPT_BYTES_MAX)}, the latest`)
     expectRow('pieces that are read from disk', n(PIECE_CHECKS.atOnceMax))
     const { bytesPerSecondMin, bytesPerSecondMax } = SCRUB_RATE

@@ -20,27 +20,54 @@ export class EffectsChecker {
   }
 
   #checkEffect(effect: NodeEffect): void {
-    if ('connection' in effect && !this.#connections.has(effect.connection))
-      assert(false, `${effect.kind} is for a connection that is open (${effect.connection})`)
-    if ('infoHash' in effect && !this.#swarms.has(effect.infoHash))
-      assert(false, `${effect.kind} is for a swarm that was joined (${effect.infoHash})`)
     switch (effect.kind) {
+      case 'send':
+      case 'send-block':
+        this.#checkOpen(effect)
+        break
       case 'close':
+        this.#checkOpen(effect)
         this.#connections.delete(effect.connection)
         break
       case 'request':
+        this.#checkOpen(effect)
         this.#fetches.add(effect.fetch)
         break
       case 'cancel':
+        this.#checkOpen(effect)
+        this.#checkUnderWay(effect)
+        break
       case 'verify':
       case 'write':
-        if (!this.#fetches.has(effect.fetch))
-          assert(false, `${effect.kind} is for a fetch that is under way (${effect.fetch})`)
+        this.#checkJoined(effect)
+        this.#checkUnderWay(effect)
         break
       case 'release':
         this.#fetches.delete(effect.fetch)
         break
+      case 'dial':
+      case 'piece-here':
+      case 'bad-piece':
+        this.#checkJoined(effect)
+        break
+      case 'set-timer':
+        break
     }
+  }
+
+  // The text is made only where it is needed: a simulation has millions of effects.
+
+  #checkOpen({ kind, connection }: { kind: string; connection: ConnectionId }): void {
+    if (!this.#connections.has(connection))
+      assert(false, `${kind} is for a connection that is open (${connection})`)
+  }
+
+  #checkUnderWay({ kind, fetch }: { kind: string; fetch: FetchId }): void {
+    if (!this.#fetches.has(fetch)) assert(false, `${kind} is for a fetch that is under way (${fetch})`)
+  }
+
+  #checkJoined({ kind, infoHash }: { kind: string; infoHash: InfoHash }): void {
+    if (!this.#swarms.has(infoHash)) assert(false, `${kind} is for a swarm that was joined (${infoHash})`)
   }
 
   #left(infoHash: InfoHash): void {

@@ -34,14 +34,15 @@ beforeEach(async () => {
 
 /** Another seeder on the same store, or this one after a restart. */
 function create(): ImageStore {
-  return new ImageStore({
+  const images = new ImageStore({
     objects,
     log: pino({ level: 'silent' }),
     nowMs: () => nowMs,
     newId: () => `u${ids++}`,
-    onBlobDamaged: () => damaged++,
-    onBlobReplaced: (digest) => replaced.push(digest),
   })
+  images.on('blob-damaged', () => damaged++)
+  images.on('blob-replaced', (digest) => replaced.push(digest))
+  return images
 }
 
 async function* once(bytes: Uint8Array) {

@@ -51,7 +51,7 @@ export interface BlobChecksParts {
   readonly blobs: BlobLibrary
   readonly log: Logger
   readonly nowMs: () => number
-  readonly onDamaged: () => void
+  readonly onDamaged: (digest: Digest) => void
 }
 
 /** How long content that was seen is taken to be there. */
@@ -203,7 +203,7 @@ export class BlobChecks {
       // Whoever needs it is told that it is not there all the same; the next who looks notes it.
       if (!(error instanceof StorageFullError)) throw error
     }
-    onDamaged()
+    onDamaged(digest)
     log.error(
       { event: 'blob-damaged', digest, damage, contentKey: record.contentKey },
       'the content of a blob is not what was pushed; nothing of it is served, push the image again',

@@ -53,7 +53,8 @@ async function readAll(chunks: AsyncIterable<Uint8Array>) {
 describe('a pushed blob', () => {
   test('lies where the layout says, its content written once', async () => {
     const stored: unknown[] = []
-    const images = create({ onBlobStored: (stat, blob) => stored.push([stat, blob.infoHash]) })
+    const images = create()
+    images.on('blob-stored', (stat, blob) => stored.push([stat, blob.infoHash]))
     await push(images)
     const { metainfo, infoHash } = (await images.metainfo(digest))!
     const hex = digest.slice(7)
@@ -82,25 +83,6 @@ describe('a pushed blob', () => {
       content.subarray(100, 70_000),
     )
     expect((await restarted.metainfo(digest))?.metainfo.digest).toBe(digest)
-  })
-
-  test('is read through the override where there is one', async () => {
-    const asked: unknown[] = []
-    const images = create({
-      async *readBlob(stat, range) {
-        asked.push([stat, range])
-        yield content.subarray(range.start, range.end)
-      },
-    })
-    await push(images)
-    await readAll(images.readBlob('app', digest, { start: 1, end: 3 }, signal))
-    expect(asked).toEqual([
-      [
-        { digest, length: content.length },
-        { start: 1, end: 3 },
-      ],
-    ])
-    expect(objects.calls.chunk).toBeUndefined()
   })
 
   test('unknown things are unknown, not errors', async () => {

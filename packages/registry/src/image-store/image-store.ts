@@ -4,6 +4,7 @@
  * A pushed blob is hashed while it arrives and written once, to the place where it stays. It becomes readable by one
  * conditional create, after its metainfo is there. The object store is the database; everything held here can be lost.
  */
+import { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Digest, digestAlgorithm } from '@shoal/core'
 import type { BlobStat, Manifest, TagsPage } from '@shoal/oci'
@@ -46,23 +47,26 @@ export interface ImageStoreParts {
   readonly newId: () => string
   /** Waits; replaced in tests, so that they need not. */
   readonly pause?: (ms: number) => Promise<void>
-  /** Reads a blob's bytes in place of the object store: the seeder's own pieces. */
-  readonly readBlob?: (stat: BlobStat, range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
-  /** Whether somebody watches a blob on its way in, whose digest and length are known from the start. Must not throw. */
-  readonly watchUpload?: (
-    repository: string,
-    digest: Digest,
-    length: number,
-  ) => Promise<UploadWatcher | undefined>
-  /** Called for every manifest that is pushed. Must not throw. */
-  readonly onManifestStored?: (repository: string, reference: Reference, digest: Digest) => void
-  /** Called for every blob whose content is found not to be what was pushed. Must not throw. */
-  readonly onBlobDamaged?: () => void
-  /** Called for every blob whose damaged content was replaced: what was read of it before is not it. Must not throw. */
-  readonly onBlobReplaced?: (digest: Digest) => void
-  /** Called once for every blob that an upload ends with, also when the store had it before. Must not throw. */
-  readonly onBlobStored?: (stat: BlobStat, blob: BlobMetainfo) => void
 }
+
+/** Listeners must not throw. */
+export interface ImageStoreEvents {
+  /** A manifest was pushed. */
+  'manifest-stored': [repository: string, reference: Reference, digest: Digest]
+  /** An upload ended with a blob, whether or not the store had it before. */
+  'blob-stored': [stat: BlobStat, blob: BlobMetainfo]
+  /** A blob's content was found not to be what was pushed. */
+  'blob-damaged': [digest: Digest]
+  /** A blob's damaged content was replaced: what was read of it before is not it. */
+  'blob-replaced': [digest: Digest]
+}
+
+/** Asked whether somebody watches a blob on its way in, whose digest and length are known from the start. Must not throw. */
+export type WatchUpload = (
+  repository: string,
+  digest: Digest,
+  length: number,
+) => Promise<UploadWatcher | undefined>
 
 export interface ImageStoreLimits extends UploadLimits {
   /**
@@ -83,7 +87,10 @@ export const IMAGE_STORE_LIMITS: ImageStoreLimits = {
   graceMs: 24 * 60 * 60 * 1000,
 }
 
-export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove {
+export class ImageStore
+  extends EventEmitter<ImageStoreEvents>
+  implements RegistryBackend, RegistryPush, RegistryRemove
+{
   readonly push: RegistryPush = this
   readonly remove: RegistryRemove = this
   readonly #blobs: BlobLibrary
@@ -96,11 +103,13 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
   readonly #uploads: UploadSessions
   readonly #garbage: GarbageCollector
   readonly #limits: ImageStoreLimits
+  #watchUpload: WatchUpload = async () => undefined
   #sweeping: NodeJS.Timeout | undefined
 
   readonly #parts: ImageStoreParts
 
   constructor(parts: ImageStoreParts, limits: Partial<ImageStoreLimits> = {}) {
+    super()
     this.#parts = parts
     this.#limits = { ...IMAGE_STORE_LIMITS, ...limits }
     const leaseMs = this.#limits.graceMs / 2
@@ -108,7 +117,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     this.#checks = new BlobChecks({
       ...parts,
       blobs: this.#blobs,
-      onDamaged: () => parts.onBlobDamaged?.(),
+      onDamaged: (digest) => this.emit('blob-damaged', digest),
     })
     this.#repositories = new Repositories(parts, { leaseMs })
     const manifests = new Manifests(parts, { leaseMs })
@@ -140,6 +149,11 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
       },
       { graceMs: this.#limits.graceMs },
     )
+  }
+
+  /** Has blobs on their way in watched, from the next upload on. */
+  watchUploads(watchUpload: WatchUpload): void {
+    this.#watchUpload = watchUpload
   }
 
   /** Begins to sweep idle uploads. The object store is started and stopped by whoever made it. */
@@ -275,10 +289,8 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     range: ByteRange,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    const stat = await this.blobStat(repository, digest, 'pull')
-    if (stat === undefined) throw blobUnknown(digest)
-    if (this.#parts.readBlob !== undefined) yield* this.#parts.readBlob(stat, range, signal)
-    else yield* this.readContent(digest, range, signal)
+    if ((await this.blobStat(repository, digest, 'pull')) === undefined) throw blobUnknown(digest)
+    yield* this.readContent(digest, range, signal)
   }
 
   /** The blob's bytes from the object store, whatever the repository. */
@@ -332,10 +344,9 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     // Finished at once: nobody needs to find it as it is now.
     const keep = chunk.isLast === true ? 'if-it-fails' : 'always'
     const append = async (session: UploadSession) => {
-      const { watchUpload } = this.#parts
       const { digest, blobBytes = session.init.blobBytes } = chunk
       if (session.received === 0 && digest !== undefined && blobBytes !== undefined)
-        session.watcher = await watchUpload?.(repository, digest, blobBytes)
+        session.watcher = await this.#watchUpload(repository, digest, blobBytes)
       await session.append(body, chunk)
       return session.status
     }
@@ -388,7 +399,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     await this.#changes.put(repository, manifest, reference.kind === 'tag' ? [reference.tag] : tags)
     const named = tags.map((tag): Reference => ({ kind: 'tag', tag }))
     for (const one of named.length === 0 ? [reference] : named)
-      this.#parts.onManifestStored?.(repository, one, digest)
+      this.emit('manifest-stored', repository, one, digest)
     this.#parts.log.info(
       { event: 'manifest-stored', repository, digest, reference: labelOf(reference) },
       'manifest stored',
@@ -476,7 +487,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
         : await this.#storeNew(session, hashed, digest)
     await this.#repositories.linkBlob(repository, digest)
     const blob = await this.#blobs.metainfo(digest)
-    if (blob !== undefined) this.#parts.onBlobStored?.(stat, blob)
+    if (blob !== undefined) this.emit('blob-stored', stat, blob)
     session.watcher?.end(true)
     this.#parts.log.info({ event: 'blob-stored', repository, digest, bytes: stat.length }, 'blob stored')
     return stat
@@ -509,7 +520,7 @@ export class ImageStore implements RegistryBackend, RegistryPush, RegistryRemove
     await this.#leaseContent(digest)
     // Before anything points to the content: what is left of an upload may be removed with its content.
     await this.#uploads.end(session)
-    if (await this.#blobs.publish(blob, contentKey, session.beganAtMs)) this.#parts.onBlobReplaced?.(digest)
+    if (await this.#blobs.publish(blob, contentKey, session.beganAtMs)) this.emit('blob-replaced', digest)
     return { digest, length: blob.length }
   }
 

@@ -25,18 +25,10 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shoal-arriving-'))
   told.length = 0
   ended.length = 0
-  const parts = {
-    engine: {} as SwarmEngine,
-    tracker: {
-      tellPieces(_infoHash: string, first: number, sha256: Uint8Array) {
-        told.push({ first, sha256: Buffer.from(sha256) })
-      },
-      tellArrivalEnded: (infoHash: string) => void ended.push(infoHash),
-    },
-    log: silent,
-    onSent: () => {},
-  }
+  const parts = { engine: {} as SwarmEngine, log: silent, onSent: () => {} }
   arriving = new ArrivingBlobs(parts, { folder })
+  arriving.on('pieces', (_infoHash, first, sha256) => told.push({ first, sha256: Buffer.from(sha256) }))
+  arriving.on('ended', (infoHash) => ended.push(infoHash))
   await arriving.start()
 })
 afterEach(async () => {

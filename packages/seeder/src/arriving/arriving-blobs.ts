@@ -3,21 +3,27 @@
  * pieces meanwhile, and turn to the blob's own swarm when it is whole and its digest was found right.
  */
 import { randomUUID } from 'node:crypto'
+import { EventEmitter } from 'node:events'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ARRIVING_LENGTH_MAX, type Digest, type InfoHash, PIECE_LENGTHS_BYTES } from '@shoal/core'
 import { FOLDER_MODE } from '@shoal/storage'
 import type { Swarm, SwarmEngine } from '@shoal/swarm'
-import type { Tracker } from '@shoal/tracker'
 import type { Logger } from 'pino'
 import { CopyLostError } from '../errors.ts'
 import { StreamingCopy } from './streaming-copy.ts'
 
 export interface ArrivingBlobsParts {
   readonly engine: SwarmEngine
-  readonly tracker: Pick<Tracker, 'tellPieces' | 'tellArrivalEnded'>
   readonly log: Logger
   readonly onSent: (bytes: number) => void
+}
+
+export interface ArrivingBlobsEvents {
+  /** Agents of the swarm can be told the hashes of pieces, from piece `first` on. */
+  pieces: [infoHash: InfoHash, first: number, sha256: Uint8Array]
+  /** Nothing more comes of the blob's swarm: it is in the origin, or all that came of it is forgotten. */
+  ended: [infoHash: InfoHash]
 }
 
 /** A blob on its way, as whoever receives it sees it. */
@@ -50,7 +56,7 @@ const TELL_MS = 40
 /** Agents turn to the blob's own swarm within moments; until then they may still ask here. */
 const LINGER_MS = 5_000
 
-export class ArrivingBlobs {
+export class ArrivingBlobs extends EventEmitter<ArrivingBlobsEvents> {
   readonly #parts: ArrivingBlobsParts
   readonly #folder: string
   readonly #entries = new Map<string, Entry>()
@@ -58,6 +64,7 @@ export class ArrivingBlobs {
 
   /** @param init.folder emptied at the start */
   constructor(parts: ArrivingBlobsParts, init: { readonly folder: string }) {
+    super()
     this.#parts = parts
     this.#folder = init.folder
   }
@@ -184,7 +191,7 @@ export class ArrivingBlobs {
         at++
         end++
       }
-      this.#parts.tracker.tellPieces(copy.infoHash, first, copy.sha256Of(first, end))
+      this.emit('pieces', copy.infoHash, first, copy.sha256Of(first, end))
     }
   }
 
@@ -195,7 +202,7 @@ export class ArrivingBlobs {
     if (hasSwarm) this.#tell(entry)
     if (isRight) copy.confirm()
     else copy.fail(new CopyLostError(copy.metainfo.digest, 'ended'))
-    if (hasSwarm) this.#parts.tracker.tellArrivalEnded(copy.infoHash)
+    if (hasSwarm) this.emit('ended', copy.infoHash)
     // A wrong blob goes at once; a right one when those who fetch it have been told.
     setTimeout(() => this.#forgetSoon(entry), isRight ? LINGER_MS : 0).unref()
   }

@@ -40,6 +40,7 @@ beforeEach(async () => {
     {
       images,
       fetches,
+      readContent: (...asked) => images.readContent(...asked),
       arriving: { find: () => undefined },
       upstreams: upstreamsOf(registry),
       log: silent,

@@ -43,6 +43,8 @@ afterEach(async () => {
   await origin[Symbol.asyncDispose]()
 })
 
+/** Digests and ranges that were read of what is here. */
+let reads: unknown[] = []
 /** Codes, as the metric has them. */
 let failures: string[] = []
 
@@ -59,6 +61,10 @@ function mirrorOf(init: Partial<MirrorInit> = {}): Mirror {
     {
       images,
       fetches,
+      readContent: (...asked) => {
+        reads.push(asked.slice(0, 2))
+        return images.readContent(...asked)
+      },
       arriving: { find: () => undefined },
       upstreams: upstreamsOf(registry),
       log: silent,
@@ -350,6 +356,25 @@ describe('a manifest', () => {
 
 describe('a blob', () => {
   const layer = sha256(image.blobs[1]!)
+
+  it('that is here is read by whoever keeps pieces of it, whichever its repository is called', async () => {
+    await origin.pushImage('team/mine', '1', newer)
+    const pushed = sha256(newer.blobs[1]!)
+    reads = []
+    const range = { start: 1, end: 3 }
+    for (const name of ['team/mine', 'shoal.test/team/mine'])
+      expect(await wholeOf(mirror.readBlob(name, pushed, range, NEVER))).toEqual(
+        newer.blobs[1]!.subarray(1, 3),
+      )
+    expect(reads).toEqual([
+      [pushed, range],
+      [pushed, range],
+    ])
+    await expect(wholeOf(mirror.readBlob('team/other', pushed, range, NEVER))).rejects.toMatchObject({
+      code: 'BLOB_UNKNOWN',
+    })
+    expect(reads).toHaveLength(2)
+  })
 
   it('is waited for no longer than its reader stays; it arrives all the same', async () => {
     const hold = Promise.withResolvers<void>()

@@ -39,6 +39,8 @@ export interface MirrorParts {
   readonly upstreams: Upstreams
   readonly fetches: BlobFetches
   readonly arriving: Pick<ArrivingBlobs, 'find'>
+  /** Reads a blob that is in the origin, whatever the repository. */
+  readonly readContent: (digest: Digest, range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
   readonly log: Logger
   readonly nowMs: () => number
   /** Another registry gave no manifest, or none that can be used. @param code of the error */
@@ -101,7 +103,7 @@ export class Mirror implements RegistryBackend {
     if (purpose === 'look' && location.kind !== 'mirrored')
       return this.#parts.images.blobStat(location.repository, digest, purpose)
     const kept = await this.#kept(location, digest, purpose)
-    if (kept !== undefined) return kept.stat
+    if (kept !== undefined) return kept
     const pushed = this.#beingPushed(location, digest)
     if (pushed !== undefined) return { digest, length: pushed.length, isArriving: true }
     const awaited = await this.#awaited(location, digest)
@@ -130,7 +132,7 @@ export class Mirror implements RegistryBackend {
     }
     if (kept === undefined)
       throw new OciError('BLOB_UNKNOWN', 'blob unknown to registry', { detail: { digest } })
-    yield* this.#parts.images.readBlob(kept.repository, digest, range, signal)
+    yield* this.#parts.readContent(digest, range, signal)
   }
 
   /** The bytes that are here of a blob that is still arriving, pushed or from another registry. */
@@ -212,20 +214,13 @@ export class Mirror implements RegistryBackend {
     return this.#locations.unservedRegistry(name)
   }
 
-  /** The repository here where the blob is and may be read by who named the location. */
-  async #kept(
-    location: Location,
-    digest: Digest,
-    purpose: 'look' | 'pull',
-  ): Promise<{ readonly repository: string; readonly stat: BlobStat } | undefined> {
+  /** The blob where it is kept here and may be read by who named the location. */
+  async #kept(location: Location, digest: Digest, purpose: 'look' | 'pull'): Promise<BlobStat | undefined> {
     const { images } = this.#parts
-    const { repository } = location
-    const stat = await images.blobStat(repository, digest, purpose)
-    if (stat !== undefined) return { repository, stat }
-    if (location.kind === 'mirrored') return undefined
+    const stat = await images.blobStat(location.repository, digest, purpose)
+    if (stat !== undefined || location.kind === 'mirrored') return stat
     const from = await this.#locations.upstreamOf(location)
-    const mirrored = from && (await images.blobStat(from.name, digest, purpose))
-    return mirrored && { repository: from.name, stat: mirrored }
+    return from && images.blobStat(from.name, digest, purpose)
   }
 
   #beingPushed(location: Location, digest: Digest): StreamingCopy | undefined {
@@ -263,7 +258,7 @@ export class Mirror implements RegistryBackend {
       }
       return true
     } catch (error) {
-      // Bytes that nobody has confirmed are not gone on with by others.
+      // Other requests do not go on with bytes that nobody has confirmed.
       if (isGiven || !(error instanceof CopyLostError)) throw error
       return false
     }

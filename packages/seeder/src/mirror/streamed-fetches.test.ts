@@ -74,10 +74,7 @@ beforeEach(async () => {
   receivedBytes = 0
   logged = []
   const log = pino({ level: 'info' }, { write: (line: string) => void logged.push(JSON.parse(line)) })
-  arriving = new ArrivingBlobs(
-    { engine: {} as SwarmEngine, tracker: { tellPieces() {}, tellArrivalEnded() {} }, log, onSent: () => {} },
-    { folder },
-  )
+  arriving = new ArrivingBlobs({ engine: {} as SwarmEngine, log, onSent: () => {} }, { folder })
   await arriving.start()
   const { images } = origin
   fetches = new BlobFetches({
@@ -90,7 +87,15 @@ beforeEach(async () => {
     },
   })
   mirror = new Mirror(
-    { images, fetches, arriving, upstreams: upstreamsOf(registry), log, nowMs: Date.now },
+    {
+      images,
+      fetches,
+      arriving,
+      readContent: (...asked) => images.readContent(...asked),
+      upstreams: upstreamsOf(registry),
+      log,
+      nowMs: Date.now,
+    },
     { ownHosts: [], defaultUpstream: HOST, tagTtlMs: 60_000 },
   )
 })

@@ -5,6 +5,7 @@
 import { hostname } from 'node:os'
 import { mirroredName, type WatchEntry } from '@shoal/oci'
 import { UpstreamBusyError } from '@shoal/registry-client'
+import { systemClock } from '@shoal/service'
 import type { ObjectStore } from '@shoal/storage'
 import {
   createPushEvent,
@@ -13,7 +14,6 @@ import {
   POLLER_DEFAULTS,
   Poller,
   type PushEvent,
-  systemClock,
 } from '@shoal/triggers'
 import type { Logger } from 'pino'
 import type { Upstreams } from '../mirror/upstreams.ts'

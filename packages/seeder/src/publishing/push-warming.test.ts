@@ -18,10 +18,9 @@ it('a manifest that is pushed by its digest is warmed with the tags that it was 
   const warming = new PushWarming({ tracker } as unknown as PushWarmingParts, {
     rules: parseWarmRules('team/*:all'),
   })
-  await using origin = await openOrigin({
-    onManifestStored: (repository, reference, digest) => warming.pushed(repository, reference, digest),
-  })
+  await using origin = await openOrigin()
   const { images } = origin
+  images.on('manifest-stored', (...manifest) => warming.pushed(...manifest))
   const image = imageOf('{}', 'layer')
   for (const bytes of image.blobs) await origin.pushBlob('team/app', bytes)
   const { mediaType, bytes, digest } = image.manifest

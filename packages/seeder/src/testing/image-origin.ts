@@ -21,9 +21,7 @@ export interface ImageOrigin extends AsyncDisposable {
   pushImage(repository: string, tag: string, image: TestImage): Promise<void>
 }
 
-export async function openOrigin(
-  more: Pick<ConstructorParameters<typeof ImageStore>[0], 'onManifestStored'> = {},
-): Promise<ImageOrigin> {
+export async function openOrigin(): Promise<ImageOrigin> {
   const folder = await mkdtemp(join(tmpdir(), 'shoal-origin-'))
   const objects = new FilesystemObjectStore({ folder })
   await objects.start()
@@ -34,7 +32,6 @@ export async function openOrigin(
     log: silent,
     nowMs: () => clock.nowMs,
     newId: () => `id-${ids++}`,
-    ...more,
   })
   const pushBlob = async (repository: string, bytes: Uint8Array): Promise<Digest> => {
     const { id } = await images.startUpload(repository, { bytesExpected: bytes.length })

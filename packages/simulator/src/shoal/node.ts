@@ -110,8 +110,11 @@ export class SimNode {
     this.init = init
   }
 
-  get connectionCount(): number {
-    return this.#ends.size
+  /** Peers of the layer's swarm whose connection stands. */
+  peersConnected(infoHash: InfoHash): number {
+    let count = 0
+    for (const { layer } of this.#ends.values()) if (layer.infoHash === infoHash) count++
+    return count
   }
 
   /** @param isGrowing the node is a source that is still given its pieces, by `piece-added` */

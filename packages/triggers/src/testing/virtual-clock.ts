@@ -1,5 +1,5 @@
 /** A clock that goes when it is told to. Timers run in order of time, then of their setting. */
-import type { Clock } from '../clock.ts'
+import type { Clock } from '@shoal/service'
 
 interface Timer {
   readonly atMs: number

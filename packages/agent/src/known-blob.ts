@@ -7,7 +7,7 @@ import type { ImportShare } from '@shoal/engine'
 import { infoHashOf } from '@shoal/storage'
 import type { ResolvedBlob } from '@shoal/wire'
 
-export interface BlobSource {
+export interface KnownBlob {
   readonly metainfo: Metainfo
   readonly infoHash: InfoHash
   /** Of the metainfo; a seeder of an earlier version gives none. */
@@ -27,7 +27,7 @@ export interface BlobSource {
  * @param resolved by the seeder itself
  * @throws MetainfoInvalidError
  */
-export function blobSourceOf(repository: string, resolved: ResolvedBlob): BlobSource {
+export function knownBlobOf(repository: string, resolved: ResolvedBlob): KnownBlob {
   const metainfo = decodeInfo(resolved.info)
   return {
     metainfo,

@@ -1,5 +1,6 @@
 /** Time, as an argument: what waits is tested without waiting. */
 export interface Clock {
+  /** Since 1970: for what is written down or told to others. The system may set it forward and back. */
   nowMs(): number
   /** Calls `run` once, later. @returns forgets it; safe to call at any time */
   after(durationMs: number, run: () => void): () => void
@@ -12,4 +13,9 @@ export const systemClock: Clock = {
     const timer = setTimeout(run, durationMs).unref()
     return () => clearTimeout(timer)
   },
+}
+
+/** Only goes forward, from wherever: for how long something takes. */
+export function steadyMs(): number {
+  return performance.now()
 }

@@ -18,7 +18,7 @@ import type { Swarm, SwarmEngine, SwarmInit } from '@shoal/swarm'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Announcer } from './announcer.ts'
-import { AgentArrivals } from './arrivals.ts'
+import { ArrivingPulls } from './arriving-pulls.ts'
 import type { HttpSources } from './http-sources.ts'
 
 const MIB = 1024 * 1024
@@ -28,12 +28,17 @@ const infoHash = arrivalHashOf(digest, LENGTH)
 const piecesMax = Math.ceil(LENGTH / pieceLengthFor(LENGTH))
 
 let news: EventEmitter
-let arrivals: AgentArrivals
+let arrivals: ArrivingPulls
 let joined: Map<InfoHash, Bitfield>
+let announced: string[]
 
 beforeEach(() => {
   joined = new Map()
-  news = Object.assign(new EventEmitter(), { announce() {}, leave() {} })
+  announced = []
+  news = Object.assign(new EventEmitter(), {
+    announce: (of: InfoHash, state: string) => announced.push(`${state} ${of}`),
+    leave: (of: InfoHash) => announced.push(`gone ${of}`),
+  })
   const engine = {
     peerId: 'ab'.repeat(20),
     async join(init: SwarmInit) {
@@ -52,7 +57,7 @@ beforeEach(() => {
     }),
     dropArriving: async () => {},
   }
-  arrivals = new AgentArrivals(
+  arrivals = new ArrivingPulls(
     {
       engine: engine as unknown as SwarmEngine,
       store: store as unknown as PieceStore,
@@ -89,6 +94,16 @@ it.each([0, 256 * 1024 ** 3 + 1])('a blob of %i bytes is not joined while it arr
   arrivals.take('team/app', { digest, length, pieces: { sha256: new Uint8Array(), peers: [] } })
   expect(await known()).toEqual([])
   expect([...joined.keys()]).toEqual([infoHash])
+})
+
+it('a blob that is lost while its swarm is being joined is not announced after that', async () => {
+  const take = () =>
+    arrivals.take('team/app', { digest, length: LENGTH, pieces: { sha256: new Uint8Array(), peers: [] } })
+  take()
+  await arrivals.drop(digest, 'it does not come')
+  expect(announced).toEqual([`gone ${infoHash}`])
+  take()
+  await expect.poll(() => announced.at(-1)).toBe(`leeching ${infoHash}`)
 })
 
 /** The pieces that are known of the blob once it is wanted. */
