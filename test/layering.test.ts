@@ -33,7 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['registry', 'registry-client', 'tracker', 'triggers'],
   ],
   agent: ['core', 'wire', 'oci', 'engine', 'storage', 'swarm', 'service', 'registry'],
-  fanout: ['core', 'oci', 'simulator', 'images', 'settings', 'registry-client', 'agent'],
+  fanout: ['core', 'oci', 'service', 'simulator', 'images', 'settings', 'registry-client', 'agent'],
   cli: [
     ...['core', 'wire', 'oci', 'storage', 'settings', 'service', 'images', 'client-config'],
     ...['registry-client', 'seeder', 'agent', 'simulator', 'fanout'],

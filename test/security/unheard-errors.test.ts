@@ -39,7 +39,7 @@ const HEARD_ELSEWHERE: Readonly<Record<string, string>> = {
 
 /** `void` before these: each catches what its work throws, bugs apart. By file, so that a new one is looked at. */
 const NEVER_REJECTS: Readonly<Record<string, readonly string[]>> = {
-  'agent/src/agent.ts': ['seeder.http.greet('],
+  'agent/src/agent.ts': ['seeder.client.greet('],
   'agent/src/arriving-pulls.ts': ['this.#nudge(', 'this.#fetch('],
   'agent/src/passing-blobs.ts': ['this.#gate.run('],
   'agent/src/reachability.ts': ['this.#dialForOther(', 'this.#heard('],

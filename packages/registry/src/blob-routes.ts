@@ -4,8 +4,8 @@ import type { BlobStat } from '@shoal/oci'
 import { formatContentRange, formatUnsatisfiedRange, MEDIA_TYPES, OciError, parseRange } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'
 import { severalRanges } from './byteranges.ts'
-import { digestOf, type Exchange, etagOf, isKnownToClient, removeOf } from './exchange.ts'
 import { sendBody } from './response-body.ts'
+import { digestOf, etagOf, isKnownToClient, type RouteContext, removeOf } from './route-context.ts'
 
 /**
  * Until the header is sent, a blob that cannot be had is a 404, and clients turn to another registry within 3 s of asking. Later
@@ -15,17 +15,17 @@ const HEADER_WITHIN_MS = 2_900
 /** Of a blob on its way: its source has answered already, and whether it will give the blob is known at the end. */
 const ARRIVING_HEADER_WITHIN_MS = 500
 
-export async function headBlob(exchange: Exchange, repository: string, digestText: string): Promise<void> {
-  const stat = await findBlob(exchange, repository, digestText, 'look')
-  if (answerNotModified(exchange, stat)) return
-  exchange.reply.header('content-length', stat.length).send()
+export async function headBlob(context: RouteContext, repository: string, digestText: string): Promise<void> {
+  const stat = await findBlob(context, repository, digestText, 'look')
+  if (answerNotModified(context, stat)) return
+  context.reply.header('content-length', stat.length).send()
 }
 
-export async function getBlob(exchange: Exchange, repository: string, digestText: string): Promise<void> {
-  const { reply } = exchange
-  const stat = await findBlob(exchange, repository, digestText, 'pull')
-  if (answerNotModified(exchange, stat)) return
-  const { bytes, body } = chooseBody(exchange, repository, stat)
+export async function getBlob(context: RouteContext, repository: string, digestText: string): Promise<void> {
+  const { reply } = context
+  const stat = await findBlob(context, repository, digestText, 'pull')
+  if (answerNotModified(context, stat)) return
+  const { bytes, body } = chooseBody(context, repository, stat)
   reply.header('content-length', bytes)
   if (bytes === 0) {
     reply.send()
@@ -34,28 +34,32 @@ export async function getBlob(exchange: Exchange, repository: string, digestText
   await sendBody(reply, body, {
     bytes,
     headerWithinMs: stat.isArriving === true ? ARRIVING_HEADER_WITHIN_MS : HEADER_WITHIN_MS,
-    idleTimeoutMs: exchange.limits.idleTimeoutMs,
-    signal: exchange.signal,
-    places: exchange.places.blobs,
+    idleTimeoutMs: context.limits.idleTimeoutMs,
+    signal: context.signal,
+    places: context.places.blobs,
   })
 }
 
-export async function deleteBlob(exchange: Exchange, repository: string, digestText: string): Promise<void> {
+export async function deleteBlob(
+  context: RouteContext,
+  repository: string,
+  digestText: string,
+): Promise<void> {
   const digest = digestOf(digestText)
-  if (!(await removeOf(exchange).removeBlob(repository, digest))) throw blobUnknown(digest)
-  exchange.reply.code(202).send()
+  if (!(await removeOf(context).removeBlob(repository, digest))) throw blobUnknown(digest)
+  context.reply.code(202).send()
 }
 
 async function findBlob(
-  exchange: Exchange,
+  context: RouteContext,
   repository: string,
   digestText: string,
   purpose: 'look' | 'pull',
 ): Promise<BlobStat> {
   const digest = digestOf(digestText)
-  const stat = await exchange.backend.blobStat(repository, digest, purpose, exchange.signal)
+  const stat = await context.backend.blobStat(repository, digest, purpose, context.signal)
   if (stat === undefined) throw blobUnknown(digest)
-  exchange.reply.headers({
+  context.reply.headers({
     'content-type': MEDIA_TYPES.blob,
     'docker-content-digest': stat.digest,
     etag: etagOf(stat.digest),
@@ -64,7 +68,7 @@ async function findBlob(
   return stat
 }
 
-function answerNotModified({ request, reply }: Exchange, stat: BlobStat): boolean {
+function answerNotModified({ request, reply }: RouteContext, stat: BlobStat): boolean {
   if (!isKnownToClient(request, stat.digest)) return false
   reply.code(304).send()
   return true
@@ -76,7 +80,11 @@ interface Body {
 }
 
 /** Sets the status and what it needs. */
-function chooseBody({ request, reply, backend, signal }: Exchange, repository: string, stat: BlobStat): Body {
+function chooseBody(
+  { request, reply, backend, signal }: RouteContext,
+  repository: string,
+  stat: BlobStat,
+): Body {
   const read = (range: ByteRange) => backend.readBlob(repository, stat.digest, range, signal)
   const whole = { start: 0, end: stat.length }
   const ifRange = request.headers['if-range']

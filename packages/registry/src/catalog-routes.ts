@@ -3,12 +3,12 @@
  * ls` ask for it as Docker's registry gives it (Distribution, "Listing Repositories").
  */
 import { isRepositoryName, OciError } from '@shoal/oci'
-import { type Exchange, pageSizeOf } from './exchange.ts'
+import { pageSizeOf, type RouteContext } from './route-context.ts'
 
 /** In one answer, whatever the client asks for; a `Link` leads to the rest. */
 export const REPOSITORIES_PER_PAGE_MAX = 1_000
 
-export async function listRepositories({ backend, query, reply }: Exchange): Promise<void> {
+export async function listRepositories({ backend, query, reply }: RouteContext): Promise<void> {
   if (backend.repositories === undefined)
     throw new OciError('UNSUPPORTED', 'this registry does not list its repositories; ask the seeder', {
       status: 404,

@@ -3,48 +3,48 @@ import type { Digest } from '@shoal/core'
 import type { Manifest } from '@shoal/oci'
 import { isTag, mediaTypeOfHeader, OciError } from '@shoal/oci'
 import { announcedBytes, inPlace } from '@shoal/service'
-import { type Exchange, etagOf, isKnownToClient, pushOf, referenceOf, removeOf } from './exchange.ts'
 import { bodyTooLong, collectBody, RequestBody } from './request-body.ts'
+import { etagOf, isKnownToClient, pushOf, type RouteContext, referenceOf, removeOf } from './route-context.ts'
 
 /** Tags that one PUT may give, beside the reference in its path. */
 const TAGS_PER_PUT_MAX = 100
 
 export async function headManifest(
-  exchange: Exchange,
+  context: RouteContext,
   repository: string,
   referenceText: string,
 ): Promise<void> {
-  const manifest = await findManifest(exchange, repository, referenceText, 'look')
-  if (answerNotModified(exchange, manifest.digest)) return
-  exchange.reply.header('content-length', manifest.length).send()
+  const manifest = await findManifest(context, repository, referenceText, 'look')
+  if (answerNotModified(context, manifest.digest)) return
+  context.reply.header('content-length', manifest.length).send()
 }
 
 /** Ranges are ignored here: a manifest is small, and containerd 2.1 asks for `bytes=0-` and takes the whole. */
 export async function getManifest(
-  exchange: Exchange,
+  context: RouteContext,
   repository: string,
   referenceText: string,
 ): Promise<void> {
-  const manifest = await findManifest(exchange, repository, referenceText, 'pull')
-  if (answerNotModified(exchange, manifest.digest)) return
-  exchange.reply.header('content-length', manifest.length).send(Buffer.from(manifest.bytes))
+  const manifest = await findManifest(context, repository, referenceText, 'pull')
+  if (answerNotModified(context, manifest.digest)) return
+  context.reply.header('content-length', manifest.length).send(Buffer.from(manifest.bytes))
 }
 
 export async function putManifest(
-  exchange: Exchange,
+  context: RouteContext,
   repository: string,
   referenceText: string,
 ): Promise<void> {
-  const push = pushOf(exchange)
+  const push = pushOf(context)
   const reference = referenceOf(referenceText)
   if (reference === undefined) {
     throw new OciError('TAG_INVALID', 'neither a tag nor a digest', {
       detail: { reference: referenceText.slice(0, 160) },
     })
   }
-  const tags = reference.kind === 'digest' ? tagsOf(exchange.query) : []
-  const { raw, headers } = exchange.request
-  const { limits, places, signal } = exchange
+  const tags = reference.kind === 'digest' ? tagsOf(context.query) : []
+  const { raw, headers } = context.request
+  const { limits, places, signal } = context
   if ((announcedBytes(raw) ?? 0) > limits.manifestBytesMax) throw bodyTooLong(limits.manifestBytesMax)
   const mediaType = mediaTypeOfHeader(headers['content-type']) ?? ''
   const body = new RequestBody(raw, limits.idleTimeoutMs)
@@ -52,7 +52,7 @@ export async function putManifest(
     const bytes = await collectBody(body, limits.manifestBytesMax)
     return push.putManifest(repository, reference, mediaType, bytes, tags)
   })
-  exchange.reply
+  context.reply
     .code(201)
     .headers({
       location: `/v2/${repository}/manifests/${stored.digest}`,
@@ -64,15 +64,15 @@ export async function putManifest(
 }
 
 export async function deleteManifest(
-  exchange: Exchange,
+  context: RouteContext,
   repository: string,
   referenceText: string,
 ): Promise<void> {
-  const remove = removeOf(exchange)
+  const remove = removeOf(context)
   const reference = referenceOf(referenceText)
   if (reference === undefined || !(await remove.removeManifest(repository, reference)))
-    throw await notFound(exchange, repository, referenceText)
-  exchange.reply.code(202).send()
+    throw await notFound(context, repository, referenceText)
+  context.reply.code(202).send()
 }
 
 /** The development head of the specification, "Pushing Manifests": a manifest pushed by digest may be given tags. */
@@ -87,15 +87,15 @@ function tagsOf(query: URLSearchParams): readonly string[] {
 }
 
 async function findManifest(
-  exchange: Exchange,
+  context: RouteContext,
   repository: string,
   referenceText: string,
   purpose: 'look' | 'pull',
 ): Promise<Manifest> {
-  const { backend, reply, signal } = exchange
+  const { backend, reply, signal } = context
   const reference = referenceOf(referenceText)
   const manifest = reference && (await backend.manifest(repository, reference, purpose, signal))
-  if (manifest === undefined) throw await notFound(exchange, repository, referenceText)
+  if (manifest === undefined) throw await notFound(context, repository, referenceText)
   if (manifest.warning !== undefined) reply.header('warning', warningOf(manifest.warning))
   reply.headers({
     'content-type': manifest.mediaType,
@@ -105,13 +105,17 @@ async function findManifest(
   return manifest
 }
 
-function answerNotModified({ request, reply }: Exchange, digest: Digest): boolean {
+function answerNotModified({ request, reply }: RouteContext, digest: Digest): boolean {
   if (!isKnownToClient(request, digest)) return false
   reply.code(304).send()
   return true
 }
 
-async function notFound({ backend }: Exchange, repository: string, referenceText: string): Promise<OciError> {
+async function notFound(
+  { backend }: RouteContext,
+  repository: string,
+  referenceText: string,
+): Promise<OciError> {
   if (await backend.hasRepository(repository)) {
     return new OciError('MANIFEST_UNKNOWN', 'manifest unknown', {
       detail: { reference: referenceText.slice(0, 160) },

@@ -10,13 +10,13 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { RegistryBackend } from './backend.ts'
 import { deleteBlob, getBlob, headBlob } from './blob-routes.ts'
 import { listRepositories } from './catalog-routes.ts'
-import { type Exchange, type Places, pushOf, type RegistryLimits } from './exchange.ts'
 import { deleteManifest, getManifest, headManifest, putManifest } from './manifest-routes.ts'
 import { inNamespace, rewriteMirrorUrl, withoutOwnHost } from './namespace.ts'
 import { sendOciError } from './oci-errors.ts'
 import { parseRegistryPath, type RegistryPath } from './path.ts'
 import { listReferrers } from './referrer-routes.ts'
 import { discardBody } from './request-body.ts'
+import { type Places, pushOf, type RegistryLimits, type RouteContext } from './route-context.ts'
 import { listTags } from './tag-routes.ts'
 import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from './upload-routes.ts'
 
@@ -127,65 +127,65 @@ async function serve(
 ): Promise<FastifyReply> {
   const [path, query] = splitUrl(rewriteMirrorUrl(request.raw.url ?? ''))
   const signal = abortWithClient(reply)
-  const exchange: Exchange = { request, reply, backend, limits, places, query, signal }
+  const context: RouteContext = { request, reply, backend, limits, places, query, signal }
   const named = inNamespace(parseRegistryPath(path.slice(PREFIX.length)), query.get('ns'))
-  await route(exchange, withoutOwnHost(named, ownHosts))
+  await route(context, withoutOwnHost(named, ownHosts))
   return reply
 }
 
-async function route(exchange: Exchange, path: RegistryPath): Promise<void> {
-  const { method } = exchange.request
+async function route(context: RouteContext, path: RegistryPath): Promise<void> {
+  const { method } = context.request
   switch (path.kind) {
     case 'base':
-      if (method === 'GET' || method === 'HEAD') return answerBase(exchange)
-      throw unsupported(exchange, 'GET, HEAD')
+      if (method === 'GET' || method === 'HEAD') return answerBase(context)
+      throw unsupported(context, 'GET, HEAD')
     case 'catalog':
-      if (method === 'GET') return listRepositories(exchange)
-      throw unsupported(exchange, 'GET')
+      if (method === 'GET') return listRepositories(context)
+      throw unsupported(context, 'GET')
     case 'tags':
-      if (method === 'GET') return listTags(exchange, path.repository)
-      throw unsupported(exchange, 'GET')
+      if (method === 'GET') return listTags(context, path.repository)
+      throw unsupported(context, 'GET')
     case 'manifest':
-      if (method === 'GET') return getManifest(exchange, path.repository, path.reference)
-      if (method === 'HEAD') return headManifest(exchange, path.repository, path.reference)
-      if (method === 'PUT') return putManifest(exchange, path.repository, path.reference)
-      if (method === 'DELETE') return deleteManifest(exchange, path.repository, path.reference)
-      throw unsupported(exchange, 'GET, HEAD, PUT, DELETE')
+      if (method === 'GET') return getManifest(context, path.repository, path.reference)
+      if (method === 'HEAD') return headManifest(context, path.repository, path.reference)
+      if (method === 'PUT') return putManifest(context, path.repository, path.reference)
+      if (method === 'DELETE') return deleteManifest(context, path.repository, path.reference)
+      throw unsupported(context, 'GET, HEAD, PUT, DELETE')
     case 'referrers':
-      if (method === 'GET') return listReferrers(exchange, path.repository, path.digest)
-      throw unsupported(exchange, 'GET')
+      if (method === 'GET') return listReferrers(context, path.repository, path.digest)
+      throw unsupported(context, 'GET')
     case 'blob':
-      if (method === 'GET') return getBlob(exchange, path.repository, path.digest)
-      if (method === 'HEAD') return headBlob(exchange, path.repository, path.digest)
-      if (method === 'DELETE') return deleteBlob(exchange, path.repository, path.digest)
-      throw unsupported(exchange, 'GET, HEAD, DELETE')
+      if (method === 'GET') return getBlob(context, path.repository, path.digest)
+      if (method === 'HEAD') return headBlob(context, path.repository, path.digest)
+      if (method === 'DELETE') return deleteBlob(context, path.repository, path.digest)
+      throw unsupported(context, 'GET, HEAD, DELETE')
     case 'uploads':
-      if (method === 'POST') return postUpload(exchange, path.repository)
-      throw unsupported(exchange, 'POST')
+      if (method === 'POST') return postUpload(context, path.repository)
+      throw unsupported(context, 'POST')
     case 'upload':
-      return routeUpload(exchange, path.repository, path.id)
+      return routeUpload(context, path.repository, path.id)
     case 'unknown':
       throw new OciError('UNSUPPORTED', 'no such endpoint', { status: 404 })
   }
 }
 
-function routeUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
-  pushOf(exchange)
-  switch (exchange.request.method) {
+function routeUpload(context: RouteContext, repository: string, id: string): Promise<void> {
+  pushOf(context)
+  switch (context.request.method) {
     case 'PATCH':
-      return patchUpload(exchange, repository, id)
+      return patchUpload(context, repository, id)
     case 'PUT':
-      return putUpload(exchange, repository, id)
+      return putUpload(context, repository, id)
     case 'GET':
-      return getUpload(exchange, repository, id)
+      return getUpload(context, repository, id)
     case 'DELETE':
-      return deleteUpload(exchange, repository, id)
+      return deleteUpload(context, repository, id)
     default:
-      throw unsupported(exchange, 'GET, PATCH, PUT, DELETE')
+      throw unsupported(context, 'GET, PATCH, PUT, DELETE')
   }
 }
 
-function answerBase({ reply }: Exchange): void {
+function answerBase({ reply }: RouteContext): void {
   reply.type('application/json; charset=utf-8').send('{}')
 }
 
@@ -200,7 +200,7 @@ async function refuse(error: unknown, request: FastifyRequest, reply: FastifyRep
   return sendOciError(request, reply, error)
 }
 
-function unsupported({ reply }: Exchange, allow: string): OciError {
+function unsupported({ reply }: RouteContext, allow: string): OciError {
   reply.header('allow', allow)
   return new OciError('UNSUPPORTED', 'the operation is unsupported')
 }

@@ -1,7 +1,7 @@
 /** `/v2/<name>/referrers/<digest>`. OCI distribution specification, "Listing Referrers". */
 import { MEDIA_TYPES, OciError, referrersIndex } from '@shoal/oci'
 import { Gate } from '@shoal/service'
-import { digestOf, type Exchange } from './exchange.ts'
+import { digestOf, type RouteContext } from './route-context.ts'
 
 const ARTIFACT_TYPE_LENGTH_MAX = 255
 /** A long page takes some 20 ms to be written down: one in each turn of the loop, so that others are answered in between. */
@@ -10,7 +10,7 @@ const encoding = new Gate(1)
 const AFTER = /^[A-Za-z0-9:_-]{1,256}$/
 
 export async function listReferrers(
-  { backend, query, reply, signal }: Exchange,
+  { backend, query, reply, signal }: RouteContext,
   repository: string,
   digestText: string,
 ): Promise<void> {

@@ -1,9 +1,9 @@
 /** `/v2/<name>/tags/list`. OCI distribution specification, "Listing tags". */
 import { isTag, OciError } from '@shoal/oci'
-import { type Exchange, pageSizeOf } from './exchange.ts'
+import { pageSizeOf, type RouteContext } from './route-context.ts'
 
 export async function listTags(
-  { backend, limits, query, reply }: Exchange,
+  { backend, limits, query, reply }: RouteContext,
   repository: string,
 ): Promise<void> {
   const tagsMax = Math.min(pageSizeOf(query.get('n')) ?? limits.tagsMax, limits.tagsMax)

@@ -13,36 +13,36 @@ import type { BlobStat } from '@shoal/oci'
 import { type ByteSpan, formatUploadRange, isRepositoryName, OciError, parseUploadRange } from '@shoal/oci'
 import { announcedBytes, hasBody, inPlace } from '@shoal/service'
 import type { RegistryPush, UploadChunk, UploadStatus } from './backend.ts'
-import { digestOf, type Exchange, pushOf } from './exchange.ts'
 import { RequestBody } from './request-body.ts'
+import { digestOf, pushOf, type RouteContext } from './route-context.ts'
 
-export async function postUpload(exchange: Exchange, repository: string): Promise<void> {
-  const push = pushOf(exchange)
-  if (exchange.query.has('digest')) return postWholeBlob(exchange, push, repository)
-  if (exchange.query.has('mount')) {
-    const mounted = await mount(exchange, push, repository)
-    if (mounted !== undefined) return answerCreated(exchange, repository, mounted)
+export async function postUpload(context: RouteContext, repository: string): Promise<void> {
+  const push = pushOf(context)
+  if (context.query.has('digest')) return postWholeBlob(context, push, repository)
+  if (context.query.has('mount')) {
+    const mounted = await mount(context, push, repository)
+    if (mounted !== undefined) return answerCreated(context, repository, mounted)
   }
-  const algorithm = algorithmOf(exchange.query.get('digest-algorithm'))
-  const from = exchange.request.raw.socket.remoteAddress ?? ''
+  const algorithm = algorithmOf(context.query.get('digest-algorithm'))
+  const from = context.request.raw.socket.remoteAddress ?? ''
   const status = await push.startUpload(repository, { from, ...(algorithm !== undefined && { algorithm }) })
-  answerStatus(exchange, repository, status, 202)
+  answerStatus(context, repository, status, 202)
 }
 
-export async function patchUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
-  const push = pushOf(exchange)
-  const appended = await receiving(exchange, (body) => append(exchange, push, repository, id, body, {}))
-  answerStatus(exchange, repository, appended, 202)
+export async function patchUpload(context: RouteContext, repository: string, id: string): Promise<void> {
+  const push = pushOf(context)
+  const appended = await receiving(context, (body) => append(context, push, repository, id, body, {}))
+  answerStatus(context, repository, appended, 202)
 }
 
-export async function putUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
-  const push = pushOf(exchange)
-  const digest = digestOf(exchange.query.get('digest'))
-  const stat = await receiving(exchange, async (body) => {
-    if (hasBody(exchange.request.raw)) {
+export async function putUpload(context: RouteContext, repository: string, id: string): Promise<void> {
+  const push = pushOf(context)
+  const digest = digestOf(context.query.get('digest'))
+  const stat = await receiving(context, async (body) => {
+    if (hasBody(context.request.raw)) {
       const { received } = await findUpload(push, repository, id)
-      const announced = announcedBytes(exchange.request.raw)
-      await append(exchange, push, repository, id, body, {
+      const announced = announcedBytes(context.request.raw)
+      await append(context, push, repository, id, body, {
         algorithm: digestAlgorithm(digest),
         digest,
         isLast: true,
@@ -51,27 +51,27 @@ export async function putUpload(exchange: Exchange, repository: string, id: stri
     }
     return push.finishUpload(repository, id, digest)
   })
-  answerCreated(exchange, repository, stat.digest)
+  answerCreated(context, repository, stat.digest)
 }
 
-export async function getUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
-  answerStatus(exchange, repository, await findUpload(pushOf(exchange), repository, id), 204)
+export async function getUpload(context: RouteContext, repository: string, id: string): Promise<void> {
+  answerStatus(context, repository, await findUpload(pushOf(context), repository, id), 204)
 }
 
-export async function deleteUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
-  if (!(await pushOf(exchange).cancelUpload(repository, id))) throw uploadUnknown(id)
-  exchange.reply.code(204).send()
+export async function deleteUpload(context: RouteContext, repository: string, id: string): Promise<void> {
+  if (!(await pushOf(context).cancelUpload(repository, id))) throw uploadUnknown(id)
+  context.reply.code(204).send()
 }
 
-async function postWholeBlob(exchange: Exchange, push: RegistryPush, repository: string): Promise<void> {
-  const { raw } = exchange.request
-  const digest = digestOf(exchange.query.get('digest'))
-  const stat = await receiving(exchange, (body) =>
+async function postWholeBlob(context: RouteContext, push: RegistryPush, repository: string): Promise<void> {
+  const { raw } = context.request
+  const digest = digestOf(context.query.get('digest'))
+  const stat = await receiving(context, (body) =>
     hasBody(raw)
       ? storeWholeBlob(push, repository, digest, body, announcedBytes(raw))
       : storeWholeBlob(push, repository, digest, undefined, 0),
   )
-  answerCreated(exchange, repository, stat.digest)
+  answerCreated(context, repository, stat.digest)
 }
 
 async function storeWholeBlob(
@@ -98,7 +98,7 @@ async function storeWholeBlob(
 
 /** Works with the request's body while it has a place among those that are received. */
 function receiving<T>(
-  { request, limits, places, signal }: Exchange,
+  { request, limits, places, signal }: RouteContext,
   work: (body: RequestBody) => Promise<T>,
 ): Promise<T> {
   const body = new RequestBody(request.raw, limits.idleTimeoutMs)
@@ -107,7 +107,7 @@ function receiving<T>(
 
 /** A mount that cannot be done is no error: the client is offered an upload instead. */
 async function mount(
-  { query }: Exchange,
+  { query }: RouteContext,
   push: RegistryPush,
   repository: string,
 ): Promise<Digest | undefined> {
@@ -118,7 +118,7 @@ async function mount(
 }
 
 async function append(
-  exchange: Exchange,
+  context: RouteContext,
   push: RegistryPush,
   repository: string,
   id: string,
@@ -126,7 +126,7 @@ async function append(
   last: Omit<UploadChunk, 'startAt'>,
 ): Promise<UploadStatus> {
   try {
-    const span = contentRangeOf(exchange)
+    const span = contentRangeOf(context)
     const exact = span === undefined ? body : exactly(body, span.end - span.start)
     return await push.appendUpload(repository, id, exact, {
       ...last,
@@ -136,13 +136,13 @@ async function append(
   } catch (error) {
     if (error instanceof OciError && error.code === 'RANGE_INVALID') {
       const now = await push.uploadStatus(repository, id)
-      if (now !== undefined) exchange.reply.headers(statusHeaders(repository, now))
+      if (now !== undefined) context.reply.headers(statusHeaders(repository, now))
     }
     throw error
   }
 }
 
-function contentRangeOf({ request }: Exchange): ByteSpan | undefined {
+function contentRangeOf({ request }: RouteContext): ByteSpan | undefined {
   const header = request.headers['content-range']
   if (header === undefined) return undefined
   const span = parseUploadRange(header)
@@ -179,7 +179,12 @@ function algorithmOf(text: string | null): DigestAlgorithm | undefined {
   return algorithm
 }
 
-function answerStatus({ reply }: Exchange, repository: string, status: UploadStatus, code: 202 | 204): void {
+function answerStatus(
+  { reply }: RouteContext,
+  repository: string,
+  status: UploadStatus,
+  code: 202 | 204,
+): void {
   reply.code(code).headers(statusHeaders(repository, status)).send()
 }
 
@@ -191,7 +196,7 @@ function statusHeaders(repository: string, status: UploadStatus): Record<string,
   }
 }
 
-function answerCreated({ reply }: Exchange, repository: string, digest: Digest): void {
+function answerCreated({ reply }: RouteContext, repository: string, digest: Digest): void {
   reply
     .code(201)
     .headers({ location: `/v2/${repository}/blobs/${digest}`, 'docker-content-digest': digest })

@@ -2,7 +2,7 @@
  * Whether the origin is still there, and takes what is written: looked at again and again, so that a seeder whose volume or
  * bucket went away says so and answers nothing, instead of answering that there are no images.
  */
-import { once } from 'node:events'
+import { within } from '@shoal/service'
 import {
   type ObjectStore,
   StorageFullError,
@@ -27,7 +27,7 @@ export class OriginWatch {
   readonly #parts: OriginWatchParts
   #id: string | undefined
   #timer: NodeJS.Timeout | undefined
-  #reading: Promise<string | undefined> | undefined
+  #reading: Promise<{ readonly id: string | undefined }> | undefined
   #failures = 0
   #problem: string | undefined
   #isGone = false
@@ -109,15 +109,15 @@ export class OriginWatch {
 
   /** A file system that hangs is not asked again meanwhile: each question would take a thread. */
   async #readMarker(): Promise<string | undefined> {
-    const timeout = AbortSignal.timeout(LOOK_TIMEOUT_MS)
-    this.#reading ??= readMarker(this.#parts.objects, timeout).finally(() => {
-      this.#reading = undefined
-    })
-    const overdue = once(timeout, 'abort').then(() => {
-      throw new StorageUnavailableError(this.#parts.objects.description, 'answer in time')
-    })
-    overdue.catch(() => {})
-    return Promise.race([this.#reading, overdue])
+    const { objects } = this.#parts
+    this.#reading ??= readMarker(objects, AbortSignal.timeout(LOOK_TIMEOUT_MS))
+      .then((id) => ({ id }))
+      .finally(() => {
+        this.#reading = undefined
+      })
+    const read = await within(this.#reading, LOOK_TIMEOUT_MS)
+    if (read === undefined) throw new StorageUnavailableError(objects.description, 'answer in time')
+    return read.id
   }
 
   #isBack(): void {

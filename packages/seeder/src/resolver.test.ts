@@ -75,7 +75,7 @@ it('puts short blobs into an answer, of 32 KiB at most and 256 KiB together', as
       here: async (_repository: string, digests: readonly Digest[]) => digests,
       arriving: async () => [],
     },
-    seeding: {
+    seeded: {
       async *read(_digest: Digest, { end }: { end: number }) {
         yield new Uint8Array(end)
       },

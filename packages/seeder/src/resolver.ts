@@ -26,7 +26,7 @@ import {
 } from '@shoal/wire'
 import type { ArrivingBlobs } from './arriving/arriving-blobs.ts'
 import type { Mirror } from './mirror/mirror.ts'
-import type { Seeding } from './seeding.ts'
+import type { SeededBlobs } from './seeded-blobs.ts'
 import type { Signer } from './signer.ts'
 
 export interface ResolverParts {
@@ -34,7 +34,7 @@ export interface ResolverParts {
   readonly mirror: Mirror
   readonly arriving: ArrivingBlobs
   readonly objects: ObjectStore
-  readonly seeding: Seeding
+  readonly seeded: SeededBlobs
   readonly tracker: Tracker
   readonly signer: Signer
   readonly nowMs: () => number
@@ -211,7 +211,7 @@ export class Resolver {
   }
 
   async #describe(digests: readonly Digest[], peerId: string | undefined): Promise<ResolvedBlob[]> {
-    const { images, seeding, tracker, signer } = this.#parts
+    const { images, seeded, tracker, signer } = this.#parts
     const known = (await Promise.all([...new Set(digests)].map((digest) => images.metainfo(digest)))).filter(
       (blob) => blob !== undefined,
     )
@@ -220,7 +220,7 @@ export class Resolver {
     const admissions = new Map<string, Admission>()
     if (peerId !== undefined) {
       // Before the agent dials: a handshake for a swarm that nobody serves is refused.
-      await Promise.all(swarms.map((infoHash) => seeding.seed(infoHash)))
+      await Promise.all(swarms.map((infoHash) => seeded.seed(infoHash)))
       for (const [position, admission] of tracker.admit(peerId, swarms).entries())
         admissions.set(swarms[position]!, admission)
     }
@@ -255,7 +255,7 @@ export class Resolver {
 
   async #whole({ metainfo: { digest, length } }: BlobMetainfo): Promise<Uint8Array> {
     const parts: Uint8Array[] = []
-    for await (const part of this.#parts.seeding.read(digest, { start: 0, end: length }, NEVER))
+    for await (const part of this.#parts.seeded.read(digest, { start: 0, end: length }, NEVER))
       parts.push(Buffer.from(part))
     return Buffer.concat(parts)
   }

@@ -58,15 +58,15 @@ import { Upstreams } from './mirror/upstreams.ts'
 import { expectOrigin, markOrigin } from './origin-marker.ts'
 import { OriginWatch } from './origin-watch.ts'
 import { namesByListening } from './own-names.ts'
+import { NodeWarmer } from './publishing/node-warmer.ts'
 import { PublishQueue } from './publishing/publish-queue.ts'
 import { Publisher } from './publishing/publisher.ts'
-import { PushWarming } from './publishing/push-warming.ts'
+import { PushWarmer } from './publishing/push-warmer.ts'
 import { parseWarmRules } from './publishing/warm-rules.ts'
-import { Warming } from './publishing/warming.ts'
 import { resolveApi } from './resolve-api.ts'
 import { Resolver } from './resolver.ts'
 import { ScrubSchedule } from './scrub-schedule.ts'
-import { Seeding } from './seeding.ts'
+import { SeededBlobs } from './seeded-blobs.ts'
 import type { SeederSettings } from './settings.ts'
 import { Signer } from './signer.ts'
 import { torrentApi } from './torrent-api.ts'
@@ -87,7 +87,7 @@ interface Shared {
   readonly proxies: Proxies
   readonly listen: HostPort
   readonly peerListen: HostPort
-  /** By which the seeder is known; filled up when it is known where it listens. */
+  /** Names of the seeder's own. More are added when it is known where it listens. */
   readonly ownHosts: string[]
 }
 
@@ -185,7 +185,7 @@ async function seedImages(shared: Shared, { objects, copies, signer, ...origin }
   await engine.start()
   begun.defer(() => engine.stop())
   const onSent = (bytes: number) => metrics.sentBytes.inc(bytes)
-  const seeding = new Seeding(
+  const seeded = new SeededBlobs(
     {
       objects,
       images,
@@ -207,7 +207,7 @@ async function seedImages(shared: Shared, { objects, copies, signer, ...origin }
 
   // Joining begins in the same turn, so that a swarm that ends at once is left again.
   const seed = async (infoHash: InfoHash) => {
-    await (arriving.has(infoHash) ? arriving.seed(infoHash) : seeding.seed(infoHash))
+    await (arriving.has(infoHash) ? arriving.seed(infoHash) : seeded.seed(infoHash))
   }
   // The seeder dials only agents that ask for it, at the address that their stream comes from, this machine included.
   const homes = [listen.host, peerListen.host, ...(isWildcard(listen.host) ? ['127.0.0.1'] : [])]
@@ -228,12 +228,12 @@ async function seedImages(shared: Shared, { objects, copies, signer, ...origin }
     seed,
     dialPeer: (peer) => dialPeer(peer, peerId, mayDial),
   })
-  const pushWarming = new PushWarming({ tracker, arriving }, { rules: parseWarmRules(settings.warmPushes) })
+  const pushWarmer = new PushWarmer({ tracker, arriving }, { rules: parseWarmRules(settings.warmPushes) })
 
   const report = (doing: Promise<void>) =>
     doing.catch((error) => log.error({ event: 'seeding-failed', err: error }, 'seeding failed'))
   tracker.on('swarm-began', (infoHash) => report(seed(infoHash)))
-  tracker.on('swarm-ended', (infoHash) => report(seeding.rest(infoHash)))
+  tracker.on('swarm-ended', (infoHash) => report(seeded.rest(infoHash)))
   arriving.on('pieces', (infoHash, first, sha256) => tracker.tellPieces(infoHash, first, sha256))
   arriving.on('ended', (infoHash) => tracker.tellArrivalEnded(infoHash))
   images.on('blob-stored', (_stat, { infoHash }) => {
@@ -241,16 +241,16 @@ async function seedImages(shared: Shared, { objects, copies, signer, ...origin }
     tracker.appeared(infoHash)
   })
   images.on('blob-damaged', () => metrics.damagedBlobs.inc())
-  images.on('blob-replaced', (digest) => report(seeding.forget(digest)))
+  images.on('blob-replaced', (digest) => report(seeded.forget(digest)))
   images.on('manifest-stored', (repository, reference, digest) =>
-    pushWarming.pushed(repository, reference, digest),
+    pushWarmer.pushed(repository, reference, digest),
   )
-  images.watchUploads((repository, digest, length) => pushWarming.watch(repository, digest, length))
-  return { images, engine, seeding, arriving, tracker }
+  images.watchUploads((repository, digest, length) => pushWarmer.watch(repository, digest, length))
+  return { images, engine, seeded, arriving, tracker }
 }
 
 /** What other registries have, fetched when somebody asks, beside what was pushed here. */
-function mirrorOthers(shared: Shared, { images, seeding, arriving }: Swarms) {
+function mirrorOthers(shared: Shared, { images, seeded, arriving }: Swarms) {
   const { settings, begun, metrics, proxies, ownHosts } = shared
   const log = shared.log.child({ component: 'upstreams' })
   const credentials = new Credentials({
@@ -272,7 +272,7 @@ function mirrorOthers(shared: Shared, { images, seeding, arriving }: Swarms) {
   })
   begun.defer(() => fetches.stop())
   async function* readContent(digest: Digest, range: ByteRange, signal: AbortSignal) {
-    for await (const chunk of seeding.read(digest, range, signal)) {
+    for await (const chunk of seeded.read(digest, range, signal)) {
       metrics.servedBytes.inc(chunk.length)
       yield chunk
     }
@@ -294,8 +294,8 @@ function publish(shared: Shared, { objects }: Origin, { images, tracker }: Swarm
   const { settings, begun, ownHosts } = shared
   const { upstreams, fetches } = mirrored
   const log = shared.log.child({ component: 'publishing' })
-  const warming = new Warming({ tracker, images, log })
-  const publisher = new Publisher({ images, upstreams, fetches, warming, log, nowMs }, { ownHosts })
+  const warmer = new NodeWarmer({ tracker, images, log })
+  const publisher = new Publisher({ images, upstreams, fetches, warmer, log, nowMs }, { ownHosts })
   const queue = new PublishQueue(
     { objects, publisher, upstreams, log, nowMs },
     { ownHosts, watched: parseWatchList(settings.watch), watchIntervalMs: settings.watchIntervalMs },
@@ -331,7 +331,7 @@ function keepInOrder(
 async function serve(
   { settings, log, begun, metrics, listen }: Shared,
   { objects, watch, signer }: Origin,
-  { images, seeding, arriving, tracker }: Swarms,
+  { images, seeded, arriving, tracker }: Swarms,
   { mirror }: Mirrored,
   { publisher, queue, log: publishLog }: Publishing,
 ): Promise<HostPort> {
@@ -340,13 +340,13 @@ async function serve(
     routing: registryRouting,
     readiness: () => ({
       problems: [watch.problem].filter(isSaid),
-      warnings: [watch.writeProblem, seeding.copyProblem].filter(isSaid),
+      warnings: [watch.writeProblem, seeded.copyProblem].filter(isSaid),
     }),
     metrics: metrics.registry,
   })
   await server.register(registryPlugin, { backend: mirror, allowDelete: settings.allowDelete })
   tracker.register(server)
-  const resolver = new Resolver({ images, mirror, arriving, objects, seeding, tracker, signer, nowMs })
+  const resolver = new Resolver({ images, mirror, arriving, objects, seeded, tracker, signer, nowMs })
   resolveApi(server, { resolver, tracker })
   await controlApi(server, {
     images,
@@ -366,7 +366,7 @@ async function serve(
   return listenOn(server, listen, begun)
 }
 
-/** A name of an upstream is that registry's. */
+/** The seeder is known by where it listens as well. A name of an upstream stays that registry's. */
 function takeNames({ ownHosts }: Shared, at: HostPort, upstreams: Upstreams): void {
   const interfaces = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
   for (const name of namesByListening(at, interfaces))

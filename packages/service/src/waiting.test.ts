@@ -4,7 +4,7 @@
  */
 import { getEventListeners } from 'node:events'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { orAborted, within, withTimeLimit } from './waiting.ts'
+import { orAborted, within } from './waiting.ts'
 
 const never = new Promise<never>(() => {})
 afterEach(() => {
@@ -37,37 +37,5 @@ describe('within', () => {
     const late = within(never, 1_000)
     await vi.advanceTimersByTimeAsync(1_000)
     expect(await late).toBeUndefined()
-  })
-})
-
-describe('withTimeLimit', () => {
-  const overdue = () => new Error('the push took too long')
-  const untilAborted = (signal: AbortSignal) =>
-    new Promise<never>((_resolve, reject) =>
-      signal.addEventListener('abort', () => reject(new Error('a socket was closed'))),
-    )
-
-  it('gives what the work gives, and leaves no timer', async () => {
-    vi.useFakeTimers()
-    expect(await withTimeLimit({ limitMs: 1_000, overdue }, async () => 'done')).toBe('done')
-    const failing = withTimeLimit({ limitMs: 1_000, overdue }, () => Promise.reject(new Error('failed')))
-    await expect(failing).rejects.toThrow('failed')
-    expect(vi.getTimerCount()).toBe(0)
-  })
-
-  it('says that the time was up, whatever the aborted work throws', async () => {
-    vi.useFakeTimers()
-    const late = withTimeLimit({ limitMs: 1_000, overdue }, untilAborted)
-    const outcome = expect(late).rejects.toThrow('the push took too long')
-    await vi.advanceTimersByTimeAsync(1_000)
-    await outcome
-  })
-
-  it('says why its caller gave up', async () => {
-    const controller = new AbortController()
-    const { signal } = controller
-    const waiting = withTimeLimit({ limitMs: 60_000, overdue, signal }, untilAborted)
-    controller.abort(new Error('interrupted'))
-    await expect(waiting).rejects.toThrow('interrupted')
   })
 })

@@ -1,6 +1,6 @@
 /**
- * Waiting no longer than is wanted: until a signal aborts, for so long, or with an error of one's own when the time is up.
- * Nothing stays behind afterwards, neither a listener with a signal that outlives many waits nor a timer.
+ * Waiting no longer than is wanted: until a signal aborts, or for so long. Nothing stays behind afterwards, neither a listener
+ * with a signal that outlives many waits nor a timer.
  */
 
 /** What was promised, or the signal's reason when that aborts first: what was waited for goes on. */
@@ -24,29 +24,6 @@ export async function within<T>(awaited: Promise<T>, ms: number): Promise<T | un
   })
   try {
     return await Promise.race([awaited, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-/**
- * Runs `work` with a signal that aborts when the time is up, or when `signal` does. It is the work that ends then: this waits
- * for it, so that nothing of it goes on unseen.
- *
- * @param overdue the error when the time is up: whatever aborted work throws, why it was aborted says more
- */
-export async function withTimeLimit<T>(
-  { limitMs, overdue, signal }: { limitMs: number; overdue: () => Error; signal?: AbortSignal },
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const limit = new AbortController()
-  const timer = setTimeout(() => limit.abort(overdue()), limitMs)
-  try {
-    return await work(signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]))
-  } catch (error) {
-    signal?.throwIfAborted()
-    limit.signal.throwIfAborted()
-    throw error
   } finally {
     clearTimeout(timer)
   }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Cleanup } from '@shoal/fanout/processes'
 import { ServiceProcess } from '@shoal/fanout/processes'
+import { orAborted } from '@shoal/service'
 import { DemoRoomError } from './errors.ts'
 
 export interface ClusterNode {
@@ -69,7 +70,7 @@ export async function startCluster(init: ClusterInit): Promise<Cluster> {
     const service = new ServiceProcess(name, [...init.shoal, ...args, ...common])
     processes.push(service)
     service.failed.catch(init.onFailed)
-    const { listen } = await abortable(service.ready, init.signal)
+    const { listen } = await orAborted(service.ready, init.signal)
     return { name, listen, url: `http://${listen}` }
   }
   const { folder } = init
@@ -84,12 +85,4 @@ export async function startCluster(init: ClusterInit): Promise<Cluster> {
     ),
   )
   return { seeder, agents }
-}
-
-function abortable<T>(waiting: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    waiting.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

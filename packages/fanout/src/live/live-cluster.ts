@@ -73,13 +73,3 @@ export function limiterFlags(linkBytesPerSecond: number): string[] {
 export function limiterText(linkBytesPerSecond: number): string {
   return String(Math.floor(linkBytesPerSecond))
 }
-
-/** Waits no longer than `signal` allows; what it waited for goes on. */
-export function abortable<T>(waiting: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason)
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    waiting.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
-}

@@ -2,6 +2,7 @@
  * A live fan-out: a cluster, an image in its origin, everybody's pull at the same moment, and what it took. Leaves nothing
  * behind, however it ends.
  */
+
 import { rmSync } from 'node:fs'
 import { mkdtemp, rm, stat, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,6 +10,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Image } from '@shoal/images'
 import { inParallel, openConnections, pushImage } from '@shoal/registry-client'
+import { orAborted } from '@shoal/service'
 import type { StrategyRun, TimelinePoint } from '@shoal/simulator'
 import { Cleanup } from '../processes/cleanup.ts'
 import { ServiceProcess } from '../processes/service-process.ts'
@@ -17,7 +19,6 @@ import type { FanoutRun } from '../result.ts'
 import { LiveRoomError, LiveTimeoutError } from './errors.ts'
 import { buildLiveImage } from './image.ts'
 import {
-  abortable,
   clockMs,
   type LiveCluster,
   LOOPBACK,
@@ -228,7 +229,7 @@ async function fillOrigin(
     },
     endNow: () => importer.kill(),
   })
-  const { listen } = await abortable(importer.ready, signal)
+  const { listen } = await orAborted(importer.ready, signal)
   const target = { dispatcher, registryUrl: `http://${listen}`, repository: REPOSITORY }
   for (const [tag, image] of Object.entries(images))
     await pushImage({ ...target, signal, onBytes: () => {} }, tag, image)

@@ -5,9 +5,9 @@
  */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { orAborted } from '@shoal/service'
 import type { Cleanup } from '../processes/cleanup.ts'
 import { NamespacesUnavailableError } from './errors.ts'
-import { abortable } from './live-cluster.ts'
 
 export interface Namespaces {
   readonly hosts: readonly NamespacedHost[]
@@ -56,7 +56,7 @@ exec cat`
 /** @throws NamespacesUnavailableError */
 export async function makeNamespaces(init: NamespacesInit): Promise<Namespaces> {
   const { signal } = init
-  const pid = await abortable(dropAnchor(init), signal)
+  const pid = await orAborted(dropAnchor(init), signal)
   const inside = ['nsenter', `--target=${pid}`, '--mount', '--net', '--']
   const hosts = init.names.map((name, index) => ({
     name,
@@ -64,7 +64,7 @@ export async function makeNamespaces(init: NamespacesInit): Promise<Namespaces> 
     prefix: [...inside, 'ip', 'netns', 'exec', name],
   }))
   const script = hosts.flatMap((host, index) => hostScript(host, index, init.linkBytesPerSecond))
-  await abortable(runScript(inside, script.join('\n'), signal), signal)
+  await orAborted(runScript(inside, script.join('\n'), signal), signal)
   return { hosts }
 }
 

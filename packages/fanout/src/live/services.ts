@@ -1,8 +1,8 @@
 /** Seeders and agents as processes of their own, for the forms that have them. */
 import { join } from 'node:path'
+import { orAborted } from '@shoal/service'
 import type { Cleanup } from '../processes/cleanup.ts'
 import { type ReadyAddresses, ServiceProcess } from '../processes/service-process.ts'
-import { abortable } from './live-cluster.ts'
 import type { TaskChild } from './task-child.ts'
 
 /** The processes of one cluster: what they are told on failure, and their end. */
@@ -63,7 +63,7 @@ export class Services {
     const service = new ServiceProcess(name, [...prefix, ...shoal, ...args, '--log-level', 'warn'])
     this.#services.push(service)
     service.failed.catch(onFailed)
-    return abortable(service.ready, signal)
+    return orAborted(service.ready, signal)
   }
 
   #kill(): void {

@@ -4,8 +4,8 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { orAborted } from '@shoal/service'
 import { LiveChildError, LiveTaskError } from './errors.ts'
-import { abortable } from './live-cluster.ts'
 
 /** What goes to the child. */
 export interface Task {
@@ -80,7 +80,7 @@ export class TaskChild {
     })
     const line: Task = { id, do: task, with: input }
     this.#child.stdin!.write(`${JSON.stringify(line)}\n`)
-    return abortable(result, signal)
+    return orAborted(result, signal)
   }
 
   /** Lets it end, SIGKILL when that does not help. Safe to call twice. */

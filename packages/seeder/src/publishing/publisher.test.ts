@@ -14,9 +14,9 @@ import { BlobFetches } from '../mirror/blob-fetches.ts'
 import { CHUNK_BYTES, FakeRegistry, upstreamsOf } from '../testing/fake-registry.ts'
 import { type ImageOrigin, openOrigin, silent } from '../testing/image-origin.ts'
 import { imageOf, indexOf, manifestOf } from '../testing/images.ts'
+import type { NodeWarmer, WarmImage } from './node-warmer.ts'
 import { Publisher, type PublishWish } from './publisher.ts'
 import { WarmSelectorInvalidError } from './warm-selector.ts'
-import type { WarmImage, Warming } from './warming.ts'
 
 const HOST = 'registry.test'
 const NAME = `${HOST}/team/app`
@@ -58,7 +58,7 @@ beforeEach(async () => {
     nowMs: () => Date.now(),
     arriving: { begin: async () => undefined },
   })
-  const warming: Pick<Warming, 'begin' | 'warm'> = {
+  const warmer: Pick<NodeWarmer, 'begin' | 'warm'> = {
     begin: () => [],
     async warm(image, _selects, _signal, onProgress) {
       warmed.push(image)
@@ -71,7 +71,7 @@ beforeEach(async () => {
       images,
       upstreams: upstreamsOf(registry),
       fetches,
-      warming: warming as Warming,
+      warmer: warmer as NodeWarmer,
       log: silent,
       nowMs: () => nowMs,
     },

@@ -22,15 +22,15 @@ import type { AwaitedBlob } from '../mirror/awaited-blob.ts'
 import type { BlobFetches } from '../mirror/blob-fetches.ts'
 import type { UpstreamRepository, Upstreams } from '../mirror/upstreams.ts'
 import { PublishError } from './errors.ts'
+import type { NodeWarmer } from './node-warmer.ts'
 import { type PublishPlan, planPublish } from './publish-plan.ts'
 import { parseWarmSelector } from './warm-selector.ts'
-import type { Warming } from './warming.ts'
 
 export interface PublisherParts {
   readonly images: ImageStore
   readonly upstreams: Upstreams
   readonly fetches: BlobFetches
-  readonly warming: Warming
+  readonly warmer: NodeWarmer
   readonly log: Logger
   readonly nowMs: () => number
 }
@@ -100,7 +100,7 @@ export class Publisher {
     // What is mirrored under its own name can be had while it comes: nodes begin at once.
     const image = { name, tag, digest: root.digest, manifests: content.manifests }
     if (selects !== undefined && this.#parts.upstreams.find(name) !== undefined)
-      this.#parts.warming.begin(image, selects)
+      this.#parts.warmer.begin(image, selects)
     const { copiedBytes, presentBytes } = await this.#bring(
       reference,
       plan,
@@ -116,7 +116,7 @@ export class Publisher {
     }
     log.info({ event: 'image-published', name, tag, digest: root.digest, copiedBytes }, 'image published')
     if (selects !== undefined) {
-      await this.#parts.warming.warm(image, selects, signal, (nodes, ready) =>
+      await this.#parts.warmer.warm(image, selects, signal, (nodes, ready) =>
         onProgress({ type: 'warm', reference, nodes, ready }),
       )
     }

@@ -14,7 +14,7 @@ import { OriginMissingError } from './errors.ts'
 import { OriginBlob } from './origin-blob.ts'
 import { PassingPieces } from './passing-pieces.ts'
 
-export interface SeedingParts {
+export interface SeededBlobsParts {
   readonly objects: ObjectStore
   readonly images: Pick<
     ImageStore,
@@ -43,8 +43,8 @@ interface Entry {
   readers: number
 }
 
-export class Seeding {
-  readonly #parts: SeedingParts
+export class SeededBlobs {
+  readonly #parts: SeededBlobsParts
   readonly #dataMaxBytes: number
   readonly #gate = new Gate(WINDOWS_AT_ONCE)
   readonly #streams = { count: 0 }
@@ -55,7 +55,7 @@ export class Seeding {
   readonly #open = new Map<Digest, Entry>()
   readonly #swarms = new Map<InfoHash, Promise<Swarm | undefined>>()
 
-  constructor(parts: SeedingParts, init: { dataMaxBytes: number }) {
+  constructor(parts: SeededBlobsParts, init: { dataMaxBytes: number }) {
     this.#parts = parts
     this.#dataMaxBytes = init.dataMaxBytes
   }

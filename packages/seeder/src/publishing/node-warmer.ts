@@ -12,7 +12,7 @@ import type { Logger } from 'pino'
 import { SeederError } from '../errors.ts'
 import type { Node } from './warm-selector.ts'
 
-export interface WarmingParts {
+export interface NodeWarmerParts {
   readonly tracker: Pick<Tracker, 'agents' | 'warm' | 'isSeeding'>
   readonly images: Pick<ImageStore, 'metainfo'>
   readonly log: Logger
@@ -39,10 +39,10 @@ export class WarmTimeoutError extends SeederError {
   }
 }
 
-export class Warming {
-  readonly #parts: WarmingParts
+export class NodeWarmer {
+  readonly #parts: NodeWarmerParts
 
-  constructor(parts: WarmingParts) {
+  constructor(parts: NodeWarmerParts) {
     this.#parts = parts
   }
 

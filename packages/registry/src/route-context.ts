@@ -24,7 +24,7 @@ export interface Places {
   readonly blobs: BodyPlaces
 }
 
-export interface Exchange {
+export interface RouteContext {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly backend: RegistryBackend
@@ -36,16 +36,16 @@ export interface Exchange {
 }
 
 /** @throws OciError UNSUPPORTED on a registry that cannot be pushed to */
-export function pushOf(exchange: Exchange): RegistryPush {
-  const { push } = exchange.backend
+export function pushOf(context: RouteContext): RegistryPush {
+  const { push } = context.backend
   if (push === undefined) throw new OciError('UNSUPPORTED', 'this registry cannot be pushed to')
   return push
 }
 
 /** @throws OciError UNSUPPORTED on a registry where nothing can be deleted */
-export function removeOf(exchange: Exchange): RegistryRemove {
-  const { remove } = exchange.backend
-  if (remove === undefined || !exchange.limits.allowDelete)
+export function removeOf(context: RouteContext): RegistryRemove {
+  const { remove } = context.backend
+  if (remove === undefined || !context.limits.allowDelete)
     throw new OciError('UNSUPPORTED', 'nothing can be deleted from this registry')
   return remove
 }

@@ -12,7 +12,7 @@ import type { Digest, Metainfo } from '@shoal/core'
 import { FilePieceStore, infoHashOf, type StoredBlob } from '@shoal/storage'
 import { sha256 } from '@shoal/testing/content'
 import { expect, it } from 'vitest'
-import { Seeding, type SeedingParts } from './seeding.ts'
+import { SeededBlobs, type SeededBlobsParts } from './seeded-blobs.ts'
 import { silent } from './testing/image-origin.ts'
 
 it('lets idle copies give way where the disk is full, and says so once', async () => {
@@ -41,7 +41,7 @@ it('lets idle copies give way where the disk is full, and says so once', async (
   let failures = 0
   const lines: string[] = []
   const log = { ...silent, warn: ({ event }: { event: string }) => lines.push(event), info: () => {} }
-  const seeding = new Seeding(
+  const seeded = new SeededBlobs(
     {
       images: imagesOf(contents),
       copies,
@@ -49,24 +49,24 @@ it('lets idle copies give way where the disk is full, and says so once', async (
       log,
       nowMs: () => nowMs,
       onCopyFailed: () => failures++,
-    } as unknown as SeedingParts,
+    } as unknown as SeededBlobsParts,
     { dataMaxBytes: 1_000_000 },
   )
   const [one, two, three] = [...contents.keys()] as [Digest, Digest, Digest]
-  expect(await readAll(seeding, contents, one)).toBe('one')
+  expect(await readAll(seeded, contents, one)).toBe('one')
   expect(copies.get(one)?.have.isFull).toBe(true)
   // There is no room for a second: the first, which nobody reads, goes.
-  expect(await readAll(seeding, contents, two)).toBe('two')
+  expect(await readAll(seeded, contents, two)).toBe('two')
   expect(copies.get(one)).toBeUndefined()
   expect(copies.get(two)?.have.isFull).toBe(true)
-  expect(seeding.copyProblem).toContain('ENOSPC')
+  expect(seeded.copyProblem).toContain('ENOSPC')
   // Nothing can give way any more.
   holdsBlobsMax = 0
-  expect(await readAll(seeding, contents, three)).toBe('three')
+  expect(await readAll(seeded, contents, three)).toBe('three')
   expect(failures).toBeGreaterThan(1)
   expect(lines).toEqual(['copy-failed'])
   nowMs += 120_000
-  expect(seeding.copyProblem).toBeUndefined()
+  expect(seeded.copyProblem).toBeUndefined()
 })
 
 it('reads four windows at a time, the others in their turn', async () => {
@@ -82,8 +82,8 @@ it('reads four windows at a time, the others in their turn', async () => {
   const asked: (() => void)[] = []
   const images = imagesOf(contents, () => new Promise<void>((resolve) => asked.push(resolve)))
   const parts = { images, copies, objects: { localFile: () => undefined }, log: silent, nowMs: () => 0 }
-  const seeding = new Seeding(parts as unknown as SeedingParts, { dataMaxBytes: 1_000_000 })
-  const reading = [...contents.keys()].map((digest) => readAll(seeding, contents, digest))
+  const seeded = new SeededBlobs(parts as unknown as SeededBlobsParts, { dataMaxBytes: 1_000_000 })
+  const reading = [...contents.keys()].map((digest) => readAll(seeded, contents, digest))
   await expect.poll(() => asked.length).toBe(4)
   await new Promise<void>((resolve) => setImmediate(resolve))
   expect(asked).toHaveLength(4)
@@ -113,10 +113,10 @@ function imagesOf(contents: ReadonlyMap<Digest, Buffer>, opened: () => Promise<v
   }
 }
 
-async function readAll(seeding: Seeding, contents: ReadonlyMap<Digest, Buffer>, digest: Digest) {
+async function readAll(seeded: SeededBlobs, contents: ReadonlyMap<Digest, Buffer>, digest: Digest) {
   const chunks: Buffer[] = []
   const range = { start: 0, end: contents.get(digest)!.length }
-  for await (const chunk of seeding.read(digest, range, AbortSignal.timeout(20_000)))
+  for await (const chunk of seeded.read(digest, range, AbortSignal.timeout(20_000)))
     chunks.push(Buffer.from(chunk))
   return Buffer.concat(chunks).toString()
 }

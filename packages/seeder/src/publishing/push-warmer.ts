@@ -8,16 +8,16 @@ import type { Tracker } from '@shoal/tracker'
 import type { ArrivingBlobs } from '../arriving/arriving-blobs.ts'
 import type { WarmRules } from './warm-rules.ts'
 
-export interface PushWarmingParts {
+export interface PushWarmerParts {
   readonly tracker: Pick<Tracker, 'agents' | 'warm' | 'warmBlob'>
   readonly arriving: ArrivingBlobs
 }
 
-export class PushWarming {
-  readonly #parts: PushWarmingParts
+export class PushWarmer {
+  readonly #parts: PushWarmerParts
   readonly #rules: WarmRules
 
-  constructor(parts: PushWarmingParts, init: { readonly rules: WarmRules }) {
+  constructor(parts: PushWarmerParts, init: { readonly rules: WarmRules }) {
     this.#parts = parts
     this.#rules = init.rules
   }

@@ -2,7 +2,7 @@
 import { parseDigest } from '@shoal/core'
 import type { FastifyRequest } from 'fastify'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { etagOf, isKnownToClient } from './exchange.ts'
+import { etagOf, isKnownToClient } from './route-context.ts'
 
 const digest = parseDigest(`sha256:${'1'.repeat(64)}`)
 const mine = etagOf(digest)

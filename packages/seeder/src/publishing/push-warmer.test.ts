@@ -5,7 +5,7 @@
 import { expect, it } from 'vitest'
 import { openOrigin } from '../testing/image-origin.ts'
 import { imageOf } from '../testing/images.ts'
-import { PushWarming, type PushWarmingParts } from './push-warming.ts'
+import { PushWarmer, type PushWarmerParts } from './push-warmer.ts'
 import { parseWarmRules } from './warm-rules.ts'
 
 it('a manifest that is pushed by its digest is warmed with the tags that it was given', async () => {
@@ -15,12 +15,12 @@ it('a manifest that is pushed by its digest is warmed with the tags that it was 
     warm: (_to: readonly string[], images: readonly { reference: string }[]) =>
       void asked.push(...images.map(({ reference }) => reference)),
   }
-  const warming = new PushWarming({ tracker } as unknown as PushWarmingParts, {
+  const warmer = new PushWarmer({ tracker } as unknown as PushWarmerParts, {
     rules: parseWarmRules('team/*:all'),
   })
   await using origin = await openOrigin()
   const { images } = origin
-  images.on('manifest-stored', (...manifest) => warming.pushed(...manifest))
+  images.on('manifest-stored', (...manifest) => warmer.pushed(...manifest))
   const image = imageOf('{}', 'layer')
   for (const bytes of image.blobs) await origin.pushBlob('team/app', bytes)
   const { mediaType, bytes, digest } = image.manifest

@@ -9,7 +9,7 @@ import type { ImageStore } from '@shoal/registry'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { silent } from '../testing/image-origin.ts'
 import { imageOf, indexOf, type TestImage } from '../testing/images.ts'
-import { type WarmImage, Warming, WarmTimeoutError } from './warming.ts'
+import { NodeWarmer, type WarmImage, WarmTimeoutError } from './node-warmer.ts'
 
 const pauses: { go: () => void }[] = []
 vi.mock('node:timers/promises', () => ({
@@ -34,24 +34,24 @@ const image = imageOf('{}', 'layer one', 'layer two')
 const infoHashOf = (digest: Digest) => digestHex(digest).slice(0, 40)
 
 let agents: (typeof one)[]
-let seeding: Set<string>
+let seeded: Set<string>
 let asked: { to: readonly string[]; images: readonly { repository: string; reference: string }[] }[]
 let progress: [nodes: number, ready: number][]
-let warming: Warming
+let warmer: NodeWarmer
 
 beforeEach(() => {
   agents = [one, two, three]
-  seeding = new Set()
+  seeded = new Set()
   asked = []
   progress = []
   pauses.length = 0
-  warming = new Warming({
+  warmer = new NodeWarmer({
     tracker: {
       get agents() {
         return agents
       },
       warm: (to, images) => asked.push({ to, images }),
-      isSeeding: (infoHash, peerId) => seeding.has(`${infoHash} ${peerId}`),
+      isSeeding: (infoHash, peerId) => seeded.has(`${infoHash} ${peerId}`),
     },
     images: {
       metainfo: async (digest: Digest) => ({ infoHash: infoHashOf(digest) }),
@@ -76,13 +76,13 @@ const warm = (
   wish: WarmImage = wished(),
   selects: (each: { zone: string }) => boolean = () => true,
   signal = new AbortController().signal,
-) => warming.warm(wish, selects, signal, (nodes, ready) => progress.push([nodes, ready]))
+) => warmer.warm(wish, selects, signal, (nodes, ready) => progress.push([nodes, ready]))
 const blobsOf = ({ manifest }: TestImage): Digest[] => {
   const { config, layers } = JSON.parse(Buffer.from(manifest.bytes).toString())
   return [config.digest, ...layers.map((layer: { digest: Digest }) => layer.digest)]
 }
 const has = ({ peerId }: typeof one, digests: readonly Digest[]) => {
-  for (const digest of digests) seeding.add(`${infoHashOf(digest)} ${peerId}`)
+  for (const digest of digests) seeded.add(`${infoHashOf(digest)} ${peerId}`)
 }
 
 describe('nodes that warm', () => {
