@@ -1,5 +1,5 @@
-export { ACCEPTED_PROOFS, assertAuthentic, type PresentedRequest } from './authenticity.ts'
-export type { Backoff } from './backoff.ts'
+export { ACCEPTED_PROOFS, assertAuthentic } from './authenticity.ts'
+
 export { SHOAL_PUSH_TYPE } from './cloud-events.ts'
 export { detectFormat, parseTrigger } from './detect.ts'
 export * from './errors.ts'
