@@ -2,7 +2,6 @@
  * A live fan-out: a cluster, an image in its origin, everybody's pull at the same moment, and what it took. Leaves nothing
  * behind, however it ends.
  */
-
 import { rmSync } from 'node:fs'
 import { mkdtemp, rm, stat, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
