@@ -4,7 +4,6 @@ export { call, openConnections } from './call.ts'
 export { Credentials } from './credentials.ts'
 export { EcrLogins } from './ecr.ts'
 export * from './errors.ts'
-export { inParallel } from './in-parallel.ts'
 export { UPSTREAM_LIMITS } from './limits.ts'
 
 export { pullImage } from './pull.ts'
