@@ -83,7 +83,7 @@ describe('the sources of the services', () => {
     expect(asking.at(-1)?.code).toContain('answerOf(')
     // Nor by another door: an `import` of `node:http` alone loads Node's own fetch.
     const others = sources.filter(({ code }) =>
-      /(?<!\btype \{[^}]*)\} from '(?:undici|node:https?)'|\b(?:await|return) fetch\(/.test(code),
+      /(?:await |[=(,:?] ?)fetch\(|from '(?:undici|node:https?)'/.test(code.replace(/import type .*/g, '')),
     )
     expect(others.map(({ path }) => path)).toEqual([])
   })

@@ -16,7 +16,6 @@ export { loggableUrl, withoutLogin } from './loggable-url.ts'
 export { readManifest } from './manifest-text.ts'
 export { ownFolder, warnOfOpenFolders } from './own-folders.ts'
 export { logProxies, NO_PROXIES, type Proxies, proxiesOf, type ShownProxies, shownProxy } from './proxies.ts'
-
 export { isSameSecret } from './same-secret.ts'
 export { schemaController } from './schema-compilers.ts'
 export { createHttpServer, type HttpServerLimits, listenOn, portOf, type Readiness } from './server.ts'

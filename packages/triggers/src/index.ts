@@ -1,5 +1,4 @@
 export { ACCEPTED_PROOFS, assertAuthentic } from './authenticity.ts'
-
 export { SHOAL_PUSH_TYPE } from './cloud-events.ts'
 export { detectFormat, parseTrigger } from './detect.ts'
 export * from './errors.ts'
@@ -8,9 +7,7 @@ export {
   EVENT_QUEUE_DEFAULTS,
   EventQueue,
 } from './event-queue.ts'
-
 export type { FailureVerdict } from './failure-verdict.ts'
-
 export { POLLER_DEFAULTS, Poller } from './poller.ts'
 export {
   createPushEvent,
