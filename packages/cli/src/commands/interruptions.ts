@@ -11,7 +11,7 @@ export interface Interruptions {
 }
 
 /** Somebody ended a command with a signal. */
-export class InterruptedError extends ShoalError {
+class InterruptedError extends ShoalError {
   readonly code = 'CLI_INTERRUPTED'
   constructor(signalName: NodeJS.Signals) {
     super(`interrupted by ${signalName}`)

@@ -1,7 +1,7 @@
 /** What goes wrong with images over an object store, beside the store itself. */
 import { ShoalError } from '@shoal/core'
 
-export abstract class ImageStoreError extends ShoalError {}
+abstract class ImageStoreError extends ShoalError {}
 
 /** Others changed the same thing again and again, so that nothing could be done with it. */
 export class ContendedError extends ImageStoreError {
