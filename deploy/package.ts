@@ -29,7 +29,7 @@ const REPOSITORY = fileURLToPath(new URL('..', import.meta.url))
 const COMMAND_TIMEOUT_MS = 10 * 60_000
 
 /** @returns the archive's path */
-export function packArchive({ out, cpu }: { readonly out: string; readonly cpu: string }): string {
+function packArchive({ out, cpu }: { readonly out: string; readonly cpu: string }): string {
   const staging = mkdtempSync(join(tmpdir(), 'shoal-package-'))
   try {
     const tree = join(staging, 'shoal')

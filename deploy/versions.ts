@@ -40,7 +40,7 @@ export function versionsIn(path: string, text: string): Place[] {
   )
 }
 
-export function withVersion(path: string, text: string, version: string): string {
+function withVersion(path: string, text: string, version: string): string {
   return RULES.filter(({ files }) => files.test(path)).reduce(
     (changed, { pattern }) => changed.replace(pattern, (_, before: string) => before + version),
     text,

@@ -68,16 +68,23 @@ describe('the sources of the services', () => {
     expect(destroying.toSorted()).toEqual([
       // Has listened for the body's errors since the answer came.
       'agent/src/push-forwarding.ts',
-      'service/src/answer-body.ts',
+      'service/src/http-client/answer.ts',
+      // The 407 of a proxy.
+      'service/src/http-client/http-client.ts',
       // The AWS client's own bodies.
       'storage/src/s3-object-store.ts',
     ])
-    const asking = sources.filter(({ code }) => code.includes("'undici/lib/api/api-request.js'"))
+    const asking = sources.filter(({ code }) => /\bhttps?\b\)?\.request\(/.test(code))
+    // The second asks proxies for tunnels, whose answers have no body.
     expect(asking.map(({ path }) => path).toSorted()).toEqual([
-      'agent/src/http-client.ts',
-      'registry-client/src/connections.ts',
+      'service/src/http-client/agents.ts',
+      'service/src/http-client/http-client.ts',
     ])
-    for (const { path, code } of asking) expect(code, path).toContain('heard(')
+    expect(asking.at(-1)?.code).toContain('answerOf(')
+    const others = sources.filter(({ code }) =>
+      /(?:await |[=(,:?] ?)fetch\(|from '(?:undici|node:https?)'/.test(code.replace(/import type .*/g, '')),
+    )
+    expect(others.map(({ path }) => path)).toEqual([])
   })
 
   it('drop no promise but those that never reject', () => {

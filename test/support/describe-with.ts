@@ -18,7 +18,7 @@ declare module 'vitest' {
 }
 
 /** A suite was asked for that cannot run here, where skipping is not allowed. */
-export class MissingComponentError extends Error {
+class MissingComponentError extends Error {
   readonly code = 'TEST_COMPONENT_MISSING'
   readonly missing: MissingComponent
 

@@ -139,7 +139,7 @@ export async function pullBlob(
   return { digest, sizeBytes }
 }
 
-export class DigestMismatchError extends Error {
+class DigestMismatchError extends Error {
   readonly code = 'TEST_DIGEST_MISMATCH'
   constructor(url: string, expected: string, actual: string) {
     super(`${url} gave bytes with the digest ${actual} instead of ${expected}`)

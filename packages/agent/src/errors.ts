@@ -1,7 +1,7 @@
 import { ShoalError } from '@shoal/core'
 
 /** What goes wrong on a node. */
-export abstract class AgentError extends ShoalError {}
+abstract class AgentError extends ShoalError {}
 
 /** The seeder, or whoever was asked in its place, gave no usable answer. */
 export class SourceUnavailableError extends AgentError {

@@ -48,7 +48,7 @@ export class PeerApi {
       loggerInstance: parts.log as FastifyBaseLogger,
       logController: new LogController({ disableRequestLogging: true }),
       // The server that fastify makes never listens: sockets are handed to it. (To import `node:http` for one of our own
-      // would load Node's own undici with it, 11 MB.)
+      // would load Node's own WebSocket and fetch with it, 8 MB.)
       schemaController,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     })

@@ -57,7 +57,7 @@ export class SeederProbe {
 }
 
 /** What an answer to `/readyz` says of who gave it. A seeder that is not ready is one nevertheless. */
-export function sightOf(status: number, body: string): SeederSight {
+function sightOf(status: number, body: string): SeederSight {
   const said = objectIn(body)
   if (said?.service === 'agent')
     return { kind: 'stranger', reason: 'an agent answers there, and it must be the seeder' }

@@ -15,7 +15,7 @@ export interface UnservedRegistriesParts {
 
 /** Hosts come from whoever asks: those beyond are counted together. */
 export const UNSERVED_REGISTRIES_MAX = 16
-export const OTHER_REGISTRIES = 'other'
+const OTHER_REGISTRIES = 'other'
 /** A line of the log for each of them, once in so long; what was asked for before is of no interest now. */
 const TOLD_EVERY_MS = 60 * 60 * 1_000
 

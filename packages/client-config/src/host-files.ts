@@ -29,7 +29,7 @@ import { basename, dirname, join } from 'node:path'
 import { HostFileError } from './errors.ts'
 
 /** No client's configuration comes near. */
-export const FILE_BYTES_MAX = 1024 ** 2
+const FILE_BYTES_MAX = 1024 ** 2
 const LINKS_MAX = 40
 const FILE_MODE = 0o644
 const FOLDER_MODE = 0o755

@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { ClientConfigBusyError, HostFileError } from './errors.ts'
 
 /** A run takes some hundred milliseconds. */
-export const LOCK_WAIT_MS = 20_000
+const LOCK_WAIT_MS = 20_000
 const SQLITE_BUSY = 5
 
 export interface Lock {

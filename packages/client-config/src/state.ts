@@ -11,7 +11,7 @@ import { emptyRecord, type InstallRecord, parseRecord, recordText, sha256Of } fr
 
 const ABOVE = '/var/lib'
 export const PARENT = `${ABOVE}/shoal`
-export const STATE_FOLDER = `${PARENT}/client`
+const STATE_FOLDER = `${PARENT}/client`
 const RECORD = `${STATE_FOLDER}/record.json`
 const LOCK = `${STATE_FOLDER}/lock`
 const BACKUPS = `${STATE_FOLDER}/backup`

@@ -1,5 +1,5 @@
 export type { BlobStat, Manifest, ManifestStat, TagsPage } from './content.ts'
-export type { Annotations, Descriptor, Platform } from './descriptor.ts'
+export type { Descriptor, Platform } from './descriptor.ts'
 export * from './doctor-image.ts'
 export * from './errors.ts'
 export * from './json-object.ts'

@@ -6,8 +6,8 @@
 import { type Digest, ShoalError, tryParseDigest } from '@shoal/core'
 
 /** Host and name together must fit 255 characters in several clients; the name alone is held to it here. */
-export const REPOSITORY_NAME_LENGTH_MAX = 255
-export const TAG_LENGTH_MAX = 128
+const REPOSITORY_NAME_LENGTH_MAX = 255
+const TAG_LENGTH_MAX = 128
 /** A host of 255, a port, a name, a tag and a sha512 digest, with the signs between them. */
 const REFERENCE_LENGTH_MAX = 255 + 6 + 1 + REPOSITORY_NAME_LENGTH_MAX + 1 + TAG_LENGTH_MAX + 1 + 135
 const HOST_LENGTH_MAX = 255

@@ -33,7 +33,7 @@ export class DockerConfigFile {
       this.#helpers === undefined || helper === undefined
         ? undefined
         : await this.#ask(helper, host, this.#helpers)
-    return kept ?? config.logins.get(host)
+    return kept ?? config.loginFor(host)
   }
 
   #ask(helper: string, host: string, init: HelperInit): Promise<Credential | undefined> {

@@ -5,8 +5,11 @@ import { CredentialsInvalidError } from './errors.ts'
 import { parseJsonObject } from './json-object.ts'
 
 export interface DockerConfig {
-  /** By canonical host. */
-  readonly logins: ReadonlyMap<string, Credential>
+  /**
+   * Of a canonical host. What is wrong with the entry of another is no trouble to whoever asks for this one.
+   * @throws CredentialsInvalidError
+   */
+  readonly loginFor: (host: string) => Credential | undefined
   /** `docker-credential-NAME`, by canonical host. */
   readonly helpers: ReadonlyMap<string, string>
   /** The one for all other hosts. */
@@ -23,13 +26,12 @@ export function parseDockerConfig(where: string, text: string): DockerConfig {
   const isLegacy = !['auths', 'credHelpers', 'credsStore'].some((key) => key in document)
   const auths = objectIn(where, 'auths', isLegacy ? legacyAuths(document) : document.auths)
   const helpers = objectIn(where, 'credHelpers', document.credHelpers)
-  const logins = Object.entries(auths).flatMap(([server, entry]) => {
-    const host = hostOf(server)
-    const login = host === undefined ? undefined : readLogin(where, server, entry)
-    return login === undefined ? [] : [[host!, login] as const]
-  })
   return {
-    logins: new Map(logins),
+    loginFor: (host) =>
+      Object.entries(auths)
+        .filter(([server]) => hostOf(server) === host)
+        .map(([server, entry]) => readLogin(where, server, entry))
+        .findLast((login) => login !== undefined),
     helpers: new Map(
       Object.entries(helpers).map(([host, name]) => [hostOf(host) ?? host, helperName(where, name)]),
     ),

@@ -31,7 +31,7 @@ export class BodyLengthError extends ShoalError {
   }
 }
 
-export function toOciError(error: unknown): OciError {
+function toOciError(error: unknown): OciError {
   if (error instanceof OciError) return error
   if (error instanceof DigestInvalidError) {
     return new OciError('DIGEST_INVALID', error.message, { cause: error })

@@ -108,11 +108,7 @@ export const registryRouting = { frameworkErrors: registryFrameworkErrors, rewri
  * fastify meets a URL that it cannot decode before it knows any plugin: pass this as its `frameworkErrors`, so that
  * `/v2/%zz` has an OCI body too.
  */
-export function registryFrameworkErrors(
-  error: FastifyError,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): void {
+function registryFrameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const isRegistry = /^\/v2(?:[/?]|$)/.test(request.raw.url ?? '')
   if (isRegistry)
     sendOciError(request, reply, new OciError('NAME_INVALID', 'the URL cannot be decoded', { cause: error }))

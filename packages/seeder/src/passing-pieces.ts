@@ -3,47 +3,28 @@
  * other, and each of them asks for a part of a piece at a time. Pure.
  */
 import type { Digest } from '@shoal/core'
+import { LRUCache } from 'lru-cache'
 
 /** Windows of some readers; what is forgotten is read from the origin again. */
 export const PASSING_BYTES_MAX = 64 * 1024 * 1024
 
 export class PassingPieces {
-  readonly #bytesMax: number
-  readonly #pieces = new Map<string, Uint8Array>()
-  #bytes = 0
+  readonly #pieces: LRUCache<string, Uint8Array>
 
-  constructor(init: { readonly bytesMax: number } = { bytesMax: PASSING_BYTES_MAX }) {
-    this.#bytesMax = init.bytesMax
+  constructor({ bytesMax } = { bytesMax: PASSING_BYTES_MAX }) {
+    this.#pieces = new LRUCache({ maxSize: bytesMax, sizeCalculation: ({ length }) => length })
   }
 
   get bytes(): number {
-    return this.#bytes
+    return this.#pieces.calculatedSize
   }
 
   get(digest: Digest, pieceIndex: number): Uint8Array | undefined {
-    const key = keyOf(digest, pieceIndex)
-    const bytes = this.#pieces.get(key)
-    if (bytes === undefined) return undefined
-    // A Map iterates in order of insertion: what was asked for last goes last.
-    this.#pieces.delete(key)
-    this.#pieces.set(key, bytes)
-    return bytes
+    return this.#pieces.get(keyOf(digest, pieceIndex))
   }
 
   add(digest: Digest, pieceIndex: number, bytes: Uint8Array): void {
-    const key = keyOf(digest, pieceIndex)
-    this.#remove(key)
-    this.#pieces.set(key, bytes)
-    this.#bytes += bytes.length
-    for (const oldest of this.#pieces.keys()) {
-      if (this.#bytes <= this.#bytesMax) return
-      this.#remove(oldest)
-    }
-  }
-
-  #remove(key: string): void {
-    this.#bytes -= this.#pieces.get(key)?.length ?? 0
-    this.#pieces.delete(key)
+    this.#pieces.set(keyOf(digest, pieceIndex), bytes)
   }
 }
 

@@ -13,6 +13,7 @@ import {
 import type { Digest, InfoHash } from '@shoal/core'
 import { type ObjectStore, readWhole } from '@shoal/storage'
 import { metainfoRecordBytes, type SignedTag, type TagRecord, tagRecordBytes } from '@shoal/wire'
+import { LRUCache } from 'lru-cache'
 
 export const SIGNING_KEY = 'keys/tag-signing'
 const KEY_BYTES_MAX = 4096
@@ -21,7 +22,7 @@ const SIGNATURES_MAX = 8_192
 
 export class Signer {
   readonly #key: KeyObject
-  readonly #signatures = new Map<InfoHash, Uint8Array>()
+  readonly #signatures = new LRUCache<InfoHash, Uint8Array>({ max: SIGNATURES_MAX })
   /** Ed25519, SPKI, DER. */
   readonly publicKey: Uint8Array
 
@@ -46,12 +47,11 @@ export class Signer {
 
   /** @param info the bencoded info dictionary, whose SHA-1 is `infoHash` */
   signMetainfo(digest: Digest, infoHash: InfoHash, info: Uint8Array): Uint8Array {
-    const known = this.#signatures.get(infoHash)
+    const known = this.#signatures.peek(infoHash)
     if (known !== undefined) return known
     const infoSha256 = createHash('sha256').update(info).digest('hex')
     const signature = sign(null, metainfoRecordBytes(digest, infoSha256), this.#key)
     this.#signatures.set(infoHash, signature)
-    if (this.#signatures.size > SIGNATURES_MAX) this.#signatures.delete(this.#signatures.keys().next().value!)
     return signature
   }
 }

@@ -5,22 +5,19 @@ export { type Clock, steadyMs, systemClock } from './clock.ts'
 export { Gate } from './gate.ts'
 export { discardAnswer, type HttpAnswer, readShortBody } from './http-client/answer.ts'
 export {
-  HttpClientClosedError,
-  HttpClientError,
-  type HttpPhase,
   HttpTimeoutError,
   isTransportFailure,
   ProxyRefusedError,
+  transportReason,
 } from './http-client/errors.ts'
-export { HttpClient, type HttpClientInit, type HttpRequest } from './http-client/http-client.ts'
+export { HttpClient, type HttpRequest } from './http-client/http-client.ts'
 export { loggableUrl, withoutLogin } from './loggable-url.ts'
 export { readManifest } from './manifest-text.ts'
 export { ownFolder, warnOfOpenFolders } from './own-folders.ts'
 export { logProxies, NO_PROXIES, type Proxies, proxiesOf, type ShownProxies, shownProxy } from './proxies.ts'
-export { type CutRequest, cutRequestUnderWay } from './request-under-way.ts'
 export { isSameSecret } from './same-secret.ts'
 export { schemaController } from './schema-compilers.ts'
 export { createHttpServer, type HttpServerLimits, listenOn, portOf, type Readiness } from './server.ts'
-export { type Begin, type Running, Service } from './service.ts'
+export { type Running, Service } from './service.ts'
 export { version } from './version.ts'
 export { orAborted, within } from './waiting.ts'

@@ -13,7 +13,7 @@ export interface ConfigEntry {
 }
 
 /** Far above what settings need; checked before anything is parsed. */
-export const CONFIG_FILE_LENGTH_MAX = 256 * 1024
+const CONFIG_FILE_LENGTH_MAX = 256 * 1024
 
 /** @throws ConfigFileError when it is not YAML, not a list of `key: value`, or has a key twice */
 export function readConfigFile({ path, text }: { path: string; text: string }): ConfigEntry[] {

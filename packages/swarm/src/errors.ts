@@ -1,7 +1,7 @@
 import { type Digest, ShoalError } from '@shoal/core'
 
 /** What goes wrong while pieces move. */
-export abstract class SwarmError extends ShoalError {}
+abstract class SwarmError extends ShoalError {}
 
 export class PieceMismatchError extends SwarmError {
   readonly code = 'SWARM_PIECE_MISMATCH'
@@ -16,16 +16,6 @@ export class PieceMismatchError extends SwarmError {
     this.digest = digest
     this.pieceIndex = pieceIndex
     this.source = source
-  }
-}
-
-export class SwarmClosedError extends SwarmError {
-  readonly code = 'SWARM_CLOSED'
-  readonly digest: Digest
-
-  constructor(digest: Digest) {
-    super(`the swarm of ${digest} was left while it was in use; ask again`)
-    this.digest = digest
   }
 }
 

@@ -3,7 +3,7 @@
  * otherwise leave as many freed buffers behind, which the allocator keeps.
  */
 
-export const READ_BUFFER_BYTES = 256 * 1024
+const READ_BUFFER_BYTES = 256 * 1024
 
 /** Kept for the next reader; a busy node has more in use, which are given back to the system. */
 const KEPT_MAX = 16

@@ -1,2 +1,2 @@
-export { type AgentProof, type ConnectedAgent, remoteHostOf } from './announce-server.ts'
+export { type ConnectedAgent, remoteHostOf } from './announce-server.ts'
 export * from './tracker.ts'

@@ -5,7 +5,7 @@
 import { ShoalError } from '@shoal/core'
 
 /** What goes wrong with what tells of pushes. */
-export abstract class TriggerError extends ShoalError {}
+abstract class TriggerError extends ShoalError {}
 
 /** The delivery is not what its sender's format says it should be. Answer 400: sending it again will not help. */
 export class TriggerInvalidError extends TriggerError {

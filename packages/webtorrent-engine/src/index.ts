@@ -1,6 +1,5 @@
 import type { EngineModule } from '@shoal/swarm'
 import { WebTorrentEngine } from './webtorrent-engine.ts'
 
-export { WebTorrentEngine }
-
+/** @public The native engine's package loads it by the package's name. */
 export const createEngine: EngineModule['createEngine'] = (init) => new WebTorrentEngine(init)

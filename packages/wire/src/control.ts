@@ -19,9 +19,9 @@ export const PUBLISH_LINE_BYTES_MAX = 1024 * 1024
 /** Of a request, a report or a refusal. */
 export const CONTROL_BODY_BYTES_MAX = 1024 * 1024
 /** Manifests that a report names, of those that no tag reached. */
-export const UNTAGGED_NAMED_MAX = 1_000
+const UNTAGGED_NAMED_MAX = 1_000
 export const PUBLISH_REFERENCES_MAX = 256
-export const PUBLISH_PLATFORMS_MAX = 64
+const PUBLISH_PLATFORMS_MAX = 64
 /** As many as the longest manifest that can be pushed names; an index of several images has further `image` lines. */
 export const PUBLISH_LINE_LAYERS_MAX = 2048
 

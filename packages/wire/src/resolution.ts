@@ -49,7 +49,7 @@ export const TagRecord = Type.Object({
 export type TagRecord = Static<typeof TagRecord>
 
 /** Of an Ed25519 signature. */
-export const SIGNATURE_BYTES = 64
+const SIGNATURE_BYTES = 64
 
 export const SignedTag = Type.Object({ record: TagRecord, signature: Bytes(SIGNATURE_BYTES) })
 export type SignedTag = Static<typeof SignedTag>

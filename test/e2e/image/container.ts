@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ImageEngine } from '../../support/image-engine.ts'
 
-export const LOCKED = [
+const LOCKED = [
   ...['--network', 'host', '--read-only', '--tmpfs', '/tmp'],
   ...['--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'],
 ]

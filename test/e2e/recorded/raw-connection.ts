@@ -14,7 +14,7 @@ export interface AnswerHead {
 /** Nothing that is tested here may keep a client waiting longer between two bytes. */
 const SILENCE_MS = 20_000
 
-export class ConnectionEndedError extends Error {
+class ConnectionEndedError extends Error {
   readonly code = 'TEST_CONNECTION_ENDED'
   constructor(waitedFor: string) {
     super(`the server ended the connection before ${waitedFor}`)

@@ -27,7 +27,7 @@ const TEXT_MAX = 40
 const BYTES_MAX = 96
 
 /** @param schema one of `@shoal/wire` */
-export function arbitraryOf(schema: object): fc.Arbitrary<unknown> {
+function arbitraryOf(schema: object): fc.Arbitrary<unknown> {
   const { anyOf, properties, required = [], items, pattern, ...rest }: Schema = schema
   if (anyOf !== undefined) return fc.oneof(...anyOf.map(arbitraryOf))
   if (rest.enum !== undefined) return fc.constantFrom(...rest.enum)

@@ -159,7 +159,7 @@ export function secretsIn(objects: readonly KubernetesObject[]): string[] {
   return [...new Set([...names, ...ofIngress])].filter((name) => name !== undefined).toSorted()
 }
 
-export function claimsOf(workload: KubernetesObject): Content[] {
+function claimsOf(workload: KubernetesObject): Content[] {
   return (workload.spec.volumeClaimTemplates ?? []).map(({ metadata }: Content) => metadata)
 }
 

@@ -49,7 +49,7 @@ async function run({
     const { signal } = interruption
     const target = await controlTargetOf(flags, { signal, silentMsMax: GARBAGE_SILENT_MS_MAX })
     const wanted = { isDryRun: dryRun, ...(untagged ? { untaggedForMs: olderThan } : {}) }
-    const report = await collectGarbage(target, wanted).finally(() => target.dispatcher.destroy())
+    const report = await collectGarbage(target, wanted).finally(() => target.client.close())
     console.log(json ? JSON.stringify(report) : garbageText(report))
   } catch (error) {
     const interruptedBy = interruption.name()

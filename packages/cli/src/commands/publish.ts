@@ -52,7 +52,7 @@ async function run(references: readonly string[], flags: Flags): Promise<void> {
       ...(platform !== undefined && { platforms: platform.map(platformText) }),
       ...(warm !== undefined && { warm }),
     }
-    const report = await runPublish(target, wanted, process.stderr).finally(() => target.dispatcher.destroy())
+    const report = await runPublish(target, wanted, process.stderr).finally(() => target.client.close())
     print(report, json)
   } catch (error) {
     const interruptedBy = interruption.name()

@@ -25,7 +25,7 @@ async function run({ json = false, ...flags }: SeederFlags & { readonly json?: b
     const target = await controlTargetOf(flags, { signal, silentMsMax: SILENT_MS_MAX })
     const end = await followScrub(target, (line) => {
       if (line.type === 'damaged') console.log(json ? JSON.stringify(line) : scrubLineText(line))
-    }).finally(() => target.dispatcher.destroy())
+    }).finally(() => target.client.close())
     console.log(json ? JSON.stringify(end) : scrubEndText(end))
     process.exitCode = end.damagedBlobs === 0 ? 0 : 1
   } catch (error) {

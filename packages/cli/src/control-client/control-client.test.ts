@@ -46,9 +46,9 @@ const report: GarbageReport = {
 }
 
 let stub: SeederStub
-const dispatcher = openControlConnections()
+const client = openControlConnections()
 const target = (more: Partial<ControlTarget> = {}): ControlTarget => ({
-  dispatcher,
+  client,
   seederUrl: stub.url,
   token: TOKEN,
   signal: AbortSignal.timeout(20_000),
@@ -69,7 +69,7 @@ beforeEach(async () => {
   seen.length = 0
 })
 afterEach(() => stub[Symbol.asyncDispose]())
-afterAll(() => dispatcher.destroy())
+afterAll(() => client.close())
 
 describe('a garbage collection', () => {
   test.each([true, false])('is asked for with dryRun=%s', async (isDryRun) => {

@@ -1,6 +1,12 @@
 /** Asks a seeder's control API: one POST a question, its token shown to nobody else, every wait bounded. */
-import { ShoalError } from '@shoal/core'
-import { type Answer, header, readShortBody } from '@shoal/registry-client'
+import {
+  discardAnswer,
+  type HttpAnswer,
+  HttpClient,
+  isTransportFailure,
+  readShortBody,
+  transportReason,
+} from '@shoal/service'
 import {
   CONTROL_BODY_BYTES_MAX,
   type ControlMessageInvalidError,
@@ -19,7 +25,6 @@ import {
   SCRUB_PATH,
   type ScrubLine,
 } from '@shoal/wire'
-import { Agent, type Dispatcher, request } from 'undici'
 import {
   LineTooLongError,
   PublishCutError,
@@ -32,7 +37,7 @@ import { LineSplitter } from './lines.ts'
 import { printable } from './printable.ts'
 
 export interface ControlTarget {
-  readonly dispatcher: Dispatcher
+  readonly client: HttpClient
   /** `https://host:port`, with a path where the seeder is behind one. */
   readonly seederUrl: string
   readonly token: string
@@ -49,8 +54,8 @@ const CONNECT_TIMEOUT_MS = 10_000
 const REFUSAL_SHOWN_MAX = 500
 
 /** Silence is measured here, by lines and not by bytes: `silentMsMax`. */
-export function openControlConnections(): Dispatcher {
-  return new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: CONNECT_TIMEOUT_MS } })
+export function openControlConnections(): HttpClient {
+  return new HttpClient({ connectTimeoutMs: CONNECT_TIMEOUT_MS, headersTimeoutMs: 0, bodyIdleTimeoutMs: 0 })
 }
 
 /** @throws ControlClientError, or the signal's reason */
@@ -133,14 +138,14 @@ export function followScrub(
 
 async function untilEnd<Line extends { readonly type: string }>(
   url: string,
-  answer: Answer,
+  answer: HttpAnswer,
   silence: Silence,
   decodeLine: (text: string) => Line,
   onLine: (line: Exclude<Line, { type: 'end' }>) => void,
 ): Promise<Extract<Line, { type: 'end' }>> {
-  const mediaType = header(answer, 'content-type')?.split(';', 1)[0]?.trim().toLowerCase()
+  const mediaType = answer.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
   if (mediaType !== PUBLISH_LINES_MEDIA_TYPE) {
-    await answer.body.dump()
+    await discardAnswer(answer)
     throw new SeederAnswerError(url, `its type is ${printable(mediaType ?? 'not said')}`)
   }
   const splitter = new LineSplitter({ lineBytesMax: PUBLISH_LINE_BYTES_MAX })
@@ -157,8 +162,8 @@ async function untilEnd<Line extends { readonly type: string }>(
     }
   } catch (error) {
     if (error instanceof LineTooLongError) throw new SeederAnswerError(url, error.message, { cause: error })
-    if (error instanceof ShoalError) throw error
-    throw new PublishCutError(url, reasonOf(error), { cause: error })
+    if (!isTransportFailure(error)) throw error
+    throw new PublishCutError(url, transportReason(error), { cause: error })
   }
   const where = splitter.heldBytes === 0 ? 'there was no last line' : 'in the middle of a line'
   throw new PublishCutError(url, where)
@@ -187,8 +192,8 @@ async function ask<T>(
   } catch (error) {
     signal.throwIfAborted()
     stop.signal.throwIfAborted()
-    if (error instanceof ShoalError) throw error
-    throw new SeederUnreachableError(seederUrl, reasonOf(error), { cause: error })
+    if (!isTransportFailure(error)) throw error
+    throw new SeederUnreachableError(seederUrl, transportReason(error), { cause: error })
   } finally {
     clearTimeout(timer)
   }
@@ -196,31 +201,30 @@ async function ask<T>(
 
 /** @throws SeederRefusedError · SeederAnswerError when the status is another than `status` */
 async function post(
-  { dispatcher, token }: ControlTarget,
+  { client, token }: ControlTarget,
   url: string,
   status: number,
   { signal }: Silence,
   body?: PublishRequest,
-): Promise<Answer> {
-  const answer = await request(url, {
+): Promise<HttpAnswer> {
+  const answer = await client.request(url, {
     method: 'POST',
-    dispatcher,
     signal,
     headers: {
       authorization: `Bearer ${token}`,
       accept: `application/json, ${PUBLISH_LINES_MEDIA_TYPE}`,
       ...(body !== undefined && { 'content-type': 'application/json' }),
     },
-    body: body === undefined ? null : JSON.stringify(body),
+    ...(body !== undefined && { body: JSON.stringify(body) }),
   })
-  if (answer.statusCode === status) return answer
+  if (answer.status === status) return answer
   const text = await textOf(url, answer)
   // What answers in the seeder's place may repeat what it was sent: the token is not printed.
   const withoutToken = (said: string) => printable(said.replaceAll(token, '…')).slice(0, REFUSAL_SHOWN_MAX)
   const refusal = refusalIn(text)
   if (refusal === undefined)
-    throw new SeederAnswerError(url, `the status ${answer.statusCode} and ${withoutToken(text) || 'nothing'}`)
-  throw new SeederRefusedError(url, answer.statusCode, refusal.code, withoutToken(refusal.message ?? ''))
+    throw new SeederAnswerError(url, `the status ${answer.status} and ${withoutToken(text) || 'nothing'}`)
+  throw new SeederRefusedError(url, answer.status, refusal.code, withoutToken(refusal.message ?? ''))
 }
 
 function refusalIn(text: string): ReturnType<typeof decodeControlRefusal> | undefined {
@@ -231,7 +235,7 @@ function refusalIn(text: string): ReturnType<typeof decodeControlRefusal> | unde
   }
 }
 
-async function textOf(url: string, answer: Answer): Promise<string> {
+async function textOf(url: string, answer: HttpAnswer): Promise<string> {
   const body = await readShortBody(answer, CONTROL_BODY_BYTES_MAX)
   if (body === undefined)
     throw new SeederAnswerError(url, `it is longer than ${CONTROL_BODY_BYTES_MAX} bytes`)
@@ -248,10 +252,4 @@ function decode<T>(url: string, decoder: (text: string) => T, text: string): T {
 
 function urlOf({ seederUrl }: ControlTarget, path: string): string {
   return seederUrl.replace(/\/+$/, '') + path
-}
-
-/** A host with several addresses fails once for each, and says nothing itself. */
-function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return error.errors.map(reasonOf).join('; ')
-  return error instanceof Error ? error.message || error.name : String(error)
 }

@@ -8,12 +8,12 @@ export interface SeederFlags {
   readonly tokenFile?: string
 }
 
-/** The caller destroys the dispatcher. @throws UsageError when flags or variables are wrong */
+/** The caller closes the client. @throws UsageError when flags or variables are wrong */
 export async function controlTargetOf(
   { seeder, tokenFile }: SeederFlags,
   rest: Pick<ControlTarget, 'signal' | 'silentMsMax'>,
 ): Promise<ControlTarget> {
   const seederUrl = seederUrlOf(seeder, process.env)
   const token = await readToken(tokenFile, process.env)
-  return { seederUrl, token, dispatcher: openControlConnections(), ...rest }
+  return { seederUrl, token, client: openControlConnections(), ...rest }
 }

@@ -1,7 +1,7 @@
 import { ShoalError, UsageError } from '@shoal/core'
 
 /** What goes wrong between the command line and a seeder's control API. */
-export abstract class ControlClientError extends ShoalError {}
+abstract class ControlClientError extends ShoalError {}
 
 /** What to do, by the seeder's code. */
 const ADVICE: Readonly<Record<string, string>> = {

@@ -7,8 +7,8 @@ import { showProgress } from '@shoal/fanout/live'
 import { Cleanup, type MetricsPage, readMetrics, withTimeLimit } from '@shoal/fanout/processes'
 import type { Image } from '@shoal/images'
 import { openConnections, pullImage, pushImage } from '@shoal/registry-client'
+import type { HttpClient } from '@shoal/service'
 import { megabytes } from '@shoal/settings'
-import type { Dispatcher } from 'undici'
 import { type Cluster, type ClusterNode, makeFolder, startCluster } from './cluster.ts'
 import { buildDemoImage, type DemoImage, REPOSITORY, TAG } from './demo-image.ts'
 import { tryDocker } from './docker-engine.ts'
@@ -44,13 +44,13 @@ export async function runDemo(
 ): Promise<DemoReport> {
   const cleanup = new Cleanup()
   const ending = new AbortController()
-  const dispatcher = openConnections()
-  cleanup.add({ name: 'connections', end: () => dispatcher.destroy() })
+  const client = openConnections()
+  cleanup.add({ name: 'connections', end: () => client.close() })
   const demo: Demo = {
     options,
     streams,
     cleanup,
-    dispatcher,
+    client,
     fail: (error) => ending.abort(error),
     signal: AbortSignal.any([signal, ending.signal]),
   }
@@ -70,13 +70,13 @@ interface Demo {
   readonly options: DemoOptions
   readonly streams: DemoStreams
   readonly cleanup: Cleanup
-  readonly dispatcher: Dispatcher
+  readonly client: HttpClient
   readonly signal: AbortSignal
   fail(error: Error): void
 }
 
 async function demonstrate(demo: Demo): Promise<DemoReport> {
-  const { options, streams, signal, dispatcher } = demo
+  const { options, streams, signal, client } = demo
   const say = (text: string) => streams.err.write(`${text}\n`)
 
   say('Building an image from the Node and the libraries of this machine …')
@@ -102,13 +102,13 @@ async function demonstrate(demo: Demo): Promise<DemoReport> {
 
   say(`Pushing to the seeder at ${cluster.seeder.url} …`)
   await push(demo, cluster.seeder, image)
-  const originBefore = await readMetrics(cluster.seeder.url, { dispatcher, signal })
+  const originBefore = await readMetrics(cluster.seeder.url, { client, signal })
 
   say(`${agentCount} agents pull at the same moment …`)
   const startedAtMs = performance.now()
   const pulls = await pullEverywhere(demo, cluster.agents, image)
   const seconds = secondsSince(startedAtMs)
-  const originAfter = await readMetrics(cluster.seeder.url, { dispatcher, signal })
+  const originAfter = await readMetrics(cluster.seeder.url, { client, signal })
 
   const measured: MeasuredReport = {
     ok: pulls.every(({ error }) => error === undefined),
@@ -126,7 +126,7 @@ async function demonstrate(demo: Demo): Promise<DemoReport> {
   return report
 }
 
-async function push({ streams, dispatcher, signal }: Demo, seeder: ClusterNode, image: Image): Promise<void> {
+async function push({ streams, client, signal }: Demo, seeder: ClusterNode, image: Image): Promise<void> {
   const limitMs = transferLimitMs(image.contentBytes)
   const progress = showProgress(
     { title: 'push', names: ['push'], totalBytes: image.contentBytes },
@@ -136,7 +136,7 @@ async function push({ streams, dispatcher, signal }: Demo, seeder: ClusterNode, 
     await withTimeLimit({ Timeout: DemoTimeoutError, doing: 'the push', limitMs, signal }, (limited) =>
       pushImage(
         {
-          dispatcher,
+          client,
           registryUrl: seeder.url,
           repository: REPOSITORY,
           signal: limited,
@@ -163,11 +163,11 @@ async function pullEverywhere(
   const progress = showProgress({ title: 'pull', names, totalBytes: contentBytes }, demo.streams.err)
 
   const pull = async (agent: ClusterNode, signal: AbortSignal): Promise<AgentReport> => {
-    const { dispatcher } = demo
+    const { client } = demo
     const { name, url: registryUrl } = agent
     const startedAtMs = performance.now()
     const onBytes = (bytes: number) => progress.add(name, bytes)
-    const failure = await pullImage({ dispatcher, registryUrl, repository: REPOSITORY, signal, onBytes }, TAG)
+    const failure = await pullImage({ client, registryUrl, repository: REPOSITORY, signal, onBytes }, TAG)
       .then(({ digest }) => {
         if (digest !== image.manifest.digest) throw new DemoImageError(name, image.manifest.digest, digest)
       })
@@ -178,7 +178,7 @@ async function pullEverywhere(
       })
     const seconds = secondsSince(startedAtMs)
     progress.done(name, failure === undefined ? 'done' : 'failed')
-    const page = await readMetrics(registryUrl, { dispatcher, signal })
+    const page = await readMetrics(registryUrl, { client, signal })
     const from = (source: string) => page.sum('shoal_agent_received_bytes_total', { source })
     const bytes = { fromPeers: from('peer'), fromSeeder: from('seeder'), fromOrigin: from('origin') }
     return { name, seconds, ...bytes, ...failure }

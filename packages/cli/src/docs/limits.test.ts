@@ -37,7 +37,7 @@ import { DAMAGED_NAMED_MAX, SCRUB_BYTES_PER_SECOND } from '../../../registry/src
 import { IMAGE_STORE_LIMITS } from '../../../registry/src/image-store/image-store.ts'
 import { LOOKS_PER_PAGE_MAX } from '../../../registry/src/image-store/repositories.ts'
 import { BLOB_PLACES, MANIFEST_PLACES, UPLOAD_PLACES } from '../../../registry/src/plugin.ts'
-import { HEADERS_TIMEOUT_MS } from '../../../registry-client/src/images/connection.ts'
+import { HEADERS_TIMEOUT_MS } from '../../../registry-client/src/call.ts'
 import { PASSING_BYTES_MAX } from '../../../seeder/src/passing-pieces.ts'
 import { HTTP_SERVER_LIMITS } from '../../../service/src/server.ts'
 import { PIECE_CHECKS } from '../../../storage/src/piece-checks.ts'

@@ -1,7 +1,6 @@
 /** One short question by HTTP, bounded in time and bytes. */
 
-import { readShortBody } from '@shoal/registry-client'
-import { Agent, request } from 'undici'
+import { HttpClient, readShortBody } from '@shoal/service'
 import type { FoundAddress } from './apart.ts'
 
 export interface Asked {
@@ -19,22 +18,23 @@ export interface AskInit {
   readonly timeoutMs: number
   readonly bytesMax?: number
   /** Kept alive between questions; closed by whoever made it. */
-  readonly connections: Agent
+  readonly connections: HttpClient
 }
 
 const BODY_BYTES_MAX = 64 * 1024
+/** Every question has a limit of its own, which is shorter. */
+const CONNECT_TIMEOUT_MS = 10_000
 
-/** @param addresses where its host is, found before: undici would ask the resolver again, without a limit of ours */
-export function connectionsTo(addresses?: readonly FoundAddress[]): Agent {
-  if (addresses === undefined) return new Agent({ pipelining: 1 })
-  return new Agent({
-    pipelining: 1,
-    connect: {
-      lookup: (_host, options, found) => {
-        const [first] = addresses
-        if (options.all === true) found(null, [...addresses])
-        else found(null, first!.address, first!.family)
-      },
+/** @param addresses where its host is, found before: Node would ask the resolver again, without a limit of ours */
+export function connectionsTo(addresses?: readonly FoundAddress[]): HttpClient {
+  const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, headersTimeoutMs: 0, bodyIdleTimeoutMs: 0 }
+  if (addresses === undefined) return new HttpClient(limits)
+  return new HttpClient({
+    ...limits,
+    lookup: (_host, options, found) => {
+      const [first] = addresses
+      if (options.all === true) found(null, [...addresses])
+      else found(null, first!.address, first!.family)
     },
   })
 }
@@ -45,29 +45,28 @@ export async function ask(url: string | URL, init: AskInit): Promise<Asked> {
   const signal = AbortSignal.timeout(timeoutMs)
   const startedAt = performance.now()
   const sentAtMs = Date.now()
-  const response = await request(url, { dispatcher: connections, method, signal, headers: { accept } })
+  const response = await connections.request(url, { method, signal, headers: { accept } })
   const receivedAtMs = Date.now()
   const body = await readShortBody(response, bytesMax)
   if (body === undefined) throw Object.assign(new Error('the answer is too long'), { code: 'TOO_LONG' })
-  const { date } = response.headers
   return {
-    status: response.statusCode,
+    status: response.status,
     body,
-    date: typeof date === 'string' ? date : undefined,
+    date: response.header('date'),
     sentAtMs,
     receivedAtMs,
     tookMs: performance.now() - startedAt,
   }
 }
 
-/** The system's word, or undici's: `ECONNREFUSED`, `TIMEOUT`. */
+/** The system's word, or one of Shoal's: `ECONNREFUSED`, `TIMEOUT`. */
 export function problemOf(error: unknown): string {
   if (!(error instanceof Error)) return 'UNKNOWN'
   if (error.name === 'TimeoutError' || error.name === 'AbortError') return 'TIMEOUT'
-  if (error.name === 'HTTPParserError') return 'NO_HTTP'
   if (error instanceof AggregateError) return problemOf(error.errors[0])
   const { code } = error as NodeJS.ErrnoException
-  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'TIMEOUT'
+  if (code === 'HTTP_CONNECT_TIMEOUT') return 'TIMEOUT'
+  if (code?.startsWith('HPE_')) return 'NO_HTTP'
   if (code !== undefined) return code
   return error.cause === undefined ? 'UNKNOWN' : problemOf(error.cause)
 }

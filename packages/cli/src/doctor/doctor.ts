@@ -6,8 +6,8 @@ import { resolve } from 'node:path'
 import type { AgentSettings } from '@shoal/agent'
 import { inspectClientConfig } from '@shoal/client-config'
 import { assert, formatHostPort, type HostPort, isLoopback, parseHostPort } from '@shoal/core'
+import type { HttpClient } from '@shoal/service'
 import { type AgentStatus, decodeReachabilityReport, REACHABILITY_PATH } from '@shoal/wire'
-import type { Agent } from 'undici'
 import { type ExaminedSettings, examineSettings, type SettingsInit } from './agent-settings.ts'
 import { folderStateApart } from './apart.ts'
 import { ask, connectionsTo } from './ask.ts'
@@ -44,18 +44,18 @@ export async function runDoctor(init: DoctorInit): Promise<DoctorReport> {
     const findings = await new Examination(init, examined, connections).run()
     return reportOf(findings, { version: init.version, durationMs: performance.now() - startedAt })
   } finally {
-    void connections.destroy()
+    void connections.close()
   }
 }
 
 class Examination {
   readonly #init: DoctorInit
   readonly #examined: ExaminedSettings
-  readonly #connections: Agent
+  readonly #connections: HttpClient
   readonly #around: Surroundings
   readonly #findings = new Map<CheckName, Finding>()
 
-  constructor(init: DoctorInit, examined: ExaminedSettings, connections: Agent) {
+  constructor(init: DoctorInit, examined: ExaminedSettings, connections: HttpClient) {
     this.#init = init
     this.#examined = examined
     this.#connections = connections

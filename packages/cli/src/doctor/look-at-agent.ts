@@ -1,6 +1,7 @@
 /** What answers where the agent should. Asks; decides nothing. Bounded, never throws. */
 import { isIP } from 'node:net'
 import { formatHostPort, type HostPort, isWildcard } from '@shoal/core'
+import type { HttpClient } from '@shoal/service'
 import {
   AGENT_ANSWER_BYTES_MAX,
   AGENT_STATUS_PATH,
@@ -8,7 +9,6 @@ import {
   ControlMessageInvalidError,
   decodeAgentStatus,
 } from '@shoal/wire'
-import type { Agent } from 'undici'
 import { lookUpApart } from './apart.ts'
 import { type Asked, ask, jsonOf, problemOf } from './ask.ts'
 
@@ -44,7 +44,7 @@ export async function numericAddress(listen: HostPort): Promise<HostPort | { rea
   return first === undefined ? { problem: 'ENOTFOUND' } : { host: first.address, port }
 }
 
-export async function lookAtAgent(listen: HostPort, connections: Agent): Promise<AgentSight> {
+export async function lookAtAgent(listen: HostPort, connections: HttpClient): Promise<AgentSight> {
   const address = await numericAddress(listen)
   if ('problem' in address)
     return { kind: 'unresolved', url: formatHostPort(listen), problem: address.problem }
@@ -71,7 +71,7 @@ export async function lookAtAgent(listen: HostPort, connections: Agent): Promise
   }
 }
 
-async function whichService(url: string, status: number, connections: Agent): Promise<AgentSight> {
+async function whichService(url: string, status: number, connections: HttpClient): Promise<AgentSight> {
   try {
     const ready = jsonOf((await ask(`${url}/readyz`, { timeoutMs: TIMEOUT_MS, connections })).body)
     if (ready?.status === 'ready')

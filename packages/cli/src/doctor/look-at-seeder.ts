@@ -72,7 +72,7 @@ async function askSeeder(url: string, addresses: readonly FoundAddress[]): Promi
   } catch (error) {
     return { kind: 'unreachable', url, address, problem: problemOf(error) }
   } finally {
-    void connections.destroy()
+    void connections.close()
   }
 }
 

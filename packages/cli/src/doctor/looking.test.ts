@@ -6,8 +6,8 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { doctorImage } from '@shoal/oci'
+import type { HttpClient } from '@shoal/service'
 import type { AgentStatus } from '@shoal/wire'
-import type { Agent } from 'undici'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { answerJson, type Question, type SeederStub, startSeederStub } from '../testing/seeder-stub.ts'
 import { connectionsTo } from './ask.ts'
@@ -17,13 +17,13 @@ import { lookAtSeeder } from './look-at-seeder.ts'
 import { surroundings } from './surroundings.ts'
 
 let stub: SeederStub
-let connections: Agent
+let connections: HttpClient
 beforeEach(async () => {
   stub = await startSeederStub()
   connections = connectionsTo()
 })
 afterEach(async () => {
-  await connections.destroy()
+  await connections.close()
   await stub[Symbol.asyncDispose]()
 })
 const portOf = (url: string) => Number(new URL(url).port)

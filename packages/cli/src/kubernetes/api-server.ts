@@ -1,7 +1,7 @@
 /** Asks the API server of the cluster: reads only, every wait and every answer bounded, repeated while that can help. */
 import { setTimeout as pause } from 'node:timers/promises'
-import { readShortBody } from '@shoal/registry-client'
-import { Agent, type Dispatcher, request } from 'undici'
+import { createSecureContext } from 'node:tls'
+import { HttpClient, isTransportFailure, readShortBody, transportReason } from '@shoal/service'
 import { printable } from '../control-client/printable.ts'
 import { ApiServerAnswerError, ApiServerRefusedError, ApiServerUnreachableError } from './errors.ts'
 import type { Cluster } from './in-cluster.ts'
@@ -14,7 +14,7 @@ export interface ApiServerInit {
 }
 
 /** Half a minute of an API server that restarts: what a pod's own restarts take over from. */
-export const API_SERVER_DEFAULTS: ApiServerInit = { tries: 6, firstPauseMs: 1_000, silentMsMax: 10_000 }
+const API_SERVER_DEFAULTS: ApiServerInit = { tries: 6, firstPauseMs: 1_000, silentMsMax: 10_000 }
 const CONNECT_TIMEOUT_MS = 5_000
 const ANSWER_BYTES_MAX = 16 * 1024 ** 2
 const SAID_SHOWN_MAX = 300
@@ -28,15 +28,16 @@ export interface Right {
 export class ApiServer {
   readonly #cluster: Cluster
   readonly #init: ApiServerInit
-  readonly #dispatcher: Dispatcher
+  readonly #client: HttpClient
 
   constructor(parts: { cluster: Cluster }, init: ApiServerInit = API_SERVER_DEFAULTS) {
     this.#cluster = parts.cluster
     this.#init = init
-    this.#dispatcher = new Agent({
-      connect: { ca: parts.cluster.authority, timeout: CONNECT_TIMEOUT_MS },
-      headersTimeout: init.silentMsMax,
-      bodyTimeout: init.silentMsMax,
+    this.#client = new HttpClient({
+      secureContext: createSecureContext({ ca: parts.cluster.authority }),
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      headersTimeoutMs: init.silentMsMax,
+      bodyIdleTimeoutMs: init.silentMsMax,
     })
   }
 
@@ -58,11 +59,11 @@ export class ApiServer {
       if ('value' in answer) return answer.value
       trouble = answer.trouble
     }
-    throw new ApiServerUnreachableError(url, this.#init.tries, reasonOf(trouble), { cause: trouble })
+    throw new ApiServerUnreachableError(url, this.#init.tries, transportReason(trouble), { cause: trouble })
   }
 
   async stop(): Promise<void> {
-    await this.#dispatcher.destroy()
+    await this.#client.close()
   }
 
   /** @returns the value, or what may be gone at the next try */
@@ -75,15 +76,15 @@ export class ApiServer {
     let status: number
     let body: Buffer | undefined
     try {
-      const answer = await request(url, {
-        dispatcher: this.#dispatcher,
+      const answer = await this.#client.request(url, {
         signal,
         headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
       })
-      status = answer.statusCode
+      status = answer.status
       body = await readShortBody(answer, ANSWER_BYTES_MAX)
     } catch (trouble) {
       signal.throwIfAborted()
+      if (!isTransportFailure(trouble)) throw trouble
       return { trouble }
     }
     if (body === undefined) throw new ApiServerAnswerError(url, `it is longer than ${ANSWER_BYTES_MAX} bytes`)
@@ -116,10 +117,4 @@ function jsonOf(body: Buffer): unknown {
 function messageIn(value: unknown): string {
   const message = (value as { message?: unknown } | null | undefined)?.message
   return typeof message === 'string' ? message : ''
-}
-
-/** A host with several addresses fails once for each, and says nothing itself. */
-function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return error.errors.map(reasonOf).join('; ')
-  return error instanceof Error ? error.message || error.name : String(error)
 }

@@ -1,7 +1,7 @@
 import { ShoalError, UsageError } from '@shoal/core'
 
 /** What goes wrong between a pod and its cluster's API server. */
-export abstract class KubernetesError extends ShoalError {}
+abstract class KubernetesError extends ShoalError {}
 
 export class NotInClusterError extends UsageError {
   readonly code = 'CLI_NOT_IN_CLUSTER'

@@ -1,16 +1,16 @@
 /** Pushes an image from the file system to a registry: opened, understood, checked for being whole, then sent. */
 
-import { ShoalError } from '@shoal/core'
 import { chooseImage, imageGraph, onlyPlatforms, openArchive } from '@shoal/images'
 import { formatImageReference, type Platform } from '@shoal/oci'
 import {
-  credentialsFor,
   openConnections,
   type PushedContent,
   type PushTarget,
   pushContent,
+  pushLogin,
   RegistryUnreachableError,
 } from '@shoal/registry-client'
+import { isTransportFailure, transportReason } from '@shoal/service'
 import type { Destination } from './destination.ts'
 import { showPush } from './progress.ts'
 
@@ -42,22 +42,22 @@ export async function runPush(
 ): Promise<PushReport> {
   const { path, destination, image, platforms } = request
   const { host, registryUrl, repository, tag } = destination
-  const authorization = await credentialsFor(host)
+  const authorization = await pushLogin(host)
   await using archive = await openArchive(path, signal)
   const location = await chooseImage(path, archive.images, image).locate()
   const graph = await imageGraph(platforms.length === 0 ? location : await onlyPlatforms(location, platforms))
   const bytes = { sent: 0, skipped: 0 }
   const progress = showPush(stream)
-  const dispatcher = openConnections()
+  const client = openConnections()
   const onBytes: PushTarget['onBytes'] = (more, blob, how) => {
     bytes[how] += more
     progress.add(more, blob, how)
   }
   try {
-    await send({ dispatcher, registryUrl, repository, signal, authorization, onBytes }, tag, graph)
+    await send({ client, registryUrl, repository, signal, authorization, onBytes }, tag, graph)
   } finally {
     progress.stop()
-    await dispatcher.destroy()
+    await client.close()
   }
   const { digest } = graph.root
   return {
@@ -78,13 +78,7 @@ async function send(target: PushTarget, tag: string, content: PushedContent): Pr
     await pushContent(target, tag, content)
   } catch (error) {
     target.signal.throwIfAborted()
-    if (error instanceof ShoalError) throw error
-    throw new RegistryUnreachableError(target.registryUrl, reasonOf(error), { cause: error })
+    if (!isTransportFailure(error)) throw error
+    throw new RegistryUnreachableError(target.registryUrl, transportReason(error), { cause: error })
   }
-}
-
-/** A host with several addresses fails once for each, and says nothing itself. */
-function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return error.errors.map(reasonOf).join('; ')
-  return error instanceof Error ? error.message || error.name : String(error)
 }

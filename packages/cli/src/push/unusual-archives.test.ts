@@ -28,11 +28,11 @@ import {
   DigestUnsupportedError,
   PulledDigestError,
   TagUnsupportedError,
-} from '../../../registry-client/src/images/errors.ts'
+} from '../../../registry-client/src/errors.ts'
 import { parseDestination } from './destination.ts'
 import { runPush } from './push.ts'
 
-const dispatcher = openConnections()
+const client = openConnections()
 let stub: RegistryStub
 let folder: string
 beforeEach(async () => {
@@ -132,7 +132,7 @@ describe('an image whose manifest has a digest of SHA-512', () => {
     expect(stub.manifests.get('1')?.digest).toBe(image.digest)
     expect([...stub.manifests.keys()].toSorted()).toEqual(['1', image.digest])
     const source = {
-      dispatcher,
+      client,
       registryUrl: stub.url,
       repository: 'team/app',
       signal: AbortSignal.timeout(20_000),

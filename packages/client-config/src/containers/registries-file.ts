@@ -8,7 +8,7 @@ import { RuntimeRefusedError } from '../errors.ts'
 import type { HostView } from '../plan.ts'
 import { mirrorPath, type Registry } from '../wish.ts'
 
-export const MAIN_CONFIG = '/etc/containers/registries.conf'
+const MAIN_CONFIG = '/etc/containers/registries.conf'
 export const DROP_INS = '/etc/containers/registries.conf.d'
 /** After those of distributions, which begin with 000. */
 export const OWN_DROP_IN = '50-shoal.conf'

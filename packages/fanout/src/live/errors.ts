@@ -2,7 +2,7 @@ import { ShoalError } from '@shoal/core'
 import { RunInterruptedError, RunRoomError, RunTimeoutError } from '../processes/errors.ts'
 
 /** Why a live fan-out could not be measured. */
-export abstract class LiveFanoutError extends ShoalError {}
+abstract class LiveFanoutError extends ShoalError {}
 
 export class LiveInterruptedError extends RunInterruptedError {
   readonly code = 'LIVE_INTERRUPTED'

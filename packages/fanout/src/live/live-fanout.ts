@@ -220,20 +220,20 @@ async function fillOrigin(
   const args = ['seeder', '--data', data, '--origin', origin, ...LOOPBACK, '--log-level', 'warn']
   const importer = new ServiceProcess('the importing seeder', [...options.shoal, ...args])
   importer.failed.catch(onFailed)
-  const dispatcher = openConnections()
+  const client = openConnections()
   cleanup.add({
     name: 'the importing seeder',
     end: async () => {
-      await dispatcher.destroy()
+      await client.close()
       await importer.stop()
     },
     endNow: () => importer.kill(),
   })
   const { listen } = await orAborted(importer.ready, signal)
-  const target = { dispatcher, registryUrl: `http://${listen}`, repository: REPOSITORY }
+  const target = { client, registryUrl: `http://${listen}`, repository: REPOSITORY }
   for (const [tag, image] of Object.entries(images))
     await pushImage({ ...target, signal, onBytes: () => {} }, tag, image)
-  await dispatcher.close()
+  await client.close()
   await importer.stop()
 }
 

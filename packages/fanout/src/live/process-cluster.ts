@@ -14,13 +14,13 @@ import { metricsText, timedPull } from './pull.ts'
 import { Services } from './services.ts'
 
 export const startProcessCluster: StartLiveCluster = async (init) => {
-  const dispatcher = openConnections()
-  init.cleanup.add({ name: 'connections', end: () => dispatcher.destroy() })
+  const client = openConnections()
+  init.cleanup.add({ name: 'connections', end: () => client.close() })
   const services = new Services(init)
   const flags = [...LOOPBACK, ...limiterFlags(init.linkBytesPerSecond)]
   const seederUrl = `http://${(await services.seeder(flags)).listen}`
   const readMetrics = (url: string) => async (signal: AbortSignal) =>
-    new MetricsPage(url, await metricsText(url, { dispatcher, signal }))
+    new MetricsPage(url, await metricsText(url, { client, signal }))
 
   const nodes: LiveNode[] = []
   await inParallel(nodeNames(init.nodeCount), STARTS_AT_ONCE, async (name) => {
@@ -29,7 +29,7 @@ export const startProcessCluster: StartLiveCluster = async (init) => {
     nodes.push({
       name,
       agentUrl,
-      pull: (tag, signal, onBytes) => timedPull({ dispatcher, agentUrl, tag, signal, onBytes }),
+      pull: (tag, signal, onBytes) => timedPull({ client, agentUrl, tag, signal, onBytes }),
       readMetrics: readMetrics(agentUrl),
     })
     init.onStarted(name)

@@ -3,12 +3,12 @@ import { openConnections } from '@shoal/registry-client'
 import { metricsText, timedPull } from './pull.ts'
 import { serveTasks } from './task-host.ts'
 
-const dispatcher = openConnections()
+const client = openConnections()
 const { signal } = new AbortController()
 
 await serveTasks({
   pull: ({ agentUrl, tag }: { agentUrl: string; tag: string }, onBytes) =>
-    timedPull({ dispatcher, agentUrl, tag, signal, onBytes }),
-  metrics: ({ url }: { url: string }) => metricsText(url, { dispatcher, signal }),
+    timedPull({ client, agentUrl, tag, signal, onBytes }),
+  metrics: ({ url }: { url: string }) => metricsText(url, { client, signal }),
 })
 process.exit(0)

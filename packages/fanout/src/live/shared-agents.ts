@@ -6,7 +6,7 @@ import { pino } from 'pino'
 import { timedPull } from './pull.ts'
 import { serveTasks } from './task-host.ts'
 
-const dispatcher = openConnections()
+const client = openConnections()
 const { signal } = new AbortController()
 const log = pino({ level: 'warn' }, pino.destination(2))
 const agents: Agent[] = []
@@ -20,7 +20,7 @@ await serveTasks({
     return agent.url
   },
   pull: ({ agentUrl, tag }: { agentUrl: string; tag: string }, onBytes) =>
-    timedPull({ dispatcher, agentUrl, tag, signal, onBytes }),
+    timedPull({ client, agentUrl, tag, signal, onBytes }),
 })
 // Nothing of an agent here is kept, so nothing has to be written down: its folder goes with it.
 process.exit(0)

@@ -25,13 +25,13 @@ const PROCESSES_MAX = 4
 const PROGRAM = fileURLToPath(new URL('./shared-agents.js', import.meta.url))
 
 export const startSharedCluster: StartLiveCluster = async (init) => {
-  const dispatcher = openConnections()
-  init.cleanup.add({ name: 'connections', end: () => dispatcher.destroy() })
+  const client = openConnections()
+  init.cleanup.add({ name: 'connections', end: () => client.close() })
   const services = new Services(init)
   const { listen } = await services.seeder([...LOOPBACK, ...limiterFlags(init.linkBytesPerSecond)])
   const seeder = `http://${listen}`
   const readMetrics = (url: string) => async (signal: AbortSignal) =>
-    new MetricsPage(url, await metricsText(url, { dispatcher, signal }))
+    new MetricsPage(url, await metricsText(url, { client, signal }))
 
   const processCount = Math.min(PROCESSES_MAX, init.nodeCount)
   const children = Array.from({ length: processCount }, (_, index) =>

@@ -1,7 +1,7 @@
 /** Reads counters from a service's `/metrics`. Prometheus text format 0.0.4: `name{label="value"} number`. */
 
-import { call, readShortBody } from '@shoal/registry-client'
-import type { Dispatcher } from 'undici'
+import { call } from '@shoal/registry-client'
+import { type HttpClient, readShortBody } from '@shoal/service'
 import { MetricMissingError } from './metric-missing.ts'
 
 const PAGE_BYTES_MAX = 4 * 1024 ** 2
@@ -34,10 +34,10 @@ export class MetricsPage {
 
 export async function readMetrics(
   serviceUrl: string,
-  { dispatcher, signal }: { dispatcher: Dispatcher; signal: AbortSignal },
+  { client, signal }: { client: HttpClient; signal: AbortSignal },
 ): Promise<MetricsPage> {
   const url = `${serviceUrl}/metrics`
-  const response = await call('GET', url, [200], { dispatcher, signal })
+  const response = await call('GET', url, [200], { client, signal })
   const body = await readShortBody(response, PAGE_BYTES_MAX)
   return new MetricsPage(url, body?.toString() ?? '')
 }

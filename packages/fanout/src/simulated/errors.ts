@@ -1,7 +1,7 @@
 import { ShoalError } from '@shoal/core'
 
 /** What was asked of `shoal fanout` and cannot be done. */
-export abstract class FanoutError extends ShoalError {}
+abstract class FanoutError extends ShoalError {}
 
 export class FanoutOptionError extends FanoutError {
   readonly code = 'FANOUT_OPTION'

@@ -88,7 +88,7 @@ interface RemovedManifest {
 }
 
 /** Nobody can tell what it needs: nothing is removed until it is right again or gone. */
-export class ManifestDamagedError extends ShoalError {
+class ManifestDamagedError extends ShoalError {
   readonly code = 'MANIFEST_DAMAGED'
   readonly key: string
 

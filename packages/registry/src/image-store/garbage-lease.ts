@@ -5,7 +5,7 @@
 import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
 import { keys } from './layout.ts'
 
-export const LEASE_MS = 60_000
+const LEASE_MS = 60_000
 const RENEWED_AFTER_MS = 15_000
 
 export interface GarbageLeaseParts {

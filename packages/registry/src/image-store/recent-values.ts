@@ -2,9 +2,10 @@
  * What was read from the origin a short while ago, so that requests to the origin grow with images and not with nodes.
  * Bounded in weight, least recently used goes first; many who ask for one key share one read. "Not there" is never kept.
  */
+import { LRUCache } from 'lru-cache'
+
 interface Entry<V> {
   readonly value: V
-  readonly weight: number
   readonly readAtMs: number
 }
 
@@ -18,24 +19,22 @@ export interface RecentValuesInit<V> {
 }
 
 export class RecentValues<V> {
-  // A Map iterates in order of insertion: the first entry is the one that was not used for longest.
-  readonly #entries = new Map<string, Entry<V>>()
+  readonly #entries: LRUCache<string, Entry<V>>
   readonly #reads = new Map<string, Promise<V | undefined>>()
-  #weight = 0
-
   readonly #init: RecentValuesInit<V>
 
   constructor(init: RecentValuesInit<V>) {
     this.#init = init
+    this.#entries = new LRUCache({
+      maxSize: init.weightMax,
+      // The library takes no weight of 0.
+      sizeCalculation: ({ value }) => Math.max(1, init.weigh?.(value) ?? 1),
+    })
   }
 
   async get(key: string, read: () => Promise<V | undefined>): Promise<V | undefined> {
     const entry = this.#entries.get(key)
-    if (entry !== undefined && this.#init.nowMs() - entry.readAtMs <= this.#init.ageMsMax) {
-      this.#entries.delete(key)
-      this.#entries.set(key, entry)
-      return entry.value
-    }
+    if (entry !== undefined && this.#init.nowMs() - entry.readAtMs <= this.#init.ageMsMax) return entry.value
     const underWay = this.#reads.get(key)
     if (underWay !== undefined) return underWay
     const reading = this.#read(key, read)
@@ -44,21 +43,14 @@ export class RecentValues<V> {
   }
 
   set(key: string, value: V): void {
-    this.delete(key)
-    const weight = this.#init.weigh?.(value) ?? 1
-    if (weight > this.#init.weightMax) return
-    this.#entries.set(key, { value, weight, readAtMs: this.#init.nowMs() })
-    this.#weight += weight
-    for (const oldest of this.#entries.keys()) {
-      if (this.#weight <= this.#init.weightMax) break
-      this.#remove(oldest)
-    }
+    this.#reads.delete(key)
+    this.#entries.set(key, { value, readAtMs: this.#init.nowMs() })
   }
 
   /** Also keeps a read that is under way from being remembered: it may have seen what was there before. */
   delete(key: string): void {
     this.#reads.delete(key)
-    this.#remove(key)
+    this.#entries.delete(key)
   }
 
   async #read(key: string, read: () => Promise<V | undefined>): Promise<V | undefined> {
@@ -73,12 +65,5 @@ export class RecentValues<V> {
     } finally {
       if (this.#reads.get(key) === reading) this.#reads.delete(key)
     }
-  }
-
-  #remove(key: string): void {
-    const entry = this.#entries.get(key)
-    if (entry === undefined) return
-    this.#entries.delete(key)
-    this.#weight -= entry.weight
   }
 }

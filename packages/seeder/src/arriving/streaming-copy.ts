@@ -296,7 +296,7 @@ export class StreamingCopy implements SwarmPieces {
 }
 
 /** Pieces in `pieces` at and after `from`, those without a gap between them together. */
-export function* stretchesOf(
+function* stretchesOf(
   pieces: Bitfield,
   from = 0,
 ): Generator<{ readonly first: number; readonly end: number }> {

@@ -5,6 +5,7 @@
  */
 import type { Digest } from '@shoal/core'
 import { UpstreamBusyError } from '@shoal/registry-client'
+import { LRUCache } from 'lru-cache'
 import type { AwaitedBlob } from './awaited-blob.ts'
 import type { BlobFetches } from './blob-fetches.ts'
 import { REFUSAL_AGE_MS, type RecentRefusals } from './recent-refusals.ts'
@@ -24,7 +25,7 @@ const LENGTHS_MAX = 20_000
 export class MirroredBlobs {
   readonly #parts: MirroredBlobsParts
   /** By name and digest; those that were said last. */
-  readonly #lengths = new Map<string, number>()
+  readonly #lengths = new LRUCache<string, number>({ max: LENGTHS_MAX })
 
   constructor(parts: MirroredBlobsParts) {
     this.#parts = parts
@@ -39,8 +40,8 @@ export class MirroredBlobs {
     const { fetches, refusals, nowMs } = this.#parts
     const key = `${from.name}@${digest}`
     if (refusals.has(key, nowMs())) return undefined
-    if (length !== undefined) this.#noteLength(key, length)
-    const said = length ?? this.#lengths.get(key)
+    if (length !== undefined) this.#lengths.set(key, length)
+    const said = length ?? this.#lengths.peek(key)
     const blob = fetches.find(from.name, digest) ?? fetches.begin(from, digest, said)
     blob.whole.then(
       (isThere) => isThere || refusals.add(key, nowMs() + REFUSAL_AGE_MS),
@@ -50,12 +51,5 @@ export class MirroredBlobs {
       },
     )
     return blob
-  }
-
-  #noteLength(key: string, length: number): void {
-    this.#lengths.delete(key)
-    this.#lengths.set(key, length)
-    const [oldest] = this.#lengths.keys()
-    if (this.#lengths.size > LENGTHS_MAX) this.#lengths.delete(oldest!)
   }
 }

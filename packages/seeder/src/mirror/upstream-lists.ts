@@ -6,6 +6,7 @@ import type { Digest } from '@shoal/core'
 import type { Referrer, TagsPage } from '@shoal/oci'
 import { cutReferrersPage, type ReferrersPage } from '@shoal/registry'
 import { Gate } from '@shoal/service'
+import { LRUCache } from 'lru-cache'
 import type { UpstreamRepository } from './upstreams.ts'
 
 export interface UpstreamListsParts {
@@ -30,7 +31,7 @@ export class UpstreamLists {
   readonly #nowMs: () => number
   readonly #gate = new Gate(LISTS_AT_ONCE)
   readonly #asked = new Map<string, Promise<unknown>>()
-  readonly #kept = new Map<string, KnownList>()
+  readonly #kept = new LRUCache<string, KnownList>({ max: LISTS_KEPT_MAX })
 
   constructor(parts: UpstreamListsParts) {
     this.#nowMs = parts.nowMs
@@ -52,7 +53,7 @@ export class UpstreamLists {
     { artifactType, after }: { readonly artifactType?: string; readonly after?: string },
   ): Promise<ReferrersPage> {
     const key = `referrers ${name} ${subject} ${artifactType ?? ''}`
-    const kept = this.#kept.get(key)
+    const kept = this.#kept.peek(key)
     const isKept = after !== undefined && kept !== undefined && this.#nowMs() - kept.heardAtMs < LIST_KEPT_MS
     const referrers = isKept
       ? kept.referrers
@@ -61,16 +62,8 @@ export class UpstreamLists {
         )
     const page = cutReferrersPage(referrers, after)
     if (!isKept) this.#kept.delete(key)
-    if (!isKept && page.next !== undefined) this.#keep(key, referrers)
+    if (!isKept && page.next !== undefined) this.#kept.set(key, { referrers, heardAtMs: this.#nowMs() })
     return page
-  }
-
-  #keep(key: string, referrers: readonly Referrer[]): void {
-    this.#kept.set(key, { referrers, heardAtMs: this.#nowMs() })
-    for (const oldest of this.#kept.keys()) {
-      if (this.#kept.size <= LISTS_KEPT_MAX) break
-      this.#kept.delete(oldest)
-    }
   }
 
   #once<T>(key: string, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -141,13 +141,13 @@ function openTunnel(proxy: HttpProxy, target: string, init: AgentInit): Promise<
 
 function bounded<T extends Socket>(
   socket: T,
-  event: 'connect' | 'secureConnect',
+  standsWith: 'connect' | 'secureConnect',
   host: string,
   connectTimeoutMs: number,
 ): T {
   const giveUp = () => socket.destroy(new HttpTimeoutError(host, 'connect', connectTimeoutMs))
   const timer = setTimeout(giveUp, connectTimeoutMs)
   const stop = () => clearTimeout(timer)
-  socket.once(event, stop).once('close', stop)
+  socket.once(standsWith, stop).once('close', stop)
   return socket
 }

@@ -1,7 +1,7 @@
 /** What goes wrong between this process and a server that it asks over HTTP. Callers branch on class or code. */
 import { ShoalError } from '@shoal/core'
 
-export abstract class HttpClientError extends ShoalError {}
+abstract class HttpClientError extends ShoalError {}
 
 export type HttpPhase = 'connect' | 'send' | 'headers' | 'body'
 
@@ -16,7 +16,6 @@ export class HttpTimeoutError extends HttpClientError {
   readonly code: 'HTTP_CONNECT_TIMEOUT' | 'HTTP_SEND_TIMEOUT' | 'HTTP_HEADERS_TIMEOUT' | 'HTTP_BODY_TIMEOUT'
   readonly host: string
   readonly phase: HttpPhase
-
   constructor(host: string, phase: HttpPhase, afterMs: number) {
     super(
       `${host}: ${WAITED_FOR[phase]} within ${afterMs} ms; check that it is well and can be reached from here`,
@@ -30,14 +29,11 @@ export class HttpTimeoutError extends HttpClientError {
 /** A proxy on the way does not let the request through. */
 export class ProxyRefusedError extends HttpClientError {
   readonly code = 'HTTP_PROXY_REFUSED'
-  readonly host: string
   readonly status: number
-
   constructor(host: string, status: number) {
     super(
       `the proxy on the way to ${host} refused to go on (status ${status}); check what it lets through, and for whom`,
     )
-    this.host = host
     this.status = status
   }
 }
@@ -61,4 +57,11 @@ export function isTransportFailure(error: unknown): boolean {
   if (!(error instanceof Error) || error instanceof ShoalError) return false
   if (error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError) return false
   return 'code' in error && typeof error.code === 'string'
+}
+
+/** What an error of the connection says. A host with several addresses fails once for each, and says nothing itself. */
+export function transportReason(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0)
+    return error.errors.map(transportReason).join('; ')
+  return error instanceof Error ? error.message || error.name : String(error)
 }

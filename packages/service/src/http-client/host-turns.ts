@@ -7,7 +7,6 @@ interface Host {
 
 export class HostTurns {
   readonly #hosts = new Map<string, Host>()
-
   readonly #atOnceMax: number
 
   constructor(atOnceMax: number) {

@@ -38,6 +38,8 @@ export type StubFault =
 
 const MIB = 1024 * 1024
 
+const CREDENTIALS = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']
+
 export class S3Stub {
   readonly objects = new Map<string, StubObject>()
   readonly uploads = new Map<string, StubUpload>()
@@ -52,6 +54,9 @@ export class S3Stub {
     this.#serve(request, response).catch(() => request.socket.destroy())
   })
 
+  /** Variables that are not set after it. */
+  readonly #set = new Set<string>()
+
   async start(): Promise<void> {
     this.#server.listen(0, '127.0.0.1')
     await once(this.#server, 'listening')
@@ -65,13 +70,17 @@ export class S3Stub {
     this.#server.closeAllConnections()
     this.#server.close()
     await once(this.#server, 'close')
+    for (const name of this.#set) delete process.env[name]
   }
 
   /** Not started. */
   store(): S3ObjectStore {
     // The SDK's default chain of credentials begins with these.
-    process.env.AWS_ACCESS_KEY_ID ??= 'stub'
-    process.env.AWS_SECRET_ACCESS_KEY ??= 'stub'
+    for (const name of CREDENTIALS) {
+      if (process.env[name] !== undefined) continue
+      process.env[name] = 'stub'
+      this.#set.add(name)
+    }
     return new S3ObjectStore({
       bucket: 'bucket',
       prefix: 'some/prefix',

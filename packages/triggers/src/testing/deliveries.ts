@@ -17,7 +17,7 @@ export interface SentDelivery {
 }
 
 export const PUSHED_AT_MS = Date.UTC(2026, 4, 4, 10, 30, 15)
-export const PUSHED_AT = new Date(PUSHED_AT_MS).toISOString()
+const PUSHED_AT = new Date(PUSHED_AT_MS).toISOString()
 const PUSHED_AT_SECONDS = PUSHED_AT_MS / 1_000
 const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' }
 const MANIFEST = 'application/vnd.oci.image.manifest.v1+json'
@@ -283,7 +283,7 @@ export function cloudEventBatch(...pushed: readonly Pushed[]): SentDelivery {
   }
 }
 
-export function binaryCloudEvent(pushed: Pushed): SentDelivery {
+function binaryCloudEvent(pushed: Pushed): SentDelivery {
   const { data, ...attributes } = shoalEvent(pushed)
   const headers = Object.entries(attributes).map(([name, value]) => [`ce-${name}`, encodeURIComponent(value)])
   return { body: data, headers: { 'content-type': 'application/json', ...Object.fromEntries(headers) } }

@@ -9,7 +9,7 @@ import { FrameInvalidError, FrameTooLargeError } from '../errors.ts'
 export const EXTENSION_HANDSHAKE_ID = 0
 /** libtorrent's are some hundred bytes long. */
 export const EXTENSION_HANDSHAKE_BYTES_MAX = 16 * 1024
-export const TICKET_BYTES_MAX = 4 * 1024
+const TICKET_BYTES_MAX = 4 * 1024
 /** What every client takes (BEP 3). */
 export const STANDARD_BLOCK_BYTES = 16 * 1024
 

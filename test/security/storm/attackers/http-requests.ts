@@ -50,7 +50,7 @@ const METHODS = [
 const CHANGING = ['POST', 'PUT', 'PATCH', 'DELETE']
 const OWN = 'stranger/app'
 
-export function randomRequest(world: World, listener: Listener, prng: Prng): RandomRequest {
+function randomRequest(world: World, listener: Listener, prng: Prng): RandomRequest {
   const method = oneOf(METHODS, prng)
   const target = targetOf(world, listener, CHANGING.includes(method), prng)
   const body = CHANGING.includes(method) ? bodyOf(prng) : new Uint8Array(0)

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { MetricsPage } from '@shoal/fanout/processes'
 import { DOCTOR_REPOSITORY, DOCTOR_TAG, type DoctorContent, doctorImage } from '@shoal/oci'
-import type { Agent } from 'undici'
+import type { HttpClient } from '@shoal/service'
 import { type Asked, ask, jsonOf, problemOf } from '../ask.ts'
 import { type Finding, failure, ok } from '../check-result.ts'
 import { bytesText } from './quantities.ts'
@@ -20,7 +20,7 @@ const SOURCES = ['peer', 'seeder', 'origin', 'upstream'] as const
 type Received = Readonly<Record<(typeof SOURCES)[number], number>>
 
 /** @param url the agent's. Never throws */
-export async function testPull(url: string, connections: Agent): Promise<Finding> {
+export async function testPull(url: string, connections: HttpClient): Promise<Finding> {
   const image = doctorImage()
   const before = await received(url, connections)
   const startedAt = performance.now()
@@ -51,7 +51,7 @@ export async function testPull(url: string, connections: Agent): Promise<Finding
 async function fetched(
   url: string,
   expected: DoctorContent,
-  connections: Agent,
+  connections: HttpClient,
 ): Promise<Finding | undefined> {
   const what = `${IMAGE} (${expected.mediaType})`
   const measured = { image: IMAGE, url }
@@ -92,7 +92,7 @@ function reasonOf({ body }: Asked): string {
 }
 
 /** @returns undefined where the counters cannot be read: the pull counts, not they */
-async function received(url: string, connections: Agent): Promise<Received | undefined> {
+async function received(url: string, connections: HttpClient): Promise<Received | undefined> {
   try {
     const init = { timeoutMs: METRICS_TIMEOUT_MS, bytesMax: METRICS_BYTES_MAX, connections }
     const page = new MetricsPage(url, (await ask(`${url}/metrics`, init)).body.toString())

@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto'
 import { type Digest, digestAlgorithm, parseDigest } from '@shoal/core'
 import { MANIFEST_BYTES_MAX, MEDIA_TYPES, parseManifest, requiredBlobs } from '@shoal/oci'
-import type { Dispatcher } from 'undici'
-import { call, header, readShortBody } from './connection.ts'
+import { discardAnswer, type HttpClient, readShortBody } from '@shoal/service'
+import { call } from './call.ts'
 import { PulledDigestError, PulledSizeError } from './errors.ts'
 import { inParallel } from './in-parallel.ts'
 
@@ -21,7 +21,7 @@ const RESOLVE_ACCEPT = [
 ].join(', ')
 
 export interface PullSource {
-  readonly dispatcher: Dispatcher
+  readonly client: HttpClient
   /** `http://host:port`, without a path. */
   readonly registryUrl: string
   readonly repository: string
@@ -46,24 +46,24 @@ export async function pullImage(source: PullSource, tag: string): Promise<Pulled
 }
 
 async function resolve(source: PullSource, tag: string): Promise<{ digest: Digest; mediaType: string }> {
-  const { dispatcher, signal } = source
+  const { client, signal } = source
   const response = await call('HEAD', urlOf(source, `manifests/${tag}`), [200], {
-    dispatcher,
+    client,
     signal,
     headers: { accept: RESOLVE_ACCEPT },
   })
-  await response.body.dump()
+  await discardAnswer(response)
   return {
-    digest: parseDigest(header(response, 'docker-content-digest') ?? ''),
-    mediaType: header(response, 'content-type') ?? '',
+    digest: parseDigest(response.header('docker-content-digest') ?? ''),
+    mediaType: response.header('content-type') ?? '',
   }
 }
 
 async function pullManifest(source: PullSource, digest: Digest, mediaType: string): Promise<string> {
-  const { dispatcher, signal } = source
+  const { client, signal } = source
   const url = urlOf(source, `manifests/${digest}`)
   const response = await call('GET', url, [200], {
-    dispatcher,
+    client,
     signal,
     headers: { accept: `${mediaType}, */*` },
   })
@@ -77,10 +77,10 @@ async function pullBlob(
   source: PullSource,
   blob: { mediaType: string; digest: Digest; size: number },
 ): Promise<void> {
-  const { dispatcher, signal, onBytes } = source
+  const { client, signal, onBytes } = source
   const url = urlOf(source, `blobs/${blob.digest}`)
   const response = await call('GET', url, [200], {
-    dispatcher,
+    client,
     signal,
     headers: { accept: `${blob.mediaType}, */*` },
   })

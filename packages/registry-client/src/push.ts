@@ -5,11 +5,12 @@
 import { Readable } from 'node:stream'
 import { type Digest, digestAlgorithm } from '@shoal/core'
 import type { BlobSource, Image } from '@shoal/images'
-import type { Dispatcher } from 'undici'
-import { call, header } from './connection.ts'
+import { discardAnswer, type HttpClient } from '@shoal/service'
+import { call } from './call.ts'
 import {
   DigestUnsupportedError,
-  PulledDigestError,
+  PushedDigestError,
+  PushedSizeError,
   RegistryAnswerError,
   TagUnsupportedError,
 } from './errors.ts'
@@ -19,7 +20,7 @@ import { inParallel } from './in-parallel.ts'
 const BLOBS_AT_ONCE = 3
 
 export interface PushTarget {
-  readonly dispatcher: Dispatcher
+  readonly client: HttpClient
   /** `http://host:port`, without a path. */
   readonly registryUrl: string
   readonly repository: string
@@ -39,7 +40,7 @@ export interface PushedContent {
   readonly root: BlobSource
 }
 
-/** @throws RegistryAnswerError on any answer that the specification does not allow here · PulledDigestError · TagUnsupportedError · DigestUnsupportedError */
+/** @throws RegistryAnswerError on any answer that the specification does not allow here · PushedDigestError · PushedSizeError · TagUnsupportedError · DigestUnsupportedError */
 export async function pushImage(target: PushTarget, tag: string, image: Image): Promise<void> {
   const blobs = [...image.layers, image.config]
   await pushContent(target, tag, { blobs, manifests: [], root: image.manifest })
@@ -63,15 +64,15 @@ export async function pushContent(
  * the tag first: what the registry refuses, or stores as something else, has none then.
  */
 async function pushTagged(target: PushTarget, tag: string, root: BlobSource): Promise<void> {
-  const { dispatcher, signal, registryUrl, repository } = target
+  const { client, signal, registryUrl, repository } = target
   await pushManifest(target, root.digest, root)
   const tags = await pushManifest(target, `${root.digest}?tag=${encodeURIComponent(tag)}`, root)
   if (tags.includes(tag)) return
   const url = `${registryUrl}/v2/${repository}/manifests/${tag}`
   const headers = { ...authorizationFor(target, url), accept: root.mediaType }
-  const found = await call('HEAD', url, [200, 404], { dispatcher, signal, headers })
-  await found.body.dump()
-  if (found.statusCode === 404 || header(found, 'docker-content-digest') !== root.digest)
+  const found = await call('HEAD', url, [200, 404], { client, signal, headers })
+  await discardAnswer(found)
+  if (found.status === 404 || found.header('docker-content-digest') !== root.digest)
     throw new TagUnsupportedError(registryUrl, tag, root.digest)
 }
 
@@ -102,27 +103,25 @@ async function pushManifest(
   manifest: BlobSource,
 ): Promise<readonly string[]> {
   const url = `${target.registryUrl}/v2/${target.repository}/manifests/${reference}`
-  const { dispatcher, signal } = target
+  const { client, signal } = target
   const { mediaType, digest, sizeBytes } = manifest
   const response = await call('PUT', url, [201], {
-    dispatcher,
+    client,
     signal,
     headers: {
       ...authorizationFor(target, url),
       'content-type': mediaType,
       'content-length': String(sizeBytes),
     },
-    body: bodyOf(manifest.open()),
+    body: bodyOf(exactly(manifest)),
   }).catch((error) => {
     if (!isDigestRefused(error, digest)) throw error
     throw new DigestUnsupportedError(target.registryUrl, digest, { cause: error })
   })
-  await response.body.dump()
-  const stored = header(response, 'docker-content-digest')
-  if (stored !== undefined && stored !== digest)
-    throw new PulledDigestError(url, digest, stored as typeof digest)
-  const given = response.headers['oci-tag'] ?? []
-  return [given].flat().flatMap((value) => value.split(',').map((tag) => tag.trim()))
+  await discardAnswer(response)
+  const stored = response.header('docker-content-digest')
+  if (stored !== undefined && stored !== digest) throw new PushedDigestError(url, digest, stored)
+  return response.headers('oci-tag').flatMap((value) => value.split(',').map((tag) => tag.trim()))
 }
 
 function isDigestRefused(error: unknown, digest: Digest): boolean {
@@ -131,31 +130,31 @@ function isDigestRefused(error: unknown, digest: Digest): boolean {
 }
 
 async function pushBlob(target: PushTarget, blob: BlobSource): Promise<void> {
-  const { dispatcher, registryUrl, repository, signal, onBytes } = target
+  const { client, registryUrl, repository, signal, onBytes } = target
   const blobs = `${registryUrl}/v2/${repository}/blobs`
   const headers = authorizationFor(target, blobs)
-  const found = await call('HEAD', `${blobs}/${blob.digest}`, [200, 404], { dispatcher, signal, headers })
-  await found.body.dump()
-  if (found.statusCode === 200) {
+  const found = await call('HEAD', `${blobs}/${blob.digest}`, [200, 404], { client, signal, headers })
+  await discardAnswer(found)
+  if (found.status === 200) {
     onBytes(blob.sizeBytes, blob, 'skipped')
     return
   }
-  const begun = await call('POST', `${blobs}/uploads/`, [202], { dispatcher, signal, headers })
-  await begun.body.dump()
+  const begun = await call('POST', `${blobs}/uploads/`, [202], { client, signal, headers })
+  await discardAnswer(begun)
   // Relative or absolute, and it may have a query of its own.
-  const location = new URL(header(begun, 'location') ?? '', `${blobs}/uploads/`)
+  const location = new URL(begun.header('location') ?? '', `${blobs}/uploads/`)
   location.searchParams.set('digest', blob.digest)
   const stored = await call('PUT', location.href, [201], {
-    dispatcher,
+    client,
     signal,
     headers: {
       ...authorizationFor(target, location.href),
       'content-type': 'application/octet-stream',
       'content-length': String(blob.sizeBytes),
     },
-    body: bodyOf(counted(blob.open(), (bytes) => onBytes(bytes, blob, 'sent'))),
+    body: bodyOf(exactly(blob, (bytes) => onBytes(bytes, blob, 'sent'))),
   })
-  await stored.body.dump()
+  await discardAnswer(stored)
 }
 
 /** Uploads may go elsewhere, to a store that has no business with the registry's credentials. */
@@ -171,12 +170,27 @@ function bodyOf(bytes: AsyncIterable<Uint8Array>): Readable {
   return Readable.from(bytes, { objectMode: false, highWaterMark: 1024 * 1024 })
 }
 
-async function* counted(
-  bytes: AsyncIterable<Uint8Array>,
-  onBytes: (bytes: number) => void,
+/**
+ * The registry is told how many bytes come, and waits for them: fewer would keep it waiting, more would be another request. The
+ * last bytes leave once the source has ended well, so that what it finds wrong at its end is never whole at the registry.
+ */
+async function* exactly(
+  blob: BlobSource,
+  onBytes: (bytes: number) => void = () => {},
 ): AsyncGenerator<Uint8Array> {
-  for await (const chunk of bytes) {
-    yield chunk
-    onBytes(chunk.length)
+  let sizeBytes = 0
+  let held: Uint8Array | undefined
+  for await (const chunk of blob.open()) {
+    if (held !== undefined) {
+      yield held
+      onBytes(held.length)
+    }
+    sizeBytes += chunk.length
+    held = chunk
+    if (sizeBytes > blob.sizeBytes) break
   }
+  if (sizeBytes !== blob.sizeBytes) throw new PushedSizeError(blob.digest, blob.sizeBytes, sizeBytes)
+  if (held === undefined) return
+  yield held
+  onBytes(held.length)
 }

@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { credentialsFor } from './credentials.ts'
-import { DockerConfigError } from './errors.ts'
+import { CredentialsInvalidError } from './errors.ts'
+import { pushLogin } from './push-login.ts'
 
 let folder: string
 beforeEach(async () => {
@@ -24,19 +24,26 @@ test('a host has its own, in whichever form it was written', async () => {
     three: {},
   }
   await write(JSON.stringify({ auths }))
-  expect(await credentialsFor('one:5000')).toBe('Basic b25lOjE=')
-  expect(await credentialsFor('two')).toBe(`Basic ${Buffer.from('two:a:b').toString('base64')}`)
+  expect(await pushLogin('one:5000')).toBe('Basic b25lOjE=')
+  expect(await pushLogin('two')).toBe(`Basic ${Buffer.from('two:a:b').toString('base64')}`)
   for (const host of ['one', 'one:5001', 'three', 'constructor', '__proto__'])
-    expect(await credentialsFor(host)).toBeUndefined()
+    expect(await pushLogin(host)).toBeUndefined()
 })
 
 test('no file, and one without credentials, have none', async () => {
-  expect(await credentialsFor('one')).toBeUndefined()
+  expect(await pushLogin('one')).toBeUndefined()
   await write('{"credsStore":"desktop"}')
-  expect(await credentialsFor('one')).toBeUndefined()
+  expect(await pushLogin('one')).toBeUndefined()
 })
 
 test('a file that cannot be read is an error', async () => {
   await write('{')
-  await expect(credentialsFor('one')).rejects.toThrow(DockerConfigError)
+  await expect(pushLogin('one')).rejects.toThrow(CredentialsInvalidError)
+})
+
+test('what is wrong with the entry of another host is no trouble', async () => {
+  const auths = { other: { auth: 'not base64!' }, 'one:5000': { auth: 'b25lOjE=' } }
+  await write(JSON.stringify({ auths }))
+  expect(await pushLogin('one:5000')).toBe('Basic b25lOjE=')
+  await expect(pushLogin('other')).rejects.toThrow(CredentialsInvalidError)
 })

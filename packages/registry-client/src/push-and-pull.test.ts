@@ -8,17 +8,23 @@ import type { AddressInfo } from 'node:net'
 import { buildImage, buildLayer, fillerFile, type Image } from '@shoal/images'
 import { type RegistryStub, startRegistryStub } from '@shoal/testing/registry-stub'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { openConnections } from './connection.ts'
-import { PulledDigestError, PulledSizeError, RegistryAnswerError } from './errors.ts'
+import { openConnections } from './call.ts'
+import {
+  PulledDigestError,
+  PulledSizeError,
+  PushedDigestError,
+  PushedSizeError,
+  RegistryAnswerError,
+} from './errors.ts'
 import { pullImage } from './pull.ts'
 import { pushImage } from './push.ts'
 
 let stub: RegistryStub
 let image: Image
-const dispatcher = openConnections()
+const client = openConnections()
 const bytes = { pushed: 0, pulled: 0 }
 const target = () => ({
-  dispatcher,
+  client,
   registryUrl: stub.url,
   repository: 'demo/app',
   signal: AbortSignal.timeout(20_000),
@@ -99,6 +105,29 @@ describe('a push', () => {
     image = { ...image, layers }
     await expect(push()).rejects.toThrow(RegistryAnswerError)
     expect(stub.manifests.size).toBe(0)
+  })
+})
+
+describe('what goes wrong with a push is told by its own name', () => {
+  test('a registry that stored something else', async () => {
+    await using registry = await serve((request, response) => {
+      const headers = { location: '/upload', 'docker-content-digest': `sha256:${'0'.repeat(64)}` }
+      const status = { HEAD: 200, POST: 202 }[request.method!] ?? 201
+      request.resume().on('end', () => response.writeHead(status, headers).end())
+    })
+    const to = { ...target(), registryUrl: registry.url, onBytes: count('pushed') }
+    await expect(pushImage(to, '1', image)).rejects.toThrow(PushedDigestError)
+  })
+
+  test.each([
+    ['shorter', -1],
+    ['longer', 1],
+  ])('a layer that is %s than it was', async (_what, difference) => {
+    const { sizeBytes } = image.layers[0]!
+    const layers = [{ ...image.layers[0]!, sizeBytes: sizeBytes - difference }]
+    image = { ...image, layers }
+    await expect(push()).rejects.toThrow(PushedSizeError)
+    expect(stub.blobs.has(layers[0]!.digest)).toBe(false)
   })
 })
 
