@@ -2,9 +2,11 @@
  * The agent's end of the announce stream: says what this node has and wants, and hears of peers.
  * What is said when, `Announcements` of the engine decides.
  */
+
 import { EventEmitter } from 'node:events'
 import type { Digest, InfoHash, PeerAddress, PeerId } from '@shoal/core'
 import { type AnnouncementEvent, Announcements, type ImportShare } from '@shoal/engine'
+import { steadyMs } from '@shoal/service'
 import {
   type AgentMessage,
   ANNOUNCE_STREAM_PATH,
@@ -73,7 +75,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   #socket: WebSocket | undefined
   #isOpen = false
   /** When it was opened or closed the last time, on the clock that never jumps. */
-  #changedAt = performance.now()
+  #changedAt = steadyMs()
   #canTryPeers = false
   #tellsArrivalsEnd = false
   #streamSecret: string | undefined
@@ -98,7 +100,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
 
   /** For how long the stream has been open or closed. */
   get unchangedForMs(): number {
-    return Math.round(performance.now() - this.#changedAt)
+    return Math.round(steadyMs() - this.#changedAt)
   }
 
   /** Shows the seeder who asks it something, hexadecimal; undefined while the stream is not open, or where an older seeder gave none. */
@@ -154,7 +156,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
   }
 
   #step(event: AnnouncementEvent): void {
-    const nowMs = performance.now()
+    const nowMs = steadyMs()
     for (const effect of this.#announcements.step(nowMs, event)) {
       if (effect.kind === 'set-timer')
         this.#gatherTimer = setTimeout(() => this.#step({ kind: 'timer' }), effect.atMs - nowMs)
@@ -181,7 +183,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
     })
     socket.on('open', () => {
       this.#isOpen = true
-      this.#changedAt = performance.now()
+      this.#changedAt = steadyMs()
       this.#log.info({ event: 'announce-stream-open', seeder: seederUrl }, 'announce stream open')
       const hello = { type: 'hello', version: ANNOUNCE_STREAM_VERSION, name, zone, peerId, port } as const
       const capabilities = [TRY_PEERS_CAPABILITY, STREAM_SECRET_CAPABILITY, ARRIVAL_ENDED_CAPABILITY]
@@ -206,7 +208,7 @@ export class Announcer extends EventEmitter<AnnouncerEvents> {
           { event: 'announce-stream-closed', seeder: seederUrl, code, reason: reason.toString() },
           'announce stream closed',
         )
-        this.#changedAt = performance.now()
+        this.#changedAt = steadyMs()
         this.#isOpen = false
         this.#step({ kind: 'stream-closed' })
         this.#canTryPeers = false

@@ -2,7 +2,7 @@
  * Looks what answers where the seeder should: one short question on a connection of its own, so that it waits behind nothing.
  * Never rejects.
  */
-import { HttpClient, isTransportFailure } from '@shoal/service'
+import { HttpClient, isTransportFailure, steadyMs } from '@shoal/service'
 import { connectionTrouble } from './connection-trouble.ts'
 import type { SeederSight } from './seeder-health.ts'
 
@@ -31,10 +31,10 @@ export class SeederProbe {
   }
 
   async look(): Promise<SeederSight> {
-    const begunAtMs = performance.now()
+    const begunAtMs = steadyMs()
     const sight = await this.#ask()
     // This process itself was held up, so that its time was over before it could hear the answer.
-    const wasHeldUp = performance.now() - begunAtMs > PROBE_TIMEOUT_MS + HELD_UP_MS
+    const wasHeldUp = steadyMs() - begunAtMs > PROBE_TIMEOUT_MS + HELD_UP_MS
     return sight.kind === 'unreachable' && wasHeldUp ? this.#ask() : sight
   }
 

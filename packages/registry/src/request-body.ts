@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http'
 import { OciError } from '@shoal/oci'
 import type { BodyOnItsWay } from '@shoal/service'
-import { ClientLeftError, hasBody } from '@shoal/service'
+import { ClientLeftError, hasBody, steadyMs } from '@shoal/service'
 import { RequestCutError } from './oci-errors.ts'
 
 /** What a refused body may still send while the client learns of the refusal, and for how long. */
@@ -174,7 +174,7 @@ class ChunkReader {
   /** How long the client has been waited for since it came on last; 0 while it is not waited for. */
   get stalledMs(): number {
     const since = this.#waitingSinceMs
-    return since === undefined ? 0 : this.#waitedMs + performance.now() - since
+    return since === undefined ? 0 : this.#waitedMs + steadyMs() - since
   }
 
   /** Whoever waits for the next chunk gets this instead. */
@@ -186,7 +186,7 @@ class ChunkReader {
     if (this.#raw.destroyed) return this.#onClose()
     const raw = this.#raw
     const idleTimeoutMs = this.#idleTimeoutMs
-    const sinceMs = performance.now()
+    const sinceMs = steadyMs()
     this.#waitingSinceMs = sinceMs
     const timer = setTimeout(
       () => raw.destroy(new Error('less than 4 KiB/s were sent for too long')),
@@ -206,7 +206,7 @@ class ChunkReader {
       clearTimeout(timer)
       this.#waitingSinceMs = undefined
     }
-    const waitedMs = performance.now() - sinceMs
+    const waitedMs = steadyMs() - sinceMs
     const came = this.#chunk?.length ?? 0
     this.#owedMs = Math.max(0, this.#owedMs + waitedMs - came / RATE_MIN_BYTES_PER_MS)
     this.#waitedMs += waitedMs

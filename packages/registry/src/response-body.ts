@@ -3,7 +3,14 @@
  * connection is cut; a short body never ends as if it were complete.
  */
 import type { ServerResponse } from 'node:http'
-import { type BodyOnItsWay, type BodyPlaces, ClientLeftError, inPlace, within } from '@shoal/service'
+import {
+  type BodyOnItsWay,
+  type BodyPlaces,
+  ClientLeftError,
+  inPlace,
+  steadyMs,
+  within,
+} from '@shoal/service'
 import type { FastifyReply } from 'fastify'
 import { BodyLengthError, ClientStalledError } from './oci-errors.ts'
 
@@ -41,7 +48,7 @@ class BodyToClient implements BodyOnItsWay {
   }
 
   stalledMs(): number {
-    return this.#waitingSinceMs === undefined ? 0 : performance.now() - this.#waitingSinceMs
+    return this.#waitingSinceMs === undefined ? 0 : steadyMs() - this.#waitingSinceMs
   }
 
   giveWay(): void {
@@ -50,7 +57,7 @@ class BodyToClient implements BodyOnItsWay {
 
   /** Resolves when the system has taken the bytes. @throws ClientLeftError */
   async write(bytes: Uint8Array, idleTimeoutMs: number): Promise<void> {
-    this.#waitingSinceMs = performance.now()
+    this.#waitingSinceMs = steadyMs()
     try {
       await write(this.raw, bytes, idleTimeoutMs)
     } finally {

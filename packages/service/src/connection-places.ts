@@ -8,6 +8,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { FairPlaces } from '@shoal/engine'
+import { steadyMs } from './clock.ts'
 
 export interface ConnectionLimits {
   readonly connectionsMax: number
@@ -96,7 +97,7 @@ export class ConnectionPlaces {
   }
 
   #cutUnread(): void {
-    const nowMs = performance.now()
+    const nowMs = steadyMs()
     for (const [socket, connection] of this.#connections) {
       const isWaiting = [...connection.answers].some((answer) => answer.writableEnded)
       connection.waitsSinceMs = isWaiting ? (connection.waitsSinceMs ?? nowMs) : undefined

@@ -16,6 +16,7 @@ import type { Logger } from 'pino'
 import { hasBody } from './announced-body.ts'
 import { BodyPlaces, type BodyPlacesInit } from './body-places.ts'
 import { ClientLeftError } from './client-left.ts'
+import { steadyMs } from './clock.ts'
 import { type ConnectionLimits, ConnectionPlaces } from './connection-places.ts'
 import { loggableUrl } from './loggable-url.ts'
 import { nameRequests } from './request-under-way.ts'
@@ -207,10 +208,10 @@ function boundBodies(server: FastifyInstance, { bodies, bodyTimeoutMs }: HttpSer
     // A request without a body is not complete either while its headers are read, and may take long to be answered.
     if (raw.complete || !hasBody(raw) || /^\/v2(?:[/?]|$)/.test(url)) return
     const gone = new AbortController()
-    const begunAtMs = performance.now()
+    const begunAtMs = steadyMs()
     const body = {
       ip: raw.socket.remoteAddress ?? '',
-      stalledMs: () => performance.now() - begunAtMs,
+      stalledMs: () => steadyMs() - begunAtMs,
       giveWay: () => raw.destroy(new Error('the body came too slowly, and others waited')),
     }
     const timer = setTimeout(
@@ -252,7 +253,7 @@ function boundAnswers(server: FastifyInstance, init: UnreadAnswersInit): void {
     if (bytes <= ANSWER_COUNTED_BYTES) return done()
     const { socket } = request.raw
     const answer = { ip: socket.remoteAddress ?? '', bytes, cut: () => socket.destroy() }
-    if (unread.add(answer, performance.now())) {
+    if (unread.add(answer, steadyMs())) {
       reply.raw.once('close', () => unread.remove(answer))
       return done()
     }

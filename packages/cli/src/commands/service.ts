@@ -4,6 +4,7 @@
  */
 
 import { UsageError } from '@shoal/core'
+import type { Service } from '@shoal/service'
 import { loadSettings, settingsOf } from '@shoal/settings'
 import { configEntriesOf } from '@shoal/settings/config-entries'
 import { Command, Option } from 'commander'
@@ -12,23 +13,14 @@ import type { Static, TObject } from 'typebox'
 import { logOutput } from './log-output.ts'
 import { UncaughtErrors } from './uncaught-errors.ts'
 
-export interface Service {
-  readonly url: string
-  readonly peerAddress: string
-  start(): Promise<void>
-  stop(): Promise<void>
-  /**
-   * An error came up that nobody handled: it is counted, and the request that it belongs to is cut.
-   * @returns what the log may say of that request, if there is one
-   */
-  onUncaughtError(): object | undefined
-}
+/** What a service shows of itself to its command. */
+type StartedAndStopped = Pick<Service, keyof Service>
 
 export interface ServiceCommandInit<T extends TObject> {
   readonly name: string
   readonly description: string
   readonly schema: T
-  readonly create: (parts: { settings: Static<T>; log: Logger }) => Promise<Service>
+  readonly create: (parts: { settings: Static<T>; log: Logger }) => Promise<StartedAndStopped>
   /** Every variable that some service of Shoal reads. */
   readonly knownVariables: ReadonlySet<string>
 }

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@shoal/core'
 import { blobsOf, type Manifest } from '@shoal/oci'
 import type { ImageStore } from '@shoal/registry'
-import { readManifest } from '@shoal/service'
+import { readManifest, steadyMs } from '@shoal/service'
 import type { ConnectedAgent, Tracker } from '@shoal/tracker'
 import type { Logger } from 'pino'
 import { SeederError } from '../errors.ts'
@@ -81,13 +81,13 @@ export class NodeWarmer {
     const isReady = (peerId: string) =>
       swarms.length === 0 ||
       swarms.some((infoHashes) => infoHashes.every((infoHash) => tracker.isSeeding(infoHash, peerId)))
-    const endMs = performance.now() + WARM_MS_MAX
+    const endMs = steadyMs() + WARM_MS_MAX
     for (;;) {
       const connected = new Set(tracker.agents.map(({ peerId }) => peerId))
       const missing = nodes.filter(({ peerId }) => connected.has(peerId) && !isReady(peerId))
       onProgress(nodes.length, nodes.filter(({ peerId }) => isReady(peerId)).length)
       if (missing.length === 0) return
-      if (performance.now() > endMs) throw new WarmTimeoutError(missing.map(({ name }) => name))
+      if (steadyMs() > endMs) throw new WarmTimeoutError(missing.map(({ name }) => name))
       await sleep(LOOK_MS, undefined, { signal })
     }
   }
