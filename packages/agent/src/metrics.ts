@@ -5,7 +5,7 @@ import type { ByteSource } from './download.ts'
 const SOURCES: readonly ByteSource[] = ['peer', 'seeder', 'origin', 'upstream']
 
 /** What is looked at when somebody asks. */
-export interface AgentState {
+export interface AgentGauges {
   readonly blobs: () => number
   readonly downloads: () => number
   readonly usedBytes: () => number
@@ -36,7 +36,7 @@ export function createMetrics() {
       },
     })
   /** Has what the agent is in shown as well. */
-  const show = (state: AgentState) => {
+  const show = (state: AgentGauges) => {
     gauge('shoal_agent_blobs', 'Blobs in the cache, whole or in part.', state.blobs)
     gauge('shoal_agent_downloads', 'Blobs that are being fetched.', state.downloads)
     gauge('shoal_agent_cache_bytes', 'Bytes that the blobs in the cache take.', state.usedBytes)

@@ -31,12 +31,12 @@ export function kubernetesCommand(): Command {
     .option('--namespace <NAME>', 'where it is (default: the namespace of this pod)')
     .action(waitForDaemonSet)
   command
-    .command('own-folder')
+    .command('give-folder')
     .description('Gives a folder of the node, with what is in it, to the user that the agent runs as.')
     .argument('<FOLDER>', 'the folder')
     .requiredOption('--user <ID>', 'the user', wholeNumber(0, 2 ** 31))
     .requiredOption('--group <ID>', 'the group', wholeNumber(0, 2 ** 31))
-    .action(ownFolder)
+    .action(giveFolder)
   command
     .command('idle')
     .description('Does nothing until it is asked to stop: for pods whose init containers did the work.')
@@ -69,10 +69,10 @@ async function waitForDaemonSet(
   })
 }
 
-async function ownFolder(folder: string, owner: { user: number; group: number }): Promise<void> {
+async function giveFolder(folder: string, owner: { user: number; group: number }): Promise<void> {
   await orItsStatus(async (signal) => {
-    const { ownFolder } = await import('../kubernetes/own-folder.ts')
-    const isChanged = await ownFolder(folder, owner, signal)
+    const { giveFolder } = await import('../kubernetes/give-folder.ts')
+    const isChanged = await giveFolder(folder, owner, signal)
     const whose = `${owner.user}:${owner.group}`
     console.log(isChanged ? `${folder} belongs to ${whose} now` : `${folder} belongs to ${whose} already`)
   })

@@ -2,7 +2,7 @@
 import { assert } from '@shoal/core'
 import { bufferBytes, type Downloader } from './downloader.ts'
 import type { NodeState } from './node-state.ts'
-import type { Peer, Swarm } from './swarm.ts'
+import type { NodeSwarm, Peer } from './swarm.ts'
 import type { Uploader } from './uploader.ts'
 
 export function checkNode(state: NodeState, downloader: Downloader, uploader: Uploader): void {
@@ -49,7 +49,7 @@ export function checkNode(state: NodeState, downloader: Downloader, uploader: Up
   }
 }
 
-function checkSwarm(swarm: Swarm, state: NodeState): void {
+function checkSwarm(swarm: NodeSwarm, state: NodeState): void {
   const { limits } = state
   assert(swarm.peers.size <= limits.connectionsPerSwarmMax, 'a swarm’s connections are within their limit')
   const availability = new Uint16Array(swarm.have.length)
@@ -88,7 +88,7 @@ function checkSwarm(swarm: Swarm, state: NodeState): void {
 }
 
 /** What a source keeps of whom it has sent a piece first. */
-function checkShown({ peers, shown, firstSentTo }: Swarm): void {
+function checkShown({ peers, shown, firstSentTo }: NodeSwarm): void {
   const unseen = new Map<Peer, number>()
   for (const first of firstSentTo) {
     if (first === undefined || first === 'seen') continue

@@ -3,7 +3,7 @@ import { addressKey, type PeerAddress, type PeerId } from '@shoal/core'
 import { roomFor } from './connection-room.ts'
 import type { NodeState } from './node-state.ts'
 import type { CloseReason } from './protocol.ts'
-import type { KnownAddress, Peer, Swarm } from './swarm.ts'
+import type { KnownAddress, NodeSwarm, Peer } from './swarm.ts'
 
 /** Waits before an address is dialled again; after the last it is forgotten until it is told of anew. */
 const RETRY_MS = [1_000, 5_000, 15_000]
@@ -21,7 +21,7 @@ export class Connector {
     this.#state = state
   }
 
-  found(nowMs: number, swarm: Swarm, addresses: readonly PeerAddress[]): void {
+  found(nowMs: number, swarm: NodeSwarm, addresses: readonly PeerAddress[]): void {
     for (const address of addresses) {
       if (address.peerId === this.#state.peerId) continue
       const known = swarm.addresses.get(keyOf(address))
@@ -37,7 +37,7 @@ export class Connector {
   }
 
   /** Dials the addresses whose time has come, as far as there is room. */
-  dial(nowMs: number, swarm: Swarm): void {
+  dial(nowMs: number, swarm: NodeSwarm): void {
     const { limits } = this.#state
     let dialling = 0
     for (const { state } of swarm.addresses.values()) if (state === 'dialling') dialling++
@@ -55,7 +55,7 @@ export class Connector {
     }
   }
 
-  dialFailed(nowMs: number, swarm: Swarm, address: PeerAddress): void {
+  dialFailed(nowMs: number, swarm: NodeSwarm, address: PeerAddress): void {
     const known = swarm.addresses.get(keyOf(address))
     if (known !== undefined) this.#retryLater(nowMs, swarm, known)
   }
@@ -68,7 +68,7 @@ export class Connector {
    */
   admit(
     nowMs: number,
-    swarm: Swarm,
+    swarm: NodeSwarm,
     peer: { peerId: PeerId; dialled: PeerAddress | undefined; from: string },
   ): { refusal: CloseReason } | { twin?: Peer; madeRoom: readonly Peer[] } {
     const { peerId, dialled } = peer
@@ -98,7 +98,7 @@ export class Connector {
   }
 
   /** A connection to `dialled`, admitted or refused, is over. */
-  gone(nowMs: number, swarm: Swarm, dialled: PeerAddress | undefined): void {
+  gone(nowMs: number, swarm: NodeSwarm, dialled: PeerAddress | undefined): void {
     const known = dialled && swarm.addresses.get(keyOf(dialled))
     if (known === undefined) return
     if (this.#isBanned(swarm, keyOf(known.address))) swarm.addresses.delete(keyOf(known.address))
@@ -116,11 +116,11 @@ export class Connector {
     }
   }
 
-  #isBanned(swarm: Swarm, whom: string): boolean {
+  #isBanned(swarm: NodeSwarm, whom: string): boolean {
     return this.#banned.has(banOf(swarm, whom))
   }
 
-  #retryLater(nowMs: number, swarm: Swarm, known: KnownAddress): void {
+  #retryLater(nowMs: number, swarm: NodeSwarm, known: KnownAddress): void {
     known.state = 'idle'
     const waitMs = RETRY_MS[known.failures++]
     if (waitMs === undefined || !swarm.isDownloading) {
@@ -131,7 +131,7 @@ export class Connector {
     this.#state.wakeAt(known.retryAtMs)
   }
 
-  #isKnownPeer(swarm: Swarm, address: PeerAddress): boolean {
+  #isKnownPeer(swarm: NodeSwarm, address: PeerAddress): boolean {
     if (this.#isBanned(swarm, keyOf(address))) return true
     for (const { peerId, dialled, from } of swarm.peers) {
       if (peerId !== address.peerId) continue
@@ -143,7 +143,7 @@ export class Connector {
 }
 
 /** By swarm: an honest seeder whose disk has spoilt one blob can serve all others. */
-function banOf({ infoHash }: Swarm, whom: string): string {
+function banOf({ infoHash }: NodeSwarm, whom: string): string {
   return `${infoHash} ${whom}`
 }
 

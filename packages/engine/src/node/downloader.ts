@@ -8,7 +8,7 @@ import { TokenBucket } from '../policy/token-bucket.ts'
 import { choosePiece, ZONE_PATIENCE_MS } from './choose-piece.ts'
 import type { NodeState } from './node-state.ts'
 import { BUFFER_PAGE_BYTES, type FetchId } from './protocol.ts'
-import { type Fetch, isShowing, type Peer, type Request, type Swarm } from './swarm.ts'
+import { type Fetch, isShowing, type NodeSwarm, type Peer, type Request } from './swarm.ts'
 
 /** How often peers that keep others waiting are looked for while something is on its way. */
 export const CHECK_MS = 25
@@ -54,7 +54,7 @@ export class Downloader {
     for (const swarm of this.#state.swarms.values()) this.fillSwarm(nowMs, swarm)
   }
 
-  fillSwarm(nowMs: number, swarm: Swarm): void {
+  fillSwarm(nowMs: number, swarm: NodeSwarm): void {
     if (swarm.isDownloading) for (const peer of swarm.peers) this.fill(nowMs, peer)
   }
 
@@ -129,7 +129,7 @@ export class Downloader {
   }
 
   /** A piece is here and its buffer free: who has nothing more to give is told so, and who waited for room gets it. */
-  pieceDone(nowMs: number, swarm: Swarm): void {
+  pieceDone(nowMs: number, swarm: NodeSwarm): void {
     for (const peer of swarm.peers) {
       if (peer.wantedCount === 0) this.#showInterest(peer)
       else if (peer.isSource) this.fill(nowMs, peer)
@@ -143,7 +143,7 @@ export class Downloader {
   }
 
   /** The piece came from elsewhere: nobody needs to send it. */
-  pieceHere(swarm: Swarm, index: number): void {
+  pieceHere(swarm: NodeSwarm, index: number): void {
     for (const fetch of [...swarm.fetchesOf(index)]) this.abandon(fetch)
   }
 
@@ -166,7 +166,7 @@ export class Downloader {
     this.#end(fetch)
   }
 
-  abandonSwarm(swarm: Swarm): void {
+  abandonSwarm(swarm: NodeSwarm): void {
     for (const fetch of this.#fetches.values()) if (fetch.swarm === swarm) this.abandon(fetch)
   }
 
@@ -204,7 +204,7 @@ export class Downloader {
   }
 
   /** Pieces of the swarm are open again, and buffers are free. */
-  roomMade(nowMs: number, swarm: Swarm): void {
+  roomMade(nowMs: number, swarm: NodeSwarm): void {
     this.fillSwarm(nowMs, swarm)
     this.#feedStarved(nowMs)
   }
@@ -284,7 +284,7 @@ export class Downloader {
    * In a crowd, what is asked of one cannot be asked of another who gets it sooner: a piece of each keeps all busy. Those
    * who have everything are asked for as much as keeps them busy.
    */
-  #shareBytes({ shape, areAllPeersComplete }: Swarm): number {
+  #shareBytes({ shape, areAllPeersComplete }: NodeSwarm): number {
     return areAllPeersComplete ? Number.POSITIVE_INFINITY : PIECES_ASKED_IN_CROWD * shape.pieceLength
   }
 

@@ -28,7 +28,7 @@ import {
   type NodeLimits,
 } from './protocol.ts'
 import { Superseeder } from './superseeder.ts'
-import { createPeer, type Peer, Swarm } from './swarm.ts'
+import { createPeer, NodeSwarm, type Peer } from './swarm.ts'
 import { Uploader } from './uploader.ts'
 
 /** Some clients ask for blocks of up to 128 KiB though BEP 3 has 16 KiB. */
@@ -87,7 +87,7 @@ export class NodeEngine {
         assert(!this.#state.swarms.has(event.infoHash), 'a swarm is joined once')
         const { infoHash, shape, have, isGrowing = false } = event
         const isShowing = this.#isSource && (have.isFull || isGrowing)
-        const swarm = new Swarm(infoHash, shape, have, this.#state.prng, isShowing)
+        const swarm = new NodeSwarm(infoHash, shape, have, this.#state.prng, isShowing)
         this.#state.swarms.set(event.infoHash, swarm)
         break
       }
@@ -283,7 +283,7 @@ export class NodeEngine {
    * The connections are closed, whoever closed them and why: the one way for a peer to go. When nothing here names these peers
    * any more, those that stay get what they leave: pieces to be shown, room to be served in, pieces and buffers.
    */
-  #forget(nowMs: number, swarm: Swarm, peers: readonly Peer[]): void {
+  #forget(nowMs: number, swarm: NodeSwarm, peers: readonly Peer[]): void {
     for (const peer of peers) {
       this.#state.peers.delete(peer.connection)
       swarm.peerGone(peer)
@@ -399,7 +399,7 @@ export class NodeEngine {
     this.#downloader.fill(nowMs, peer)
   }
 
-  #pieceHere(nowMs: number, swarm: Swarm, index: number): void {
+  #pieceHere(nowMs: number, swarm: NodeSwarm, index: number): void {
     if (!swarm.pieceHere(index)) return
     this.#state.effect({ kind: 'piece-here', infoHash: swarm.infoHash, index })
     for (const peer of swarm.peers) {

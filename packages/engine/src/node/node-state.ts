@@ -2,10 +2,10 @@
 import type { InfoHash, PeerId, Prng } from '@shoal/core'
 import type { PeerMessage } from '@shoal/wire'
 import type { CloseReason, ConnectionId, NodeEffect, NodeLimits } from './protocol.ts'
-import type { Peer, Swarm } from './swarm.ts'
+import type { NodeSwarm, Peer } from './swarm.ts'
 
 export class NodeState {
-  readonly swarms = new Map<InfoHash, Swarm>()
+  readonly swarms = new Map<InfoHash, NodeSwarm>()
   readonly peers = new Map<ConnectionId, Peer>()
   #effects: NodeEffect[] = []
   #timerAtMs = Number.POSITIVE_INFINITY

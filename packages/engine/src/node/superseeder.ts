@@ -10,7 +10,7 @@
  * A peer that is alone with the source may ask for anything: whoever knows a source by its extension handshake does so.
  */
 import type { NodeState } from './node-state.ts'
-import type { Peer, Swarm } from './swarm.ts'
+import type { NodeSwarm, Peer } from './swarm.ts'
 
 /** A peer is told of so many pieces that it was not sent yet. */
 const SHOWN_AHEAD = 4
@@ -95,7 +95,7 @@ export class Superseeder {
   }
 
   /** Somebody has gone: there may be more to show to those that stay. */
-  showMore(swarm: Swarm): void {
+  showMore(swarm: NodeSwarm): void {
     if (swarm.shown === undefined || swarm.shown.isFull) return
     for (const peer of swarm.peers) this.show(peer)
   }
@@ -124,7 +124,7 @@ export class Superseeder {
   }
 
   /** When the last piece was shown to somebody, all peers are told of everything. */
-  #showAllIfDone(swarm: Swarm): void {
+  #showAllIfDone(swarm: NodeSwarm): void {
     if (!swarm.shown!.isFull) return
     for (const peer of swarm.peers) this.showEverything(peer)
   }

@@ -26,7 +26,7 @@ export interface KnownAddress {
   retryAtMs: number
 }
 
-export class Swarm {
+export class NodeSwarm {
   readonly have: Bitfield
   /** Pieces that are neither here nor being fetched. */
   readonly open: Bitfield
@@ -176,7 +176,7 @@ export type FetchState = 'fetching' | 'verifying' | 'writing'
 /** One piece from one peer: so a bad piece has one culprit, and no other peer writes into its buffer. */
 export interface Fetch {
   readonly id: FetchId
-  readonly swarm: Swarm
+  readonly swarm: NodeSwarm
   readonly peer: Peer
   readonly index: number
   readonly bytes: number
@@ -193,7 +193,7 @@ export interface Fetch {
 
 export interface Peer extends UploadPeer {
   readonly connection: ConnectionId
-  readonly swarm: Swarm
+  readonly swarm: NodeSwarm
   readonly peerId: PeerId
   readonly dialled: PeerAddress | undefined
   /** Under which its connections are counted (`addressKey`); empty where that is not known. */
@@ -249,7 +249,7 @@ export function isShowing({ isSource, wantedCount, swarm: { have } }: Peer): boo
 
 export function createPeer(init: {
   connection: ConnectionId
-  swarm: Swarm
+  swarm: NodeSwarm
   peerId: PeerId
   dialled: PeerAddress | undefined
   from: string

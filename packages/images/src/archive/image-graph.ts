@@ -9,7 +9,7 @@ import type { BlobSource } from '../builder/blob-source.ts'
 import type { ImageLocation, Referrer } from './archived-image.ts'
 import { type Content, findBlob, type Wanted } from './content.ts'
 import { ArchiveLimitError, ContentMissingError } from './errors.ts'
-import { isManifest, readManifest } from './manifest-document.ts'
+import { isManifest, readManifestDocument } from './manifest-document.ts'
 
 export interface ImageGraph {
   /** Each once. */
@@ -46,7 +46,7 @@ class Walk {
 
   async visit(wanted: Wanted, indexDepth: number): Promise<void> {
     if (this.manifests.has(wanted.digest)) return
-    const { parsed, source } = await readManifest(this.content, wanted)
+    const { parsed, source } = await readManifestDocument(this.content, wanted)
     if (parsed.kind === 'index' && indexDepth >= INDEX_DEPTH_MAX)
       throw new ArchiveLimitError(this.content.path, `its indexes lie deeper than ${INDEX_DEPTH_MAX}`)
     for (const blob of blobsOf(parsed)) await this.#addBlob(blob)

@@ -17,7 +17,7 @@ export function isManifest({ mediaType }: Pick<Wanted, 'mediaType'>): boolean {
 }
 
 /** @throws ContentMissingError · ContentCorruptError · ArchiveLimitError · ArchiveFormatError */
-export async function readManifest(content: Content, wanted: Wanted): Promise<ManifestDocument> {
+export async function readManifestDocument(content: Content, wanted: Wanted): Promise<ManifestDocument> {
   const source = await findBlob(content, wanted)
   const bytes = await collect(content.path, wanted.digest, source)
   const text = bytes.toString('utf8')

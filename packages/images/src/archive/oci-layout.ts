@@ -8,7 +8,7 @@ import { type ArchiveFiles, readDocument } from './archive-files.ts'
 import type { ArchivedImage, Referrer } from './archived-image.ts'
 import { type Content, layoutContent } from './content.ts'
 import { ArchiveFormatError } from './errors.ts'
-import { annotationsOf, isManifest, parseDocument, readManifest } from './manifest-document.ts'
+import { annotationsOf, isManifest, parseDocument, readManifestDocument } from './manifest-document.ts'
 
 export const LAYOUT_FILE = 'oci-layout'
 const INDEX_FILE = 'index.json'
@@ -78,7 +78,7 @@ async function readEntry(content: Content, descriptor: Descriptor): Promise<Inde
   // Missing is an error once it is chosen, and of no account otherwise.
   if ((await content.find(descriptor.digest)) === undefined)
     return { descriptor, names, subject: undefined, children: [] }
-  const { parsed } = await readManifest(content, descriptor)
+  const { parsed } = await readManifestDocument(content, descriptor)
   const children = childManifests(parsed).map(({ digest }) => digest)
   return { descriptor, names, subject: parsed.subject?.digest, children }
 }

@@ -17,7 +17,12 @@ import type { ImageLocation } from './archived-image.ts'
 import { type Content, findBlob, type Wanted } from './content.ts'
 import { ArchiveLimitError, PlatformChoiceError } from './errors.ts'
 import { GRAPH_CONTENTS_MAX, INDEX_DEPTH_MAX } from './image-graph.ts'
-import { annotationsOf, isManifest, type ManifestDocument, readManifest } from './manifest-document.ts'
+import {
+  annotationsOf,
+  isManifest,
+  type ManifestDocument,
+  readManifestDocument,
+} from './manifest-document.ts'
 
 /** BuildKit lists its attestations beside the images, with the digest of what they are about. */
 const ATTESTS_ANNOTATION = 'vnd.docker.reference.digest'
@@ -35,7 +40,7 @@ export async function onlyPlatforms(
   platforms: readonly Platform[],
 ): Promise<ImageLocation> {
   const { content, root } = location
-  const document = await readManifest(content, root)
+  const document = await readManifestDocument(content, root)
   if (document.parsed.kind === 'image') {
     await expectPlatform(content, root, platforms)
     return location
@@ -78,7 +83,7 @@ async function leavesOf(
       leaves.push({ descriptor: await withPlatform(content, descriptor), raw: raws[i]!, attests })
     } else if (!seen.has(descriptor.digest) && (await content.find(descriptor.digest)) !== undefined) {
       seen.add(descriptor.digest)
-      const inner = await leavesOf(content, await readManifest(content, descriptor), depth + 1, seen)
+      const inner = await leavesOf(content, await readManifestDocument(content, descriptor), depth + 1, seen)
       if (leaves.length + inner.length > GRAPH_CONTENTS_MAX)
         throw new ArchiveLimitError(content.path, `an index of it has more than ${GRAPH_CONTENTS_MAX} images`)
       for (const leaf of inner) leaves.push(leaf)
@@ -134,7 +139,7 @@ async function expectPlatform(content: Content, root: Wanted, platforms: readonl
 async function withPlatform(content: Content, descriptor: Descriptor): Promise<Descriptor> {
   if (descriptor.platform !== undefined || (await content.find(descriptor.digest)) === undefined)
     return descriptor
-  const { parsed } = await readManifest(content, descriptor)
+  const { parsed } = await readManifestDocument(content, descriptor)
   // What has a subject is attached to an image and runs on nothing.
   if (parsed.kind !== 'image' || parsed.subject !== undefined) return descriptor
   const platform = await platformOfConfig(content, parsed.config)

@@ -12,7 +12,7 @@ import { Gate } from '@shoal/service'
 import { type ObjectStore, StorageFullError } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
-import { type BlobLibrary, isLive, type StoredBlob } from './blob-library.ts'
+import { type BlobLibrary, isLive, type StoredRecord } from './blob-library.ts'
 import { eachPage } from './each-page.ts'
 import { type BlobRecord, keys } from './layout.ts'
 import { RecentValues } from './recent-values.ts'
@@ -186,7 +186,7 @@ export class BlobChecks {
     return { ...counts, damaged: await this.#withRepositories(found) }
   }
 
-  async #note(digest: Digest, { record, etag }: StoredBlob, damage: Damage): Promise<BlobCheck> {
+  async #note(digest: Digest, { record, etag }: StoredRecord, damage: Damage): Promise<BlobCheck> {
     const { objects, blobs, log, nowMs, onDamaged } = this.#parts
     this.#seen.delete(record.contentKey)
     if (record.damagedAtMs !== undefined) return damage

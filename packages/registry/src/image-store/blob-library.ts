@@ -50,7 +50,7 @@ const RECORDS_MAX = 8_192
 const METAINFO_BYTES_KEPT_MAX = 16 * 1024 * 1024
 
 /** A record as it was read, with the tag that a conditional write needs. */
-export interface StoredBlob {
+export interface StoredRecord {
   readonly record: BlobRecord
   readonly etag: string
 }
@@ -59,7 +59,7 @@ export class BlobLibrary {
   readonly #objects: ObjectStore
   readonly #nowMs: () => number
   readonly #leaseMs: number
-  readonly #records: RecentValues<StoredBlob>
+  readonly #records: RecentValues<StoredRecord>
   readonly #metainfos: RecentValues<BlobMetainfo>
   /** By info hash. */
   readonly #digests: RecentValues<Digest>
@@ -185,7 +185,7 @@ export class BlobLibrary {
   // What garbage collection needs.
 
   /** Reads past everything that is remembered. */
-  async readRecord(digest: Digest): Promise<StoredBlob | undefined> {
+  async readRecord(digest: Digest): Promise<StoredRecord | undefined> {
     const key = keys.blob(digest)
     const object = await this.#objects.read(key)
     if (object === undefined) return undefined
@@ -206,7 +206,7 @@ export class BlobLibrary {
    * would have changed it.
    * @returns false when somebody else changed the record since it was read
    */
-  async remove(digest: Digest, { record, etag }: StoredBlob, removedAtMs: number): Promise<boolean> {
+  async remove(digest: Digest, { record, etag }: StoredRecord, removedAtMs: number): Promise<boolean> {
     let isRemoved: boolean
     try {
       isRemoved = await this.replace(digest, etag, { ...record, removedAtMs })
@@ -224,7 +224,7 @@ export class BlobLibrary {
     this.#metainfos.delete(digest)
   }
 
-  async #readLive(digest: Digest): Promise<StoredBlob | undefined> {
+  async #readLive(digest: Digest): Promise<StoredRecord | undefined> {
     const stored = await this.readRecord(digest)
     return stored && isLive(stored.record) ? stored : undefined
   }

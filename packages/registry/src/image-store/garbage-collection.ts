@@ -33,7 +33,7 @@ import { infoHashOf, type ObjectStore, readWhole, StorageFullError } from '@shoa
 import type { GarbageReport } from '@shoal/wire'
 import type { Logger } from 'pino'
 import { linkOfKey } from './blob-checks.ts'
-import type { BlobLibrary, StoredBlob } from './blob-library.ts'
+import type { BlobLibrary, StoredRecord } from './blob-library.ts'
 import { type BlobVerdict, judgeBlob } from './blob-verdict.ts'
 import { eachPage } from './each-page.ts'
 import { GarbageLease } from './garbage-lease.ts'
@@ -319,7 +319,7 @@ class GarbageRun {
     }
   }
 
-  async #condemn(digest: Digest, stored: StoredBlob): Promise<void> {
+  async #condemn(digest: Digest, stored: StoredRecord): Promise<void> {
     if (this.#judge(digest, stored) !== 'condemn' || this.#init.isDryRun) return
     const condemned = { ...stored.record, condemnedAtMs: this.#parts.nowMs() }
     try {
@@ -330,7 +330,7 @@ class GarbageRun {
     }
   }
 
-  async #settle(digest: Digest, stored: StoredBlob): Promise<void> {
+  async #settle(digest: Digest, stored: StoredRecord): Promise<void> {
     this.#recorded.add(digest)
     const { record } = stored
     const verdict = this.#judge(digest, stored)
@@ -355,14 +355,14 @@ class GarbageRun {
     else this.#counts.leasedBlobs++
   }
 
-  #judge(digest: Digest, { record }: StoredBlob): BlobVerdict {
+  #judge(digest: Digest, { record }: StoredRecord): BlobVerdict {
     return judgeBlob(record, {
       isNeeded: this.#needed.has(digest),
       leaseEndedBeforeMs: this.#leaseEndedBeforeMs,
     })
   }
 
-  async #rescue(digest: Digest, { record, etag }: StoredBlob): Promise<void> {
+  async #rescue(digest: Digest, { record, etag }: StoredRecord): Promise<void> {
     const { condemnedAtMs: _, ...kept } = record
     try {
       await this.#parts.blobs.replace(digest, etag, kept)
@@ -373,7 +373,7 @@ class GarbageRun {
   }
 
   /** @returns false when somebody took the blob back */
-  async #remove(digest: Digest, stored: StoredBlob): Promise<boolean> {
+  async #remove(digest: Digest, stored: StoredRecord): Promise<boolean> {
     if (this.#init.isDryRun) return true
     const { objects, blobs, log, nowMs } = this.#parts
     const { record } = stored
@@ -383,7 +383,7 @@ class GarbageRun {
     return true
   }
 
-  async #bury(digest: Digest, { record, etag }: StoredBlob): Promise<void> {
+  async #bury(digest: Digest, { record, etag }: StoredRecord): Promise<void> {
     const { objects } = this.#parts
     await objects.delete(record.contentKey)
     await objects.deleteIf(keys.blob(digest), etag)
@@ -481,7 +481,7 @@ class GarbageRun {
       if (!this.#referrers.has(key)) await changes.attachAgain(name, digest)
   }
 
-  async #eachBlob(work: (digest: Digest, stored: StoredBlob) => Promise<void>): Promise<void> {
+  async #eachBlob(work: (digest: Digest, stored: StoredRecord) => Promise<void>): Promise<void> {
     await this.#eachKey(keys.blobs, async (key) => {
       const [, algorithm, , hex] = key.split('/')
       const digest = tryParseDigest(`${algorithm}:${hex}`)

@@ -13,7 +13,7 @@ export interface Owner {
 }
 
 /** @returns whether anything had to be changed @throws OutputFileError */
-export async function ownFolder(folder: string, owner: Owner, signal: AbortSignal): Promise<boolean> {
+export async function giveFolder(folder: string, owner: Owner, signal: AbortSignal): Promise<boolean> {
   try {
     const { uid, gid } = await lstat(folder)
     if (uid === owner.user && gid === owner.group) return false
