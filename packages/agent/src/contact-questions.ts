@@ -5,10 +5,10 @@
 import { formatHostPort, type PeerAddress, ShoalError } from '@shoal/core'
 import type { Platform } from '@shoal/oci'
 import type { Resolution } from '@shoal/wire'
+import { LRUCache } from 'lru-cache'
 import type { Logger } from 'pino'
 import { type ContactAnswerParts, type ProvenAnswer, provenPart } from './contact-answer.ts'
 import { SourceUnavailableError } from './errors.ts'
-import { forgetOldest } from './forget-oldest.ts'
 import type { ResolveQuestion, SeederClient } from './seeder-client.ts'
 
 /** A question, whoever asks it. */
@@ -29,9 +29,9 @@ export class ContactQuestions {
   readonly #parts: ContactQuestionsParts
   readonly #platform: Platform
   /** Until when agents that did not answer are left alone, by address. */
-  readonly #resting = new Map<string, number>()
+  readonly #resting = new LRUCache<string, number>({ max: RESTING_MAX })
   /** When an agent last answered anything. */
-  readonly #answered = new Map<string, number>()
+  readonly #answered = new LRUCache<string, number>({ max: RESTING_MAX })
 
   constructor(parts: ContactQuestionsParts, init: { readonly platform: Platform }) {
     this.#parts = parts
@@ -63,23 +63,20 @@ export class ContactQuestions {
   async #resolve(question: Asked, contact: PeerAddress): Promise<Resolution | undefined> {
     const { client, nowMs } = this.#parts
     const address = formatHostPort(contact)
-    const rests = (this.#resting.get(address) ?? 0) - nowMs()
+    const rests = (this.#resting.peek(address) ?? 0) - nowMs()
     if (rests > 0 && rests <= RESTS_MS) return undefined
     const askedAtMs = nowMs()
     const whole = { ...question, platform: formatPlatform(this.#platform), peerId: '' }
     try {
       const resolution = await client.resolve(`http://${address}`, whole, 'contact')
-      this.#answered.delete(address)
       this.#answered.set(address, nowMs())
-      forgetOldest(this.#answered, RESTING_MAX)
       return resolution
     } catch (error) {
       if (!(error instanceof ShoalError)) throw error
       // It is asked one thing at a time: who has answered meanwhile is busy, and not away.
-      const isBusy = (this.#answered.get(address) ?? Number.NEGATIVE_INFINITY) >= askedAtMs
+      const isBusy = (this.#answered.peek(address) ?? Number.NEGATIVE_INFINITY) >= askedAtMs
       if (error instanceof SourceUnavailableError && error.isUnanswered && !isBusy) {
         this.#resting.set(address, nowMs() + RESTS_MS)
-        forgetOldest(this.#resting, RESTING_MAX)
       }
       return undefined
     }

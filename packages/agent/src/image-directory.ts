@@ -19,6 +19,7 @@ import type { Reference } from '@shoal/registry'
 import { orAborted, readManifest } from '@shoal/service'
 import { arrivalHashOf } from '@shoal/storage'
 import type { Resolution, SignedTag } from '@shoal/wire'
+import { LRUCache } from 'lru-cache'
 import type { Logger } from 'pino'
 import type { ArrivalNews } from './arrival-news.ts'
 import type { ArrivingResolution } from './arriving-pulls.ts'
@@ -26,7 +27,6 @@ import type { ProvenAnswer } from './contact-answer.ts'
 import { type Asked, ContactQuestions, formatPlatform } from './contact-questions.ts'
 import type { Contacts } from './contacts.ts'
 import { SourceUnavailableError, UnobtainableError } from './errors.ts'
-import { forgetOldest } from './forget-oldest.ts'
 import type { HttpSources } from './http-sources.ts'
 import { hasDigest, type ImageRecords } from './image-records.ts'
 import { type KnownBlob, knownBlobOf } from './known-blob.ts'
@@ -122,16 +122,16 @@ const NOBODY_CAN_SAY: Answer = { digest: undefined, sources: [], arriving: [] }
 export class ImageDirectory {
   readonly #parts: ImageDirectoryParts
   readonly #init: ImageDirectoryInit
-  readonly #sources = new Map<Digest, KnownBlob>()
+  readonly #sources = new LRUCache<Digest, KnownBlob>({ max: SOURCES_MAX })
   /** Repositories with blobs that they are known to have: bytes that are here are not everybody's. */
-  readonly #links = new Map<string, true>()
-  readonly #tags = new Map<string, TagMeaning>()
+  readonly #links = new LRUCache<string, true>({ max: LINKS_MAX })
+  readonly #tags = new LRUCache<string, TagMeaning>({ max: TAGS_MAX })
   readonly #underWay = new Map<string, Promise<Answer | undefined>>()
   /** When another agent last said that it has all of a blob. */
-  readonly #offers = new Map<Digest, number>()
+  readonly #offers = new LRUCache<Digest, number>({ max: SOURCES_MAX })
   readonly #questions: ContactQuestions
   /** Blobs that the seeder is still receiving. */
-  readonly #arriving = new Map<Digest, Arriving>()
+  readonly #arriving = new LRUCache<Digest, Arriving>({ max: SOURCES_MAX })
   /** Those whose end is waited for, with their repository. */
   readonly #awaited = new Map<string, Promise<KnownBlob | 'unknown' | undefined>>()
 
@@ -159,7 +159,7 @@ export class ImageDirectory {
     const manifest = await this.#parts.records.manifest(repository, digest)
     if (manifest !== undefined) await this.#requireImage(repository, manifest)
     if (manifest !== undefined && purpose === 'pull') await this.#want(repository, manifest)
-    const { warning } = (reference.kind === 'tag' && this.#tags.get(`${repository}:${reference.tag}`)) || {}
+    const { warning } = (reference.kind === 'tag' && this.#tags.peek(`${repository}:${reference.tag}`)) || {}
     return manifest === undefined || warning === undefined ? manifest : { ...manifest, warning }
   }
 
@@ -180,7 +180,7 @@ export class ImageDirectory {
 
   /** Where the blob can be had, as far as that was said before. */
   knownSource(digest: Digest): KnownBlob | undefined {
-    return this.#sources.get(digest)
+    return this.#sources.peek(digest)
   }
 
   /** Whoever wants the blob next asks anew where it is, and hears at once when nobody can say. */
@@ -208,7 +208,7 @@ export class ImageDirectory {
 
   /** The length of a blob that the seeder is still receiving, as far as it has said; undefined for others. */
   arrivingLength(digest: Digest): number | undefined {
-    return this.#arriving.get(digest)?.length
+    return this.#arriving.peek(digest)?.length
   }
 
   /**
@@ -216,7 +216,7 @@ export class ImageDirectory {
    * @returns `arriving` while the seeder is still receiving it, `unknown` when it says that this repository has no such blob
    */
   async locate(repository: string, digest: Digest): Promise<KnownBlob | 'arriving' | 'unknown' | undefined> {
-    const known = this.#sources.get(digest)
+    const known = this.#sources.peek(digest)
     if (known !== undefined && this.hasBlob(repository, digest)) return known
     if (this.#arriving.has(digest) && this.hasBlob(repository, digest)) return 'arriving'
     return this.#sourceIn(await this.#ask({ repository, blob: digest }, 'pull'), digest)
@@ -250,9 +250,9 @@ export class ImageDirectory {
     const { arrivalNews, nowMs } = this.#parts
     let isHeard = true
     for (let swarmWaitMs = SWARM_WAIT_MS; ; swarmWaitMs = Math.min(2 * swarmWaitMs, SWARM_WAIT_MAX_MS)) {
-      const arriving = this.#arriving.get(digest)
+      const arriving = this.#arriving.peek(digest)
       if (arriving === undefined) {
-        const source = this.#sources.get(digest)
+        const source = this.#sources.peek(digest)
         if (source === undefined) this.#parts.onLost(digest)
         return source
       }
@@ -283,7 +283,7 @@ export class ImageDirectory {
    * @returns `unknown` when the seeder says that this repository has no such blob
    */
   async length(repository: string, digest: Digest): Promise<number | 'unknown' | undefined> {
-    const lengthOf = () => this.#sources.get(digest)?.metainfo.length ?? this.#arriving.get(digest)?.length
+    const lengthOf = () => this.#sources.peek(digest)?.metainfo.length ?? this.#arriving.peek(digest)?.length
     if (this.hasBlob(repository, digest) && lengthOf() !== undefined) return lengthOf()
     const answer = await this.#ask({ repository, blob: digest }, 'pull')
     if (answer === undefined) return 'unknown'
@@ -308,7 +308,7 @@ export class ImageDirectory {
 
   async #digestOfTag(repository: string, tag: string, purpose: 'look' | 'pull'): Promise<Digest | undefined> {
     const key = `${repository}:${tag}`
-    const known = this.#tags.get(key)
+    const known = this.#tags.peek(key)
     const ageMs = known === undefined ? 0 : this.#parts.nowMs() - known.askedAtMs
     // The node's clock may have been put back meanwhile.
     if (known !== undefined && ageMs >= 0 && ageMs < this.#init.tagTtlMs) return known.digest
@@ -317,7 +317,6 @@ export class ImageDirectory {
     const digest = this.#digestIn(answer, key)
     if (digest === undefined) return undefined
     this.#tags.set(key, { digest, warning: answer?.warning, askedAtMs: this.#parts.nowMs() })
-    forgetOldest(this.#tags, TAGS_MAX)
     return digest
   }
 
@@ -378,7 +377,7 @@ export class ImageDirectory {
           isWhole: isWhole(digest),
           isFlowing: isFlowing(digest),
           isOffered: (this.#parts.canKeep() && this.#isOffered(digest)) || atOrigin.has(digest),
-          hasOriginUrl: this.#sources.get(digest)?.originUrl !== undefined,
+          hasOriginUrl: this.#sources.peek(digest)?.originUrl !== undefined,
         })),
       })
       if (proof.kind === 'obtainable') return
@@ -425,7 +424,7 @@ export class ImageDirectory {
     if (!missing.every(isKnown)) {
       await this.#ask({ repository, reference: image }, 'pull')
     }
-    this.#parts.onWanted(missing.flatMap((digest) => this.#sources.get(digest) ?? []))
+    this.#parts.onWanted(missing.flatMap((digest) => this.#sources.peek(digest) ?? []))
     for (const digest of missing) if (this.#arriving.has(digest)) this.#wantOnArrival(repository, digest)
   }
 
@@ -502,7 +501,7 @@ export class ImageDirectory {
     reference: Digest | undefined,
     about: readonly Digest[],
   ): Promise<void> {
-    const known = about.flatMap((digest) => this.#sources.get(digest)?.peers ?? [])
+    const known = about.flatMap((digest) => this.#sources.peek(digest)?.peers ?? [])
     const peers = distinctAddresses(known.filter(({ role }) => role === 'agent')).slice(-PEERS_ASKED)
     const contacts = this.#parts.contacts.agents.slice(0, PULL_LIMITS.contactsAsked)
     const asked = distinctAddresses([...contacts, ...peers])
@@ -515,14 +514,14 @@ export class ImageDirectory {
   }
 
   #isOffered(digest: Digest): boolean {
-    const offeredAtMs = this.#offers.get(digest)
+    const offeredAtMs = this.#offers.peek(digest)
     // The node's clock may have been put back meanwhile.
     return offeredAtMs !== undefined && Math.abs(this.#parts.nowMs() - offeredAtMs) < OFFER_AGE_MAX_MS
   }
 
   /** Whether the origin gives the first byte of one of the blobs: all are in one bucket. */
   async #isOriginThere(about: readonly Digest[]): Promise<boolean> {
-    const url = about.map((digest) => this.#sources.get(digest)?.originUrl).find((one) => one !== undefined)
+    const url = about.map((digest) => this.#sources.peek(digest)?.originUrl).find((one) => one !== undefined)
     if (url === undefined) return false
     try {
       const range = { start: 0, end: 1 }
@@ -585,10 +584,8 @@ export class ImageDirectory {
     )
     for (const manifest of manifests.values()) await this.#parts.records.keepManifest(repository, manifest)
     for (const digest of answers.flatMap(({ whole }) => whole)) {
-      this.#offers.delete(digest)
       this.#offers.set(digest, this.#parts.nowMs())
     }
-    forgetOldest(this.#offers, SOURCES_MAX)
     for (const source of answers.flatMap(({ sources }) => sources)) {
       this.#addPeers(source)
       // An agent that has the bytes does not make them this repository's; the manifest does.
@@ -628,32 +625,26 @@ export class ImageDirectory {
       // Who has begun with it hears of its end, whether or not anybody reads it.
       if (pieces !== undefined) this.#wantOnArrival(repository, digest)
     }
-    forgetOldest(this.#arriving, SOURCES_MAX)
     const { warning } = resolution
     return { digest, sources, arriving, ...(warning === undefined ? {} : { warning }) }
   }
 
   #link(repository: string, digest: Digest): void {
-    const link = linkOf(repository, digest)
-    this.#links.delete(link)
-    this.#links.set(link, true)
-    forgetOldest(this.#links, LINKS_MAX)
+    this.#links.set(linkOf(repository, digest), true)
   }
 
   #keepSource(source: KnownBlob): void {
     const { digest } = source.metainfo
-    const found = this.#sources.get(digest)
+    const found = this.#sources.peek(digest)
     const known = found?.infoHash === source.infoHash ? found : undefined
     this.#arriving.delete(digest)
-    this.#sources.delete(digest)
     const peers = [...(known?.peers ?? []), ...source.peers]
     this.#sources.set(digest, { ...known, ...source, peers: distinctPeers(peers) })
-    forgetOldest(this.#sources, SOURCES_MAX)
   }
 
   /** Of several agents that know the blob, all are peers; what the seeder has said beside stays. */
   #addPeers(source: KnownBlob): void {
-    const known = this.#sources.get(source.metainfo.digest)
+    const known = this.#sources.peek(source.metainfo.digest)
     this.#keepSource(known === undefined ? source : { ...known, peers: source.peers })
   }
 }

@@ -2,6 +2,8 @@
  * Keeps what a registry has granted, and gets it once for all who wait: one token request for concurrent pulls.
  * Bounded; nothing is written anywhere.
  */
+import { orAborted } from '@shoal/service'
+import { LRUCache } from 'lru-cache'
 import type { Logger } from 'pino'
 import type { UpstreamAddress } from './address.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
@@ -22,8 +24,8 @@ export interface AuthorizerParts {
 
 export class Authorizer {
   /** What each repository has asked for last; its next request brings it along. */
-  readonly #challenges = new Map<string, Challenge>()
-  readonly #grants = new Map<string, Grant>()
+  readonly #challenges: LRUCache<string, Challenge>
+  readonly #grants: LRUCache<string, Grant>
   readonly #pending = new Map<string, Promise<Grant>>()
 
   readonly #parts: AuthorizerParts
@@ -34,11 +36,14 @@ export class Authorizer {
     this.#parts = parts
     this.#address = address
     this.#trustedRealmHosts = trustedRealmHosts
+    const max = parts.connections.limits.tokensMax
+    this.#challenges = new LRUCache({ max })
+    this.#grants = new LRUCache({ max })
   }
 
   /** @returns what to send with the first attempt; undefined while nothing was asked for */
   async known(repository: string, signal: AbortSignal): Promise<Grant | undefined> {
-    const challenge = this.#challenges.get(repository)
+    const challenge = this.#challenges.peek(repository)
     return challenge === undefined ? undefined : await this.#grant(challenge, repository, signal)
   }
 
@@ -58,7 +63,7 @@ export class Authorizer {
       throw new UpstreamDeniedError(this.#address.host, 'it wants a login of a kind that Shoal does not know')
     }
     if (refused !== undefined) this.#forget(refused)
-    remember(this.#challenges, repository, challenge, this.#parts.connections.limits.tokensMax)
+    this.#challenges.set(repository, challenge)
     return this.#grant(challenge, repository, signal)
   }
 
@@ -69,7 +74,7 @@ export class Authorizer {
   }
 
   #forget(refused: Grant): void {
-    for (const [key, grant] of this.#grants) if (grant === refused) this.#grants.delete(key)
+    for (const [key, grant] of [...this.#grants]) if (grant === refused) this.#grants.delete(key)
   }
 
   async #grant(challenge: Challenge, repository: string, signal: AbortSignal): Promise<Grant> {
@@ -79,7 +84,7 @@ export class Authorizer {
       scheme === 'basic'
         ? scheme
         : JSON.stringify([parameters.get('realm'), parameters.get('service'), scope])
-    const cached = this.#grants.get(key)
+    const cached = this.#grants.peek(key)
     if (cached !== undefined && cached.expiresAtMs > this.#parts.nowMs()) return cached
     let pending = this.#pending.get(key)
     if (pending === undefined) {
@@ -89,7 +94,7 @@ export class Authorizer {
       pending.catch(() => {})
     }
     try {
-      return await unlessAborted(pending, signal)
+      return await orAborted(pending, signal)
     } catch (error) {
       if (!signal.aborted) this.#challenges.delete(repository)
       throw error
@@ -100,7 +105,7 @@ export class Authorizer {
   async #obtain(challenge: Challenge, scope: string, key: string): Promise<Grant> {
     const { connections, nowMs, log } = this.#parts
     const { host } = this.#address
-    const { answerTimeoutMs, tokensMax } = connections.limits
+    const { answerTimeoutMs } = connections.limits
     const signal = AbortSignal.timeout(answerTimeoutMs)
     try {
       const grant = await obtainGrant({
@@ -113,7 +118,7 @@ export class Authorizer {
         nowMs,
         signal,
       })
-      remember(this.#grants, key, grant, tokensMax)
+      this.#grants.set(key, grant)
       return grant
     } catch (error) {
       if (error instanceof UpstreamRealmRefusedError) {
@@ -130,20 +135,4 @@ export class Authorizer {
     if (credential === undefined || !('ecr' in credential)) return credential
     return await this.#parts.ecr.login(this.#address.host, credential.ecr)
   }
-}
-
-/** Keeps the newest `countMax`. */
-function remember<T>(map: Map<string, T>, key: string, value: T, countMax: number): void {
-  map.delete(key)
-  map.set(key, value)
-  if (map.size > countMax) map.delete(map.keys().next().value!)
-}
-
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason)
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }
