@@ -268,6 +268,17 @@ describe('the layers', () => {
     ])
   })
 
+  it('answer what is asked of them: who is told to do something has a name that says so', () => {
+    const commands = [...sources.values()]
+      .flat()
+      .flatMap(({ path, code }) =>
+        [...code.matchAll(/#?\b(?:is|has|are|can|may)[A-Z]\w*\([^)]*\): (?:void|Promise<void>)/g)].map(
+          ([command]) => `${path}: ${command}`,
+        ),
+      )
+    expect(commands).toEqual([])
+  })
+
   it('are entered through the doors that each package.json names', () => {
     for (const name of names) {
       for (const { path, imports } of sources.get(name)!) {

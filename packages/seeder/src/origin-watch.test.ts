@@ -131,7 +131,7 @@ describe('later', () => {
     await rm(data, { recursive: true })
     await mkdir(data)
     await open()
-    watch.mayWrite('a')
+    watch.expectWritable('a')
     await watch.look()
     expect(watch.problem).toContain('another one is there')
     // It would take what is written: nothing of this seeder's belongs there.
@@ -139,7 +139,7 @@ describe('later', () => {
       onRequest: () => {},
       onReadBytes: () => {},
       onWrittenBytes: () => {},
-      onWriting: (key) => watch.mayWrite(key),
+      onWriting: (key) => watch.expectWritable(key),
     })
     const before = await readdir(origin)
     await expect(metered.put('a', new Uint8Array(1))).rejects.toThrow(StorageUnavailableError)

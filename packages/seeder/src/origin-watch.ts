@@ -61,8 +61,8 @@ export class OriginWatch {
   async look(): Promise<void> {
     try {
       const id = await this.#readMarker()
-      if (this.#id === undefined || id === this.#id) this.#isBack()
-      else this.#isLost(id === undefined ? 'it is empty, or another one is there' : 'another one is there')
+      if (this.#id === undefined || id === this.#id) this.#tellBack()
+      else this.#tellLost(id === undefined ? 'it is empty, or another one is there' : 'another one is there')
     } catch (error) {
       this.#failures++
       if (this.#failures < FAILURES_MAX || this.#problem !== undefined) return
@@ -80,7 +80,7 @@ export class OriginWatch {
     const { objects } = this.#parts
     // In a folder that costs next to nothing. A bucket charges by the request, and is looked at in its time.
     if (objects.localFile(MARKER) !== undefined && (await objects.stat(MARKER)) === undefined)
-      this.#isLost('its folder is gone, or another one is mounted there')
+      this.#tellLost('its folder is gone, or another one is mounted there')
     if (this.#isGone)
       throw new StorageUnavailableError(objects.description, `say whether it has ${key}: it is gone`)
   }
@@ -89,7 +89,7 @@ export class OriginWatch {
    * Something is about to be written.
    * @throws StorageUnavailableError when the origin is gone: what is in its place is somebody else's, or nobody would find it there
    */
-  mayWrite(key: string): void {
+  expectWritable(key: string): void {
     if (this.#isGone)
       throw new StorageUnavailableError(this.#parts.objects.description, `write ${key}: it is gone`)
   }
@@ -120,7 +120,7 @@ export class OriginWatch {
     return read.id
   }
 
-  #isBack(): void {
+  #tellBack(): void {
     this.#failures = 0
     if (this.#problem !== undefined)
       this.#parts.log.info({ event: 'origin-back' }, 'the origin is there again')
@@ -128,7 +128,7 @@ export class OriginWatch {
     this.#isGone = false
   }
 
-  #isLost(why: string): void {
+  #tellLost(why: string): void {
     if (this.#isGone) return
     const { log, objects } = this.#parts
     this.#isGone = true

@@ -144,7 +144,7 @@ async function openOrigin({ settings, log, begun, metrics, proxies }: Shared) {
   const watch = new OriginWatch({ objects: store, log: log.child({ component: 'origin' }) })
   const objects = new MeteredObjectStore(store, {
     onMissing: (key) => watch.confirmMissing(key),
-    onWriting: (key) => watch.mayWrite(key),
+    onWriting: (key) => watch.expectWritable(key),
     onWritten: (error) => watch.wrote(error),
     onRequest: (operation) => metrics.originRequests.inc({ operation }),
     onReadBytes: (bytes) => metrics.originReadBytes.inc(bytes),

@@ -166,7 +166,7 @@ class Quantum<M, B> {
         break
       }
       case 'under-way':
-        this.#isReceived(queue.nowMs)
+        this.#enterDownlink(queue.nowMs)
         break
       case 'downlink':
         network.travellingBytes -= this.bytes
@@ -187,14 +187,14 @@ class Quantum<M, B> {
     const slowStartMs = this.#pipe.takeSlowStartMs()
     if (from.zone === to.zone && slowStartMs === 0) {
       // With one latency for all, quanta arrive in the order in which they left.
-      this.#isReceived(nowMs + latencyMs)
+      this.#enterDownlink(nowMs + latencyMs)
       return
     }
     this.#stage = 'under-way'
     network.queue.at(network.arrivalMs(from, to, this.bytes) + slowStartMs, this)
   }
 
-  #isReceived(arrivesAtMs: number): void {
+  #enterDownlink(arrivesAtMs: number): void {
     const { network, to } = this.#pipe
     this.#stage = 'downlink'
     const ms = (this.bytes + to.downDebtBytes) / to.downBytesPerMs

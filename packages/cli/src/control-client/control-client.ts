@@ -152,7 +152,7 @@ async function untilEnd<Line extends { readonly type: string }>(
   try {
     for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
       for (const text of splitter.push(chunk)) {
-        silence.isBroken()
+        silence.restart()
         // A seeder that has nothing to say shows with an empty line that it is there.
         if (text.trim() === '') continue
         const line = decode(url, decodeLine, text)
@@ -172,7 +172,7 @@ async function untilEnd<Line extends { readonly type: string }>(
 interface Silence {
   readonly signal: AbortSignal
   /** From the beginning again. */
-  isBroken(): void
+  restart(): void
 }
 
 /** Ends with the person's signal or after too long a silence, and says which; other failures are those of the network. */
@@ -187,7 +187,7 @@ async function ask<T>(
   try {
     return await work({
       signal: AbortSignal.any([signal, stop.signal]),
-      isBroken: () => timer.refresh(),
+      restart: () => timer.refresh(),
     })
   } catch (error) {
     signal.throwIfAborted()

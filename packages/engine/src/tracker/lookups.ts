@@ -417,10 +417,10 @@ export class Lookups {
     this.#misses.spend(1)
     place.misses.spend(1)
     asker?.misses.spend(1)
-    this.#isUnknownNow(nowMs, heard)
+    this.#becomeUnknown(nowMs, heard)
   }
 
-  #isUnknownNow(nowMs: number, heard: Heard): void {
+  #becomeUnknown(nowMs: number, heard: Heard): void {
     const { place, infoHash } = heard
     heard.state = 'unknown'
     heard.untilMs = nowMs + this.#limits.unknownMs
@@ -444,7 +444,7 @@ export class Lookups {
       waiting: new Map(),
     }
     this.#heard.set(infoHash, heard)
-    this.#isUnknownNow(nowMs, heard)
+    this.#becomeUnknown(nowMs, heard)
   }
 
   #appeared(infoHash: InfoHash): void {

@@ -170,7 +170,7 @@ class ShoalSimulation {
         stepped: (node) => this.#stepped(node),
         onPiece: ({ init: { address } }, layer, index) => {
           this.#byPeerId.get(address.peerId)?.pieceCame(layer, index)
-          this.#maySeederDie()
+          this.#endSeederInTime()
         },
         onBlock: ({ init: { address } }, { infoHash }, bytes, from) => {
           this.#measure.received(from === this.#seeder ? 'seeder' : 'peer', bytes)
@@ -267,7 +267,7 @@ class ShoalSimulation {
     this.#leaveWave()
   }
 
-  #maySeederDie(): void {
+  #endSeederInTime(): void {
     const { seederDiesAt, nodes } = this.#scenario
     if (seederDiesAt === undefined || this.#seeder.isDead) return
     if (this.#measure.receivedBytes < seederDiesAt * nodes * imageBytes(this.#scenario)) return

@@ -276,7 +276,7 @@ export class NativeEngine implements SwarmEngine {
       return
     }
     place.displaced?.destroy()
-    this.#isUnfinished(socket)
+    this.#beginUnfinished(socket)
     const { onOtherProtocol, peerId } = this.#init
     routeByFirstByte(socket, peerId, {
       bittorrent: (routed) => {
@@ -289,7 +289,7 @@ export class NativeEngine implements SwarmEngine {
       other:
         onOtherProtocol &&
         ((routed) => {
-          this.#isFinished(routed)
+          this.#endUnfinished(routed)
           onOtherProtocol(routed)
         }),
     })
@@ -299,7 +299,7 @@ export class NativeEngine implements SwarmEngine {
     const { peerId } = this.#init
     const socket = connectPeer(address, this.#mayDial)
     if (socket === undefined) return this.#step({ kind: 'dial-failed', infoHash, address })
-    this.#isUnfinished(socket)
+    this.#beginUnfinished(socket)
     socket.setTimeout(DIAL_TIMEOUT_MS)
     socket.once('timeout', () => socket.destroy())
     await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve))
@@ -316,12 +316,12 @@ export class NativeEngine implements SwarmEngine {
     return { infoHash, peerId: this.#init.peerId, hasFast: true, hasExtensions: true }
   }
 
-  #isUnfinished(socket: Socket): void {
+  #beginUnfinished(socket: Socket): void {
     this.#unfinished.add(socket)
-    socket.once('close', () => this.#isFinished(socket))
+    socket.once('close', () => this.#endUnfinished(socket))
   }
 
-  #isFinished(socket: Socket): void {
+  #endUnfinished(socket: Socket): void {
     this.#unfinished.delete(socket)
     this.#accepting.free(socket)
   }
@@ -333,7 +333,7 @@ export class NativeEngine implements SwarmEngine {
   ): Promise<boolean> {
     socket.on('error', () => socket.destroy())
     const shaken = await shaking
-    this.#isFinished(socket)
+    this.#endUnfinished(socket)
     const joined = shaken && this.#swarms.get(shaken.theirs.infoHash)
     if (shaken === undefined || joined === undefined || socket.destroyed) {
       socket.destroy()
