@@ -56,6 +56,7 @@ import { readinessOf } from './readiness.ts'
 import { ReferrerLists } from './referrer-lists.ts'
 import { Scrubber } from './scrubber.ts'
 import { SeederClient } from './seeder-client.ts'
+import { SeederPeers } from './seeder-peers.ts'
 import { SeederProbe } from './seeder-sight.ts'
 import { SeederWatch } from './seeder-watch.ts'
 import type { AgentSettings } from './settings.ts'
@@ -233,6 +234,7 @@ async function pullBlobs(shared: Shared, { store }: Cache, seeder: SeederParts, 
   const { announcer, http } = seeder
   const { disk, contacts, engine, prng } = peers
   const onSent = (bytes: number) => metrics.sent.inc(bytes)
+  const seeders = new SeederPeers()
   const arrivals = new ArrivingPulls(
     {
       engine,
@@ -243,13 +245,13 @@ async function pullBlobs(shared: Shared, { store }: Cache, seeder: SeederParts, 
       // A clock that never jumps: a pull counts silence.
       nowMs: steadyMs,
       onReceived: (bytes, from) =>
-        metrics.received(from === undefined || downloads.isSeeder(from) ? 'seeder' : 'peer', bytes),
+        metrics.received(from === undefined || seeders.has(from) ? 'seeder' : 'peer', bytes),
       onSent,
     },
     { seederUrl },
   )
   begun.defer(() => arrivals.stop())
-  const downloads: Downloads = new Downloads(
+  const downloads = new Downloads(
     {
       engine,
       store,
@@ -257,6 +259,7 @@ async function pullBlobs(shared: Shared, { store }: Cache, seeder: SeederParts, 
       http,
       arrivals,
       contacts,
+      seeders,
       disk,
       log: log.child({ component: 'downloads' }),
       prng,

@@ -20,6 +20,7 @@ import { Downloads } from './downloads.ts'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 import type { KnownBlob } from './known-blob.ts'
+import { SeederPeers } from './seeder-peers.ts'
 
 const LENGTH = 10 * 64 * 1024 + 5
 const prng = createPrng(5)
@@ -90,6 +91,7 @@ beforeEach(async () => {
       ...parts,
       arrivals,
       http: http as HttpSources,
+      seeders: new SeederPeers(),
       contacts: { isGenuineMetainfo: () => false },
       prng: createPrng(1),
       onReceived: () => {},

@@ -2,7 +2,7 @@
  * Performs what one pull decides (`Pull` of the engine): asks the swarm, the seeder's registry and the origin, keeps the
  * pieces, tells the tracker. Chooses nothing itself. The pieces that are here stay, whatever comes next.
  */
-import { type PeerId, type Prng, pieceBytes, pieceCount } from '@shoal/core'
+import { type Prng, pieceBytes, pieceCount } from '@shoal/core'
 import { type HttpSource, Pull, type PullEffect, type PullEvent } from '@shoal/engine'
 import {
   cutPieces,
@@ -17,6 +17,7 @@ import type { Announcer } from './announcer.ts'
 import { SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 import { type KnownBlob, seederBlobUrl } from './known-blob.ts'
+import type { SeederPeers } from './seeder-peers.ts'
 
 export type ByteSource = 'peer' | 'seeder' | 'origin' | 'upstream'
 
@@ -28,8 +29,7 @@ export interface DownloadParts {
   readonly prng: Prng
   readonly nowMs: () => number
   readonly onReceived: (source: ByteSource, bytes: number) => void
-  /** Peers that are seeders, as far as anybody said: grows. */
-  readonly seederIds: Set<PeerId>
+  readonly seeders: SeederPeers
   /** Work that is waited for when the agent stops. */
   readonly track: (work: Promise<void>) => void
 }
@@ -84,7 +84,7 @@ export class Download {
   }
 
   #perform(effect: PullEffect): void {
-    const { announcer, log, seederIds, track } = this.#parts
+    const { announcer, log, seeders, track } = this.#parts
     const { swarm, blob } = this.transfer
     const { digest, length } = blob.metainfo
     switch (effect.kind) {
@@ -99,7 +99,7 @@ export class Download {
         swarm.download()
         break
       case 'connect':
-        for (const { peerId, role } of effect.peers) if (role === 'seeder') seederIds.add(peerId)
+        seeders.heard(effect.peers)
         swarm.connect(effect.peers)
         break
       case 'set-imports':

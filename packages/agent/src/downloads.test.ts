@@ -21,6 +21,7 @@ import { Downloads } from './downloads.ts'
 import { CacheDiskFullError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 import type { KnownBlob } from './known-blob.ts'
+import { SeederPeers } from './seeder-peers.ts'
 import { unbrokenRead } from './unbroken-read.ts'
 
 const right = Buffer.from('what was pushed')
@@ -63,6 +64,7 @@ beforeEach(async () => {
       announcer: announcer as unknown as Announcer,
       http: {} as HttpSources,
       arrivals: { confirm: async () => undefined },
+      seeders: new SeederPeers(),
       contacts: { isGenuineMetainfo: () => false },
       disk: {
         mayWrite: true,

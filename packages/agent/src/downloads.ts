@@ -12,7 +12,6 @@ import {
   type InfoHash,
   type Metainfo,
   type PeerAddress,
-  type PeerId,
   type Prng,
 } from '@shoal/core'
 import { chooseVictims, EarlyNews, type ImportShare } from '@shoal/engine'
@@ -34,6 +33,7 @@ import { type ByteSource, Download } from './download.ts'
 import { CacheDiskFullError, SourceUnavailableError } from './errors.ts'
 import type { HttpSources } from './http-sources.ts'
 import type { KnownBlob } from './known-blob.ts'
+import type { SeederPeers } from './seeder-peers.ts'
 
 export interface DownloadsParts {
   readonly engine: SwarmEngine
@@ -42,6 +42,7 @@ export interface DownloadsParts {
   readonly http: HttpSources
   readonly arrivals: Pick<ArrivingPulls, 'confirm'>
   readonly contacts: Pick<Contacts, 'isGenuineMetainfo'>
+  readonly seeders: SeederPeers
   readonly disk: Pick<CacheDisk, 'mayWrite' | 'freeBytes' | 'refused' | 'failed'>
   readonly log: Logger
   readonly prng: Prng
@@ -85,7 +86,6 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
   readonly #earlyNews = new EarlyNews()
   /** What is being left, and perhaps removed: whoever wants the blob again waits for that. */
   readonly #leaving = new Map<Digest, Promise<void>>()
-  readonly #seederIds = new Set<PeerId>()
   readonly #running = new Set<Promise<void>>()
   #isStopped = false
   #damagedCount = 0
@@ -141,11 +141,6 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     if (entry === undefined || !(entry.transfer.isComplete || entry.download.isWanted)) return undefined
     entry.lastUsedAtMs = this.#parts.nowMs()
     return entry.transfer
-  }
-
-  /** Whether the peer is a seeder, as far as anybody said. */
-  isSeeder(peerId: PeerId): boolean {
-    return this.#seederIds.has(peerId)
   }
 
   /** The blob, where every piece is here; its digest may still be being checked. */
@@ -261,7 +256,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
     const transfer = arrived ?? new Transfer({ blob, swarm })
     if (!blob.isComplete && this.#isSigned(blob)) transfer.trustMetainfo()
     const download = new Download(
-      { ...this.#parts, seederIds: this.#seederIds, track: (work) => this.#track(work) },
+      { ...this.#parts, track: (work) => this.#track(work) },
       { transfer, seederUrl: this.#init.seederUrl },
     )
     const entry: Entry = { infoHash, transfer, download, lastUsedAtMs: nowMs() }
@@ -274,12 +269,12 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
 
   /** Hears what becomes of a blob, for the pull, the log and the metrics. */
   #follow(entry: Entry): void {
-    const { onReceived, onSent, onMismatch, log } = this.#parts
+    const { seeders, onReceived, onSent, onMismatch, log } = this.#parts
     const { transfer, download } = entry
     const { swarm } = transfer
     const { metainfo } = transfer.blob
     swarm.on('received', (bytes, from) => {
-      onReceived(this.#seederIds.has(from) ? 'seeder' : 'peer', bytes)
+      onReceived(seeders.has(from) ? 'seeder' : 'peer', bytes)
       download.step(RECEIVED_FROM_PEER)
     })
     swarm.on('sent', onSent)
