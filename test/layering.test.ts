@@ -4,7 +4,7 @@
  * Method: every source file's imports and words are read as text; tests and what only they use are left out.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join, posix } from 'node:path'
+import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 
@@ -112,6 +112,40 @@ function referencesOf(path: string): string[] {
   return references.map((reference) => posix.basename(reference.path)).toSorted()
 }
 
+/** What a module exports, with what it passes on from files beside it. */
+function exportsOf(path: string): Set<string> {
+  const code = readFileSync(path, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '')
+  const declared = code.matchAll(
+    /^export (?:abstract |async )*(?:class|interface|type|function\*?|const|let) ([\w$]+)/gm,
+  )
+  const listed = [...code.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].flatMap(([, list]) => list!.split(','))
+  const passed = [...code.matchAll(/^export \* from '(\.[^']+)'/gm)].map(([, from]) =>
+    exportsOf(join(dirname(path), from!)),
+  )
+  return new Set([
+    ...[...declared].map(([, name]) => name!),
+    ...listed
+      .map((item) =>
+        item
+          .trim()
+          .replace(/^type /, '')
+          .replace(/^.* as /, ''),
+      )
+      .filter(Boolean),
+    ...passed.flatMap((names) => [...names]),
+  ])
+}
+
+/** The modules that a package's `exports` lead to. */
+function doorsOf(name: string): string[] {
+  const folder = join(PACKAGES, name)
+  return Object.values(manifestOf(name).exports ?? {}).flatMap((door) => {
+    const source = typeof door === 'string' ? door : (door as { 'shoal-source': string })['shoal-source']
+    if (!source.includes('*')) return [join(folder, source)]
+    return readdirSync(join(folder, 'src')).map((file) => join(folder, 'src', file))
+  })
+}
+
 /** @returns the nodes of a circle, its first again at the end; undefined when there is none */
 function circleIn(graph: ReadonlyMap<string, readonly string[]>): string[] | undefined {
   const done = new Set<string>()
@@ -184,6 +218,18 @@ describe('the layers', () => {
       )
     }
     expect(circleIn(graph)).toBeUndefined()
+  })
+
+  it('export each name from one package only', () => {
+    const owners = new Map<string, string[]>()
+    for (const name of names) {
+      for (const exported of new Set(doorsOf(name).flatMap((door) => [...exportsOf(door)])))
+        owners.set(exported, [...(owners.get(exported) ?? []), name])
+    }
+    expect([...owners].filter(([, packages]) => packages.length > 1)).toEqual([])
+    // It has read them.
+    expect(owners.get('parseDigest')).toEqual(['core'])
+    expect(owners.get('ServiceProcess')).toEqual(['fanout'])
   })
 
   it('are rooms, none of them a cupboard', () => {

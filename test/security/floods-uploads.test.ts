@@ -4,7 +4,6 @@
  * Method: sockets that send or read next to nothing, from several loopback addresses; then a push or a pull that must be
  * served at its first attempt. What is held is counted where it is held: in the origin's folder, or in a backend that counts.
  */
-
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'

@@ -2,7 +2,6 @@
  * Goal: a manifest is one thing, of a bounded size and depth, wherever it comes from: pushed, published or mirrored.
  * Method: a seeder as a process, so that its memory can be read, and one in this process before a registry that lies.
  */
-
 import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

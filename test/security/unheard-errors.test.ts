@@ -81,6 +81,7 @@ describe('the sources of the services', () => {
       'service/src/http-client/http-client.ts',
     ])
     expect(asking.at(-1)?.code).toContain('answerOf(')
+    // Nor by another door: an `import` of `node:http` alone loads Node's own fetch.
     const others = sources.filter(({ code }) =>
       /(?:await |[=(,:?] ?)fetch\(|from '(?:undici|node:https?)'/.test(code.replace(/import type .*/g, '')),
     )

@@ -4,7 +4,6 @@
  * Method: a seeder (and an agent) before a registry that lies, redirects and asks for logins in every way; every line that
  * they log, and every request that anybody was sent, is looked at.
  */
-
 import { writeFile } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'

@@ -3,7 +3,6 @@
  * waiting when it does not come.
  * Method: the image directory over a real folder, a seeder whose answers the test gives one by one.
  */
-
 import type { Digest } from '@shoal/core'
 import { sha256 } from '@shoal/testing/content'
 import type { Resolution } from '@shoal/wire'

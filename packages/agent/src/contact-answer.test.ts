@@ -2,7 +2,6 @@
  * Goal: of another agent's answer only that counts which was asked for and proves itself. Method: an honest answer, and the
  * same with one thing wrong; the signature of each blob counts as genuine where the test says so.
  */
-
 import { createHash } from 'node:crypto'
 import { type Digest, encodeInfo, type PeerAddress } from '@shoal/core'
 import { sha256 } from '@shoal/testing/content'

@@ -2,7 +2,6 @@
  * Goal: a reference means what the seeder says, or said, and never what a stranger claims. Method: a real folder for records,
  * a seeder and contacts that answer what the test tells them to.
  */
-
 import { generateKeyPairSync } from 'node:crypto'
 import type { Digest, PeerAddress } from '@shoal/core'
 import { FilesystemObjectStore } from '@shoal/storage'

@@ -2,7 +2,6 @@
  * Goal: what a full disk does not take can be had all the same, in bounded memory. Method: a real folder behind a store whose writes
  * fail when the test says so.
  */
-
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

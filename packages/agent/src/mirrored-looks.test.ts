@@ -2,7 +2,6 @@
  * Goal: a client that looks for a manifest among the blobs of another registry's repository does not find it there as octets.
  * Method: a directory whose seeder has whatever blob is asked for.
  */
-
 import { parseDigest } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
 import { sha256 } from '@shoal/testing/content'

@@ -2,7 +2,6 @@
  * Goal: another agent is told what it can check, and no more than it will take. Method: the API behind a socket, with records in
  * a real folder and blobs of which only the metainfo is there.
  */
-
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'

@@ -2,7 +2,6 @@
  * Goal: every piece of the cache is looked at within a week, slowly. Method: the pace for caches of all sizes; a cache of blobs that
  * are not there, whose looks are counted.
  */
-
 import { Bitfield, createPrng, type Digest } from '@shoal/core'
 import type { StoredBlob } from '@shoal/storage'
 import { sha256 } from '@shoal/testing/content'

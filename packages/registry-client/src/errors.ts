@@ -14,6 +14,7 @@ export abstract class UpstreamError extends RegistryClientError {
   constructor(upstream: string | undefined, what: string, options?: ErrorOptions) {
     super(upstream === undefined ? what : `${upstream}: ${what}`, options)
     this.upstream = upstream
+    this.upstream = upstream
   }
 }
 

@@ -2,7 +2,6 @@
  * Obtains what a challenge asks for: a bearer token from the token server, or the header of Basic.
  * Distribution's token authentication specification, both ways: GET with Basic, and the OAuth2 POST with a refresh token.
  */
-
 import type { UpstreamAddress } from './address.ts'
 import type { Challenge } from './challenge.ts'
 import type { UpstreamAnswer, UpstreamConnections } from './connections.ts'

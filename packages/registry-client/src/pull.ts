@@ -5,10 +5,9 @@
 import { createHash } from 'node:crypto'
 import { type Digest, digestAlgorithm, parseDigest } from '@shoal/core'
 import { MANIFEST_BYTES_MAX, MEDIA_TYPES, parseManifest, requiredBlobs } from '@shoal/oci'
-import { discardAnswer, type HttpClient, readShortBody } from '@shoal/service'
+import { discardAnswer, type HttpClient, inParallel, readShortBody } from '@shoal/service'
 import { call } from './call.ts'
 import { PulledDigestError, PulledSizeError } from './errors.ts'
-import { inParallel } from './in-parallel.ts'
 
 /** containerd's `max_concurrent_downloads`. */
 const BLOBS_AT_ONCE = 3

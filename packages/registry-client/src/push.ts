@@ -5,7 +5,7 @@
 import { Readable } from 'node:stream'
 import { type Digest, digestAlgorithm } from '@shoal/core'
 import type { BlobSource, Image } from '@shoal/images'
-import { discardAnswer, type HttpClient } from '@shoal/service'
+import { discardAnswer, type HttpClient, inParallel } from '@shoal/service'
 import { call } from './call.ts'
 import {
   DigestUnsupportedError,
@@ -14,7 +14,6 @@ import {
   RegistryAnswerError,
   TagUnsupportedError,
 } from './errors.ts'
-import { inParallel } from './in-parallel.ts'
 
 /** As many as Docker pushes at once without being told otherwise is five; three leaves a small machine room to breathe. */
 const BLOBS_AT_ONCE = 3

@@ -2,7 +2,6 @@
  * Goal: what the client gives is what the registry has, verified, and every way in which a registry can fail has its own error.
  * Method: a stub registry over real sockets, correct until a test overrides one path; a clock that stands still.
  */
-
 import { createHash } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { MEDIA_TYPES } from '@shoal/oci'

@@ -2,7 +2,6 @@
  * Goal: what is attached to a manifest is found, what is deleted is gone at once, and neither touches anything else.
  * Method: the routes over real sockets, and the store behind them, key by key.
  */
-
 import { MEDIA_TYPES } from '@shoal/oci'
 import { sha256 } from '@shoal/testing/content'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'

@@ -2,7 +2,6 @@
  * Goal: every way of pushing ends with the blob readable, and every way of failing leaves nothing behind.
  * Method: the upload routes over real sockets; after each failure the store is looked at, key by key.
  */
-
 import { createHash } from 'node:crypto'
 import { patternBytes, sha256 } from '@shoal/testing/content'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'

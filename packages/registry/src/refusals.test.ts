@@ -2,7 +2,6 @@
  * Goal: every refusal inside /v2/ is an OCI body with the right status, fastify's own included.
  * Method: paths and methods as raw bytes on the socket, since client libraries tidy them first.
  */
-
 import { OciError } from '@shoal/oci'
 import { StorageFullError, StorageRefusedError, StorageUnavailableError } from '@shoal/storage'
 import { sha256 } from '@shoal/testing/content'

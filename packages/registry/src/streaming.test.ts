@@ -2,7 +2,6 @@
  * Goal: bodies move at the pace of the slower side, end whole or cut, and stop when the client leaves.
  * Method: backends that count what is asked of them, and clients that read slowly, leave early or fall silent.
  */
-
 import { connect } from 'node:net'
 import type { BlobStat } from '@shoal/oci'
 import type { ByteRange } from '@shoal/storage'

@@ -2,7 +2,6 @@
  * Goal: however many ask at once, a bounded number of answers is put together at a time, and none carries more than a little of
  * the blobs themselves. Method: an origin that answers when it is told to.
  */
-
 import { createHash } from 'node:crypto'
 import { type Digest, pieceLengthFor } from '@shoal/core'
 import { sha256 } from '@shoal/testing/content'

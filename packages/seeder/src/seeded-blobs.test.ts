@@ -3,7 +3,6 @@
  * full, copies that nobody needs give way. Method: an origin that gives what it is told to, a count of what it is asked for,
  * and a disk that is full as long as a test says.
  */
-
 import { hash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

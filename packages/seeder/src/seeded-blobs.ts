@@ -2,7 +2,6 @@
  * Which blobs the seeder seeds: those whose swarm has a member. Their pieces come from the origin, once, and stay in the
  * seeder's copy until its room is needed.
  */
-
 import type { Digest, InfoHash, Metainfo } from '@shoal/core'
 import { chooseVictims } from '@shoal/engine'
 import type { ImageStore } from '@shoal/registry'

@@ -11,6 +11,7 @@ export {
   transportReason,
 } from './http-client/errors.ts'
 export { HttpClient, type HttpRequest } from './http-client/http-client.ts'
+export { inParallel } from './in-parallel.ts'
 export { loggableUrl, withoutLogin } from './loggable-url.ts'
 export { readManifest } from './manifest-text.ts'
 export { ownFolder, warnOfOpenFolders } from './own-folders.ts'

@@ -136,5 +136,5 @@ export const DEFAULT_SWARM_LIMITS: SwarmLimits = {
 /** What the module of every engine exports. */
 export interface EngineModule {
   /** @returns the engine, not started */
-  createEngine(init: SwarmEngineInit): SwarmEngine
+  create(init: SwarmEngineInit): SwarmEngine
 }

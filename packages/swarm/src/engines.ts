@@ -20,7 +20,7 @@ const LOADERS: Readonly<Record<EngineName, () => Promise<EngineModule>>> = {
  * @throws EngineNotInstalledError when the engine's package is not there
  */
 export async function createEngine(name: EngineName, init: SwarmEngineInit): Promise<SwarmEngine> {
-  const { createEngine: create } = await LOADERS[name]()
+  const { create } = await LOADERS[name]()
   return create(init)
 }
 

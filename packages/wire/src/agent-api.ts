@@ -18,7 +18,7 @@ const Count = Type.Integer({ minimum: 0 })
 const Text = Type.String({ maxLength: 4096 })
 
 /** A folder and the disk below it, as the process that looks sees them. */
-export const FolderState = Type.Object({
+export const FolderReport = Type.Object({
   /** Absolute. */
   folder: Text,
   /** The system's word where it cannot be looked at or is no folder: `ENOENT`, `ENOTDIR`, `EACCES`. */
@@ -37,7 +37,7 @@ export const FolderState = Type.Object({
   totalInodes: Type.Optional(Count),
   freeInodes: Type.Optional(Count),
 })
-export type FolderState = Static<typeof FolderState>
+export type FolderReport = Static<typeof FolderReport>
 
 /** One that clients of this node ask for, and that the seeder does not serve: they go round Shoal. */
 export const UnservedRegistry = Type.Object({
@@ -67,7 +67,7 @@ export const AgentStatus = Type.Object({
     forMs: Count,
   }),
   cache: Type.Object({
-    ...FolderState.properties,
+    ...FolderReport.properties,
     usedBytes: Count,
     maxBytes: Count,
     /** Why the disk takes nothing more; absent while it does. */

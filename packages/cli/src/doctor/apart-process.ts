@@ -1,6 +1,6 @@
 /** The process of `apart.ts`: answers one question and ends. */
 import { lookup } from 'node:dns/promises'
-import type { FolderState } from '@shoal/wire'
+import type { FolderReport } from '@shoal/wire'
 import type { ApartQuestion, LookupAnswer } from './apart.ts'
 
 process.once('message', async (question: ApartQuestion) => {
@@ -8,7 +8,7 @@ process.once('message', async (question: ApartQuestion) => {
   process.disconnect()
 })
 
-async function look(path: string): Promise<FolderState> {
+async function look(path: string): Promise<FolderReport> {
   const { folderState } = await import('@shoal/storage')
   return folderState(path)
 }

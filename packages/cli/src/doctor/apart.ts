@@ -4,7 +4,7 @@
  */
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { FolderState } from '@shoal/wire'
+import type { FolderReport } from '@shoal/wire'
 
 export type ApartQuestion =
   | { readonly kind: 'lookup'; readonly host: string }
@@ -25,8 +25,8 @@ export async function lookUpApart(host: string, timeoutMs: number): Promise<Look
 }
 
 /** Never throws. */
-export async function folderStateApart(path: string, timeoutMs: number): Promise<FolderState> {
-  const answer = (await askApart({ kind: 'folder', path }, timeoutMs)) as FolderState | undefined
+export async function folderStateApart(path: string, timeoutMs: number): Promise<FolderReport> {
+  const answer = (await askApart({ kind: 'folder', path }, timeoutMs)) as FolderReport | undefined
   return answer ?? { folder: path, problem: 'TIMEOUT' }
 }
 

@@ -303,14 +303,19 @@ describe('an OCI layout', () => {
 
   test('is refused with a damaged blob, wherever it is damaged', async () => {
     const made = image()
+    // A push that fails may have sent other blobs by then, and what the registry has is not read again.
+    const refuse = async (files: Parameters<typeof tarOf>[0], digest: string) => {
+      stub.blobs.clear()
+      await expect(pushTar(tarOf(files)), digest).rejects.toThrow(ContentCorruptError)
+    }
     for (const digest of [...layout.blobs.keys()].filter((one) => layout.blobs.get(one)!.length > 0)) {
       const files = layout.files()
       const bytes = Buffer.from(files.get(blobPath(digest))!)
       bytes[0]! ^= 1
       files.set(blobPath(digest), bytes)
-      await expect(pushTar(tarOf(files)), digest).rejects.toThrow(ContentCorruptError)
+      await refuse(files, digest)
       files.set(blobPath(digest), Buffer.concat([bytes, bytes]))
-      await expect(pushTar(tarOf(files)), digest).rejects.toThrow(ContentCorruptError)
+      await refuse(files, digest)
     }
     expectNoTag()
     expect(stub.manifests.has(made.digest)).toBe(false)

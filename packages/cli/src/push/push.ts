@@ -1,5 +1,4 @@
 /** Pushes an image from the file system to a registry: opened, understood, checked for being whole, then sent. */
-
 import { chooseImage, imageGraph, onlyPlatforms, openArchive } from '@shoal/images'
 import { formatImageReference, type Platform } from '@shoal/oci'
 import {

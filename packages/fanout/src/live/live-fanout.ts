@@ -2,15 +2,14 @@
  * A live fan-out: a cluster, an image in its origin, everybody's pull at the same moment, and what it took. Leaves nothing
  * behind, however it ends.
  */
-
 import { rmSync } from 'node:fs'
 import { mkdtemp, rm, stat, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Image } from '@shoal/images'
-import { inParallel, openConnections, pushImage } from '@shoal/registry-client'
-import { orAborted } from '@shoal/service'
+import { openConnections, pushImage } from '@shoal/registry-client'
+import { inParallel, orAborted } from '@shoal/service'
 import type { StrategyRun, TimelinePoint } from '@shoal/simulator'
 import { Cleanup } from '../processes/cleanup.ts'
 import { ServiceProcess } from '../processes/service-process.ts'

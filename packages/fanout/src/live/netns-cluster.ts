@@ -1,6 +1,6 @@
 /** Every agent in a network namespace of its own behind a shaped link, and a client beside it: as near to machines as one comes. */
 import { fileURLToPath } from 'node:url'
-import { inParallel } from '@shoal/registry-client'
+import { inParallel } from '@shoal/service'
 import { MetricsPage } from '../processes/metrics-page.ts'
 import {
   type LiveNode,

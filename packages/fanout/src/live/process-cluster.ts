@@ -1,6 +1,7 @@
 /** Every agent a process of its own on loopback, its link kept by its own limiter. Runs anywhere. */
 
-import { inParallel, openConnections } from '@shoal/registry-client'
+import { openConnections } from '@shoal/registry-client'
+import { inParallel } from '@shoal/service'
 import { MetricsPage } from '../processes/metrics-page.ts'
 import {
   type LiveNode,

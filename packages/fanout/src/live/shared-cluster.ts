@@ -4,7 +4,8 @@
  */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { inParallel, openConnections } from '@shoal/registry-client'
+import { openConnections } from '@shoal/registry-client'
+import { inParallel } from '@shoal/service'
 import { MetricsPage } from '../processes/metrics-page.ts'
 import {
   type LiveNode,

@@ -2,7 +2,6 @@
  * A registry with a token server behind the same address, correct until a test says otherwise: everything it does can be
  * overridden by path.
  */
-
 import type { ServerResponse } from 'node:http'
 import type { Digest } from '@shoal/core'
 import { MEDIA_TYPES, parseRange } from '@shoal/oci'

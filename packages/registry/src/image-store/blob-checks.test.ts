@@ -3,7 +3,6 @@
  * again, and what they push replaces it.
  * Method: the content of a blob is taken away or written over in a store in memory, then clients come.
  */
-
 import { MEDIA_TYPES, OciError } from '@shoal/oci'
 import { patternBytes, sha256 } from '@shoal/testing/content'
 import { MapObjectStore } from '@shoal/testing/map-object-store'

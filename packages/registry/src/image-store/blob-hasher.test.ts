@@ -2,7 +2,6 @@
  * Goal: hashing while bytes arrive gives what hashing the whole at once gives, however the bytes are cut.
  * Method: random lengths and cuts against one-shot hashing; the boundaries between piece lengths one byte apart.
  */
-
 import { createHash } from 'node:crypto'
 import { blobBytesMaxFor, decodeInfo, encodeInfo, PIECE_LENGTHS_BYTES, pieceLengthFor } from '@shoal/core'
 import { patternBytes } from '@shoal/testing/content'

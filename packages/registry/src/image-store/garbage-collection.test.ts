@@ -3,7 +3,6 @@
  * Method: stories on virtual time, then random clients, two replicas and collections at once against a model
  * (`testing/garbage-model.ts`), over a Map and over a folder; over S3 in test/e2e.
  */
-
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -2,7 +2,6 @@
  * Goal: the image store holds what it promises on a real object store too.
  * Method: pushes over a folder, looked at as files: what is there afterwards, and that nothing else is.
  */
-
 import { readdirSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -2,7 +2,6 @@
  * Goal: whatever happens at once or breaks in between, a blob is there with everything that belongs to it, or not at all.
  * Method: an object store in a Map whose every call can fail; time in the test's hands.
  */
-
 import { infoHashOf } from '@shoal/storage'
 import { patternBytes, sha256 } from '@shoal/testing/content'
 import { MapObjectStore } from '@shoal/testing/map-object-store'

@@ -4,7 +4,6 @@
  * Method: replicas whose calls to one store are interleaved in every order, or in random ones where there are too many
  * (`testing/turns.ts`); then what clients are told is compared with what they find.
  */
-
 import { createPrng, type Digest, type Prng } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
 import { patternBytes, sha256 } from '@shoal/testing/content'

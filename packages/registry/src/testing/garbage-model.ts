@@ -7,7 +7,6 @@
  * Every client has a repository of its own, so that what must be in it is known; the blobs are few and shared, so that one
  * client's garbage is what another is about to push. Time is virtual, in the store's dates too.
  */
-
 import type { Digest, Prng } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'
 import type {

@@ -1,5 +1,4 @@
 /** A registry on a real socket, over an image store in memory, and what a client needs to push to it. */
-
 import { randomUUID } from 'node:crypto'
 import type { Digest } from '@shoal/core'
 import { MEDIA_TYPES } from '@shoal/oci'

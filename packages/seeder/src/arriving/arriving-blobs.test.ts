@@ -2,7 +2,6 @@
  * Goal: blobs that are passed on while they arrive are neither too many nor too short or long for it, and agents hear of what
  * comes of them. Method: blobs whose pieces the test brings, or that bring nothing, in a real folder.
  */
-
 import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

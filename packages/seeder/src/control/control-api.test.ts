@@ -3,7 +3,6 @@
  * and nothing that a client sends or leaves unread is a failure of the seeder.
  * Method: the routes on a real socket, with a publisher and a garbage collection that do what the test says.
  */
-
 import type { GarbageOutcome, ImageStore, ScrubReport } from '@shoal/registry'
 import { StorageUnavailableError } from '@shoal/storage'
 import { sha256 } from '@shoal/testing/content'

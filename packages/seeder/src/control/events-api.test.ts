@@ -3,7 +3,6 @@
  * written, and what is sent wrongly is said to be the sender's mistake.
  * Method: the route on a real socket, with a queue that remembers; the formats themselves have tests of their own.
  */
-
 import { createHmac } from 'node:crypto'
 import { sha256 } from '@shoal/testing/content'
 import { type AddOutcome, type PushEvent, TriggerQueueFullError } from '@shoal/triggers'

@@ -3,7 +3,6 @@
  * the blob.
  * Method: fetches over a folder, which is looked at key by key, and a registry that does what the test says.
  */
-
 import { createHash } from 'node:crypto'
 import { parseDigest } from '@shoal/core'
 import { OciError } from '@shoal/oci'

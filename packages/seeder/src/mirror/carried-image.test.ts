@@ -3,7 +3,6 @@
  * put another in its place.
  * Method: the mirror over a folder, on time that the test sets.
  */
-
 import { DOCTOR_REPOSITORY, DOCTOR_TAG, doctorImage, OciError } from '@shoal/oci'
 import { patternBytes } from '@shoal/testing/content'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'

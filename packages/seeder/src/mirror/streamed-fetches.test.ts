@@ -3,7 +3,6 @@
  * here, what they wait for first; and never the whole of one that is wrong. The other registry is read once.
  * Method: mirror, fetches and arriving blobs over real folders, and a registry whose bytes come when the test says so.
  */
-
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

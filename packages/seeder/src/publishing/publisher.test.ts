@@ -2,7 +2,6 @@
  * Goal: a published image is here whole, is told of in lines that a client understands, and half of one is never shown.
  * Method: the publisher over a folder and a registry that counts; every line goes through the client's own decoder.
  */
-
 import { type Digest, parseDigest } from '@shoal/core'
 import type { Manifest } from '@shoal/oci'
 import { MEDIA_TYPES } from '@shoal/oci'

@@ -1,5 +1,4 @@
 /** Another registry as its client sees it: what it has, what it was asked, and what goes wrong. Nothing of it takes time. */
-
 import type { Digest } from '@shoal/core'
 import type { Manifest } from '@shoal/oci'
 import { type Descriptor, splitMirroredName } from '@shoal/oci'

@@ -1,5 +1,4 @@
 /** A seeder's images over a temporary folder, on time that a test sets. */
-
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

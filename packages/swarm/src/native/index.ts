@@ -1,4 +1,4 @@
 import type { EngineModule } from '../engine.ts'
 import { NativeEngine } from './native-engine.ts'
 
-export const createEngine: EngineModule['createEngine'] = (init) => new NativeEngine(init)
+export const create: EngineModule['create'] = (init) => new NativeEngine(init)

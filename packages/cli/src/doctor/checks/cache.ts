@@ -1,5 +1,5 @@
 /** Whether the cache can be written, and has the room that it was promised. Pure. */
-import type { FolderState } from '@shoal/wire'
+import type { FolderReport } from '@shoal/wire'
 import { type Finding, failure, ok, together, warning } from '../check-result.ts'
 import { bytesText } from './quantities.ts'
 
@@ -22,7 +22,7 @@ export interface CacheRoom {
 }
 
 /** @param isAgent whether the agent itself looked, with its own permissions */
-export function judgeCache(state: FolderState, room: CacheRoom, isAgent: boolean): Finding {
+export function judgeCache(state: FolderReport, room: CacheRoom, isAgent: boolean): Finding {
   const { folder, problem } = state
   const measured = { ...state, ...room, seenBy: isAgent ? 'agent' : 'doctor' }
   if (problem !== undefined) return { ...absent(folder, problem, isAgent), measured }
@@ -63,7 +63,7 @@ function absent(folder: string, problem: string, isAgent: boolean): Finding {
 }
 
 function writing(
-  { folder, writeProblem, ownerId, mode }: FolderState,
+  { folder, writeProblem, ownerId, mode }: FolderReport,
   isAgent: boolean,
 ): Finding | undefined {
   if (writeProblem === undefined) return undefined
@@ -105,7 +105,7 @@ function rot({ damagedPieces = 0 }: CacheRoom): Finding | undefined {
 
 /** What is left to grow into must be there. */
 function space(
-  { freeBytes, totalBytes }: FolderState,
+  { freeBytes, totalBytes }: FolderReport,
   { usedBytes, maxBytes }: CacheRoom,
 ): Finding | undefined {
   if (freeBytes === undefined || totalBytes === undefined) return undefined
@@ -123,14 +123,14 @@ function space(
   return isFull ? failure(`the disk is full: ${told}`, advice) : warning(told, advice)
 }
 
-function inodes({ freeInodes, totalInodes }: FolderState): Finding | undefined {
+function inodes({ freeInodes, totalInodes }: FolderReport): Finding | undefined {
   if (!totalInodes || freeInodes === undefined || freeInodes >= FREE_INODES_MIN) return undefined
   const told = `${freeInodes} of ${totalInodes} inodes are free`
   const advice = 'Remove small files on that disk, or give the cache one of its own.'
   return freeInodes === 0 ? failure(told, advice) : warning(told, advice)
 }
 
-function kind({ folder, fileSystem }: FolderState): Finding | undefined {
+function kind({ folder, fileSystem }: FolderReport): Finding | undefined {
   if (fileSystem === 'tmpfs' || fileSystem === 'ramfs')
     return warning(
       `${folder} is on ${fileSystem}: layers take memory, and are gone after a restart`,

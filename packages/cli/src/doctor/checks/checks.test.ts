@@ -5,7 +5,7 @@
 
 import type { InspectedFile } from '@shoal/client-config'
 import { formatHostPort } from '@shoal/core'
-import type { AgentStatus, FolderState, ReachabilityReport } from '@shoal/wire'
+import type { AgentStatus, FolderReport, ReachabilityReport } from '@shoal/wire'
 import { describe, expect, test } from 'vitest'
 import type { Finding, Outcome } from '../check-result.ts'
 import type { AgentSight } from '../look-at-agent.ts'
@@ -257,7 +257,7 @@ describe('clock', () => {
 })
 
 describe('cache', () => {
-  const good: FolderState = {
+  const good: FolderReport = {
     folder: '/cache',
     fileSystem: 'ext4',
     ownerId: 65_532,
@@ -268,7 +268,7 @@ describe('cache', () => {
     freeInodes: 900_000,
   }
   const judge = (
-    more: Partial<FolderState> = {},
+    more: Partial<FolderReport> = {},
     room: CacheRoom = { usedBytes: 10 * GIB, maxBytes: 60 * GIB },
     isAgent = true,
   ) => judgeCache({ ...good, ...more }, room, isAgent)
@@ -293,7 +293,7 @@ describe('cache', () => {
     expect(judge({ freeBytes: 0 }, { usedBytes: 0, maxBytes: GIB }).advice).toBe('Make room on that disk.')
   })
 
-  test.each<[string, Partial<FolderState>, Outcome, RegExp]>([
+  test.each<[string, Partial<FolderReport>, Outcome, RegExp]>([
     ['in memory', { fileSystem: 'tmpfs' }, 'warning', /memory/],
     ['in a container’s layer', { fileSystem: 'overlay' }, 'warning', /overlay/],
     ['read-only', { writeProblem: 'EROFS' }, 'failure', /read-only/],
