@@ -15,7 +15,14 @@ import {
 } from '@shoal/engine'
 import { Gate } from '@shoal/service'
 import { arrivalHashOf, type PieceStore } from '@shoal/storage'
-import { cutPieces, PieceMismatchError, rangeOfPieces, type SwarmEngine, Transfer } from '@shoal/swarm'
+import {
+  cutPieces,
+  PieceMismatchError,
+  rangeOfPieces,
+  type SwarmEngine,
+  Transfer,
+  TransferFailedError,
+} from '@shoal/swarm'
 import type { Resolution } from '@shoal/wire'
 import type { Logger } from 'pino'
 import type { Announcer } from './announcer.ts'
@@ -119,7 +126,9 @@ export class ArrivingPulls {
         confirmed = transfer
         return
       }
-      transfer?.fail(new Error('the seeder has told other pieces of it before'))
+      transfer?.fail(
+        new TransferFailedError(metainfo.digest, 'the seeder has told other pieces of it before'),
+      )
       await this.#parts.store.dropArriving(metainfo.digest)
     })
     return confirmed
@@ -130,7 +139,7 @@ export class ArrivingPulls {
     const entry = this.#entries.get(digest)
     if (entry === undefined) return
     await this.#leave(entry, async (transfer) => {
-      transfer?.fail(new Error(reason))
+      transfer?.fail(new TransferFailedError(digest, reason))
       await this.#parts.store.dropArriving(digest)
     })
   }

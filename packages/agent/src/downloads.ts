@@ -23,7 +23,7 @@ import {
   type PieceStore,
   type StoredBlob,
 } from '@shoal/storage'
-import { type SwarmEngine, Transfer } from '@shoal/swarm'
+import { type SwarmEngine, Transfer, TransferFailedError } from '@shoal/swarm'
 import type { Logger } from 'pino'
 import type { Announcer } from './announcer.ts'
 import type { ArrivingPulls } from './arriving-pulls.ts'
@@ -108,7 +108,8 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
 
   async stop(): Promise<void> {
     this.#isStopped = true
-    for (const { transfer } of this.#open.values()) transfer.fail(new Error('the agent stops'))
+    for (const [digest, { transfer }] of this.#open)
+      transfer.fail(new TransferFailedError(digest, 'the agent stops'))
     await Promise.all(this.#running)
   }
 
@@ -324,7 +325,7 @@ export class Downloads extends EventEmitter<DownloadsEvents> {
       'the seeder gives other pieces for a blob; what was here of it is removed',
     )
     this.#track(this.#forget(digest, entry, () => this.#remove(digest)))
-    entry.transfer.fail(new Error('the seeder gives other pieces for it'))
+    entry.transfer.fail(new TransferFailedError(digest, 'the seeder gives other pieces for it'))
     return false
   }
 

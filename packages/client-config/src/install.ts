@@ -1,4 +1,5 @@
 /** Has the clients of a host ask the agent first. */
+import { InvariantError } from '@shoal/core'
 import { type Change, entryOf, makeChanges } from './changes.ts'
 import { planContainerd } from './containerd/containerd.ts'
 import { planContainers } from './containers/containers.ts'
@@ -197,5 +198,5 @@ function reportOf(changes: readonly Change[], notes: readonly string[]): ClientR
 }
 
 function unkept(): never {
-  throw new Error('nothing was installed, so nothing is kept')
+  throw new InvariantError('nothing was installed, so nothing is kept')
 }

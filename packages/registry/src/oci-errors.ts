@@ -18,6 +18,14 @@ export class RequestCutError extends ShoalError {
   }
 }
 
+/** The client stays, and takes nothing of its answer. */
+export class ClientStalledError extends ShoalError {
+  readonly code = 'CLIENT_STALLED'
+  constructor(idleMs: number) {
+    super(`the client took nothing for ${idleMs} ms`)
+  }
+}
+
 /** The backend gave more or fewer bytes than the answer announced. */
 export class BodyLengthError extends ShoalError {
   readonly code = 'BODY_LENGTH'

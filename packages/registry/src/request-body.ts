@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http'
 import { OciError } from '@shoal/oci'
 import type { BodyOnItsWay } from '@shoal/service'
-import { hasBody, steadyMs } from '@shoal/service'
+import { ClientLeftError, hasBody, steadyMs } from '@shoal/service'
 import { RequestCutError } from './oci-errors.ts'
 
 /** What a refused body may still send while the client learns of the refusal, and for how long. */
@@ -234,6 +234,6 @@ class ChunkReader {
   }
 
   readonly #onClose = () => {
-    if (!this.#isEnded) this.#onError(new Error('the connection closed'))
+    if (!this.#isEnded) this.#onError(new ClientLeftError())
   }
 }

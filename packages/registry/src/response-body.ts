@@ -12,7 +12,7 @@ import {
   within,
 } from '@shoal/service'
 import type { FastifyReply } from 'fastify'
-import { BodyLengthError } from './oci-errors.ts'
+import { BodyLengthError, ClientStalledError } from './oci-errors.ts'
 
 /**
  * Written to the socket at once. A client that takes this much within every idle timeout is slow, not gone: 256 KiB in
@@ -144,10 +144,7 @@ function write(raw: ServerResponse, bytes: Uint8Array, idleTimeoutMs: number): P
       else resolve()
     }
     const onClose = () => settle(new ClientLeftError())
-    const timer = setTimeout(
-      () => settle(new Error(`the client took nothing for ${idleTimeoutMs} ms`)),
-      idleTimeoutMs,
-    )
+    const timer = setTimeout(() => settle(new ClientStalledError(idleTimeoutMs)), idleTimeoutMs)
     raw.on('close', onClose)
     // A reset, a broken pipe: all that a socket can fail with.
     raw.write(bytes, (cause) => settle(cause ? new ClientLeftError({ cause }) : undefined))

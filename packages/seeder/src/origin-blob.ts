@@ -8,7 +8,7 @@
  * are read from the origin again when they are wanted again.
  */
 import { hash } from 'node:crypto'
-import { Bitfield, bytesEqual, type Metainfo, pieceCount, pieceSha256 } from '@shoal/core'
+import { Bitfield, bytesEqual, InvariantError, type Metainfo, pieceCount, pieceSha256 } from '@shoal/core'
 import {
   BlobRemovedError,
   type ByteRange,
@@ -79,7 +79,7 @@ export class OriginBlob implements SwarmPieces {
   }
 
   async writePiece(): Promise<void> {
-    throw new Error('the seeder has every piece; nobody can give it one')
+    throw new InvariantError('the seeder has every piece; nobody can give it one')
   }
 
   /** @throws OriginMissingError · OriginCorruptError · StorageError */

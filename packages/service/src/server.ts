@@ -1,7 +1,8 @@
 /** The HTTP server that a service of Shoal shows: requests in the log, alive and ready, OCI bodies for what fastify refuses. */
+
 import type { IncomingMessage, Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { assert, type HostPort, type ServiceName } from '@shoal/core'
+import { assert, type HostPort, type ServiceName, ShoalError } from '@shoal/core'
 import { OciError } from '@shoal/oci'
 import { ANNOUNCE_STREAM_PATH } from '@shoal/wire'
 import fastify, {
@@ -192,6 +193,15 @@ function opensStream({ url = '', headers: { upgrade = '' } }: IncomingMessage): 
 }
 
 /** Those of the registry's own routes are bounded there. */
+/** Fastify answers with its status. */
+class TooManyBodiesError extends ShoalError {
+  readonly code = 'TOO_MANY_REQUESTS'
+  readonly statusCode = 429
+  constructor(cause: Error) {
+    super(cause.message, { cause })
+  }
+}
+
 function boundBodies(server: FastifyInstance, { bodies, bodyTimeoutMs }: HttpServerLimits): void {
   const places = new BodyPlaces(bodies)
   server.addHook('preParsing', async ({ url, raw }, _reply, payload) => {
@@ -215,7 +225,7 @@ function boundBodies(server: FastifyInstance, { bodies, bodyTimeoutMs }: HttpSer
     }
     payload.once('end', end).once('close', end).once('error', end)
     await places.take(body, gone.signal).catch((cause: Error) => {
-      throw Object.assign(new Error(cause.message, { cause }), { statusCode: 429, code: 'TOO_MANY_REQUESTS' })
+      throw new TooManyBodiesError(cause)
     })
   })
 }

@@ -130,3 +130,8 @@ export class OriginInvalidError extends StorageError {
     )
   }
 }
+
+/** A digest could not be worked out. */
+export class HashingFailedError extends StorageError {
+  readonly code = 'STORAGE_HASHING_FAILED'
+}

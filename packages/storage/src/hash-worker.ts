@@ -2,9 +2,11 @@
  * The thread that hashes. Takes jobs in the order in which they come; memory is shared with whoever asks, nothing is copied.
  * Runs from its source as well as compiled: no imports of Shoal's, no syntax that needs a compiler.
  */
+
 import { createHash, type Hash } from 'node:crypto'
 import { closeSync, openSync, readSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
+import { HashingFailedError } from './errors.ts'
 
 export type HashJob =
   /** Memory that jobs speak of by `buffer` from now on. */
@@ -61,7 +63,7 @@ function perform(job: HashJob): Uint8Array | undefined {
           Math.min(READ_BYTES, job.end - file.offset),
           file.offset,
         )
-        if (count === 0) throw new Error('the file is shorter than the blob')
+        if (count === 0) throw new HashingFailedError('the file is shorter than the blob')
         file.hash.update(buffer.subarray(0, count))
         file.offset += count
       }

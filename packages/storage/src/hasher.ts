@@ -4,8 +4,10 @@
  *
  * What is hashed lies in shared memory and stays there; anything else would be copied on its way to the thread.
  */
+
 import { createHash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
+import { HashingFailedError } from './errors.ts'
 import type { HashAnswer, HashJob } from './hash-worker.ts'
 
 const IDLE_MS = 10_000
@@ -97,7 +99,7 @@ export class Hasher {
   async stop(): Promise<void> {
     clearTimeout(this.#idleTimer)
     await this.#end()
-    this.#fail(new Error('the hasher was stopped'))
+    this.#fail(new HashingFailedError('the hasher was stopped'))
   }
 
   #ask(job: JobWithoutId): Promise<Uint8Array | undefined> {
@@ -156,7 +158,7 @@ export class Hasher {
       this.#restSoon()
     }
     if (error === undefined) waiting?.resolve(digest)
-    else waiting?.reject(new Error(error))
+    else waiting?.reject(new HashingFailedError(error))
   }
 
   #restSoon(): void {

@@ -288,7 +288,10 @@ export class S3ObjectStore implements ObjectStore {
         if (token === undefined && last === undefined) return listed()
         from = token === undefined ? { StartAfter: root + last } : { ContinuationToken: token }
       }
-      throw new Error(`the store gave ${EMPTY_PAGES_MAX} pages with nothing in them`)
+      throw new StorageUnavailableError(
+        this.description,
+        `name anything in ${EMPTY_PAGES_MAX} pages of a listing`,
+      )
     })
   }
 

@@ -1,6 +1,7 @@
 /**
  * The tracker: standard announces and the agents' announce streams over one table. Decides nothing itself.
  */
+
 import { EventEmitter } from 'node:events'
 import type { Digest, InfoHash, PeerAddress, PeerId, Prng } from '@shoal/core'
 import type { ImportShare } from '@shoal/engine'
@@ -15,6 +16,7 @@ import {
   type ConnectedAgent,
 } from './announce-server.ts'
 import type { TrackerDriver } from './driver.ts'
+import { TooManyUnknownError } from './errors.ts'
 import { Outbox } from './outbox.ts'
 import { type DialPeer, PeerTries } from './peer-tries.ts'
 import { serveStandardAnnounces } from './standard-announces.ts'
@@ -235,7 +237,7 @@ export class Tracker extends EventEmitter<TrackerEvents> {
     let lookup = this.#standardLookups.get(infoHash)
     if (lookup === undefined) {
       if (!this.#lookups.mayAsk(nowMs, ip) || this.#standardLookups.size >= STANDARD_LOOKUPS_MAX)
-        throw new Error('too much was asked for that is not there')
+        throw new TooManyUnknownError(ip)
       lookup = this.#parts.isKnown(infoHash).finally(() => this.#standardLookups.delete(infoHash))
       this.#standardLookups.set(infoHash, lookup)
     }

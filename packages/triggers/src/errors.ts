@@ -59,3 +59,11 @@ export class TriggerQueueFullError extends TriggerError {
     this.pendingMax = pendingMax
   }
 }
+
+/** What was begun as often as it may be never came to an end. */
+export class AttemptCutError extends TriggerError {
+  readonly code = 'TRIGGER_ATTEMPT_CUT'
+  constructor() {
+    super('the seeder went down in the middle of it')
+  }
+}

@@ -7,6 +7,7 @@ import type { Clock } from '@shoal/service'
 import type { ObjectStore } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { type Backoff, backoffMs } from './backoff.ts'
+import { AttemptCutError } from './errors.ts'
 import { type Claim, EventClaims } from './event-claims.ts'
 import { type AddOutcome, EventLedger, type LedgerLimits, type PendingEntry } from './event-ledger.ts'
 import { claimKeyOf, type FailedEvent, type PendingKey } from './event-records.ts'
@@ -229,8 +230,7 @@ export class EventQueue {
     signal: AbortSignal,
   ): Promise<{ error: unknown } | undefined> {
     // Counted before the work: whatever made this many attempts end without a word would end the next one as well.
-    if (attempts > this.#init.attemptsMax)
-      return { error: new Error('the seeder went down in the middle of it') }
+    if (attempts > this.#init.attemptsMax) return { error: new AttemptCutError() }
     try {
       await this.#handler!(event, signal)
       return undefined

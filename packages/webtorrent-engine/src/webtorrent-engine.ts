@@ -8,9 +8,11 @@ import { hash } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
 import {
+  assert,
   bytesEqual,
   encodeTorrent,
   formatHostPort,
+  InvariantError,
   type MayDial,
   mayDialFrom,
   type PeerAddress,
@@ -119,7 +121,7 @@ export class WebTorrentEngine implements SwarmEngine {
   }
 
   async join(init: SwarmInit): Promise<Swarm> {
-    if (this.#client === undefined) throw new Error('the engine is not started')
+    assert(this.#client !== undefined, 'the engine is started before a swarm is joined')
     const mayDial = this.#init.mayDial ?? mayDialFrom([this.#init.host], () => [this.address])
     const parts = { client: this.#client, prng: this.#init.prng, mayDial }
     const swarm = new WebTorrentSwarm(parts, init, () => this.#swarms.delete(swarm))
@@ -231,7 +233,7 @@ class WebTorrentSwarm extends EventEmitter<SwarmEvents> implements Swarm {
   }
 
   learnPiece(): void {
-    throw new Error('the webtorrent engine knows every hash from the start')
+    throw new InvariantError('the webtorrent engine knows every hash from the start')
   }
 
   addPiece(index: number): void {
@@ -334,7 +336,7 @@ function chunkStoreOf({ metainfo, pieces }: SwarmInit, onMismatch: (index: numbe
       const offset = range?.offset ?? 0
       const length = range?.length ?? pieceBytes(metainfo, index) - offset
       if (offset + length > pieceBytes(metainfo, index)) {
-        callback(new RangeError(`bytes beyond the end of piece ${index} were asked for`))
+        callback(new InvariantError(`bytes beyond the end of piece ${index} were asked for`))
         return
       }
       readBytes(pieces, pieceStart + offset, pieceStart + offset + length).then(

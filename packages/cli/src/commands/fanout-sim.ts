@@ -47,7 +47,7 @@ async function run(flags: Flags & Readonly<Record<string, unknown>>): Promise<vo
     for (const { name, description } of await listScenarios()) console.log(`${name.padEnd(20)}${description}`)
     return
   }
-  const interruption = interruptions((signalName) => new Error(`interrupted by ${signalName}`))
+  const interruption = interruptions()
   try {
     const given = flagsGiven(flags)
     const file = flags.scenario === undefined ? [] : await readScenario(flags.scenario)

@@ -41,7 +41,7 @@ async function run({
   json = false,
   ...flags
 }: Flags): Promise<void> {
-  const interruption = interruptions((signalName) => new Error(`interrupted by ${signalName}`))
+  const interruption = interruptions()
   const { collectGarbage, GARBAGE_SILENT_MS_MAX } = await import('../control-client/control-client.ts')
   const { garbageText } = await import('../garbage/report.ts')
   const { controlTargetOf } = await import('../control-client/control-target.ts')

@@ -1,5 +1,6 @@
 /** The first signal ends a command in order, the second at once. */
 import { constants } from 'node:os'
+import { ShoalError } from '@shoal/core'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
@@ -9,8 +10,18 @@ export interface Interruptions {
   name(): NodeJS.Signals | undefined
 }
 
+/** Somebody ended a command with a signal. */
+class InterruptedError extends ShoalError {
+  readonly code = 'CLI_INTERRUPTED'
+  constructor(signalName: NodeJS.Signals) {
+    super(`interrupted by ${signalName}`)
+  }
+}
+
 /** @param reason what the signal aborts with */
-export function interruptions(reason: (signalName: NodeJS.Signals) => Error): Interruptions {
+export function interruptions(
+  reason: (signalName: NodeJS.Signals) => Error = (signalName) => new InterruptedError(signalName),
+): Interruptions {
   const stop = new AbortController()
   let interruptedBy: NodeJS.Signals | undefined
   for (const signalName of SIGNALS) {

@@ -100,7 +100,7 @@ async function withApiServer(
 
 /** 0 when it is done, 1 when it could not be, 2 where it was asked for wrongly. */
 async function orItsStatus(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const interruption = interruptions((signalName) => new Error(`interrupted by ${signalName}`))
+  const interruption = interruptions()
   try {
     await work(interruption.signal)
   } catch (error) {

@@ -37,7 +37,7 @@ export function publishCommand(): Command {
 }
 
 async function run(references: readonly string[], flags: Flags): Promise<void> {
-  const interruption = interruptions((signalName) => new Error(`interrupted by ${signalName}`))
+  const interruption = interruptions()
   const { from, platform, wait = false, warm, json = false } = flags
   // What talks HTTP is of no use to the services that this program runs otherwise.
   const { SILENT_MS_MAX } = await import('../control-client/control-client.ts')

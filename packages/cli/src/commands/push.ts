@@ -29,7 +29,7 @@ export function pushCommand(): Command {
 }
 
 async function run(path: string, destination: Destination, flags: Flags): Promise<void> {
-  const interruption = interruptions((signalName) => new Error(`interrupted by ${signalName}`))
+  const interruption = interruptions()
   // What reads archives and pushes images is of no use to the services that this program runs otherwise.
   const { runPush } = await import('../push/push.ts')
   try {

@@ -16,7 +16,7 @@ export function scrubCommand(): Command {
 }
 
 async function run({ json = false, ...flags }: SeederFlags & { readonly json?: boolean }): Promise<void> {
-  const interruption = interruptions((signalName) => new Error(`interrupted by ${signalName}`))
+  const interruption = interruptions()
   const { followScrub, SILENT_MS_MAX } = await import('../control-client/control-client.ts')
   const { controlTargetOf } = await import('../control-client/control-target.ts')
   const { scrubEndText, scrubLineText } = await import('../garbage/scrub-report.ts')

@@ -1,5 +1,6 @@
 /** One short question by HTTP, bounded in time and bytes. */
 
+import { ShoalError } from '@shoal/core'
 import { HttpClient, readShortBody } from '@shoal/service'
 import type { FoundAddress } from './apart.ts'
 
@@ -25,6 +26,13 @@ const BODY_BYTES_MAX = 64 * 1024
 /** Every question has a limit of its own, which is shorter. */
 const CONNECT_TIMEOUT_MS = 10_000
 
+class AnswerTooLongError extends ShoalError {
+  readonly code = 'TOO_LONG'
+  constructor(bytesMax: number) {
+    super(`the answer is longer than ${bytesMax} bytes; ask something else that listens there`)
+  }
+}
+
 /** @param addresses where its host is, found before: Node would ask the resolver again, without a limit of ours */
 export function connectionsTo(addresses?: readonly FoundAddress[]): HttpClient {
   const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, headersTimeoutMs: 0, bodyIdleTimeoutMs: 0 }
@@ -48,7 +56,7 @@ export async function ask(url: string | URL, init: AskInit): Promise<Asked> {
   const response = await connections.request(url, { method, signal, headers: { accept } })
   const receivedAtMs = Date.now()
   const body = await readShortBody(response, bytesMax)
-  if (body === undefined) throw Object.assign(new Error('the answer is too long'), { code: 'TOO_LONG' })
+  if (body === undefined) throw new AnswerTooLongError(bytesMax)
   return {
     status: response.status,
     body,

@@ -3,7 +3,12 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { createSecureContext } from 'node:tls'
 import { HttpClient, isTransportFailure, readShortBody, transportReason } from '@shoal/service'
 import { printable } from '../control-client/printable.ts'
-import { ApiServerAnswerError, ApiServerRefusedError, ApiServerUnreachableError } from './errors.ts'
+import {
+  ApiServerAnswerError,
+  ApiServerBusyError,
+  ApiServerRefusedError,
+  ApiServerUnreachableError,
+} from './errors.ts'
 import type { Cluster } from './in-cluster.ts'
 
 export interface ApiServerInit {
@@ -90,7 +95,7 @@ export class ApiServer {
     if (body === undefined) throw new ApiServerAnswerError(url, `it is longer than ${ANSWER_BYTES_MAX} bytes`)
     const value = jsonOf(body)
     const said = printable(messageIn(value).replaceAll(token, '…')).slice(0, SAID_SHOWN_MAX)
-    if (status === 429 || status >= 500) return { trouble: new Error(`it answered with ${status} ${said}`) }
+    if (status === 429 || status >= 500) return { trouble: new ApiServerBusyError(status, said) }
     if (status !== 200) throw new ApiServerRefusedError(url, status, said, adviceOn(status, right))
     if (typeof value === 'object' && value !== null) return { value }
     throw new ApiServerAnswerError(url, 'it is no JSON object')

@@ -23,6 +23,14 @@ export class ApiServerUnreachableError extends KubernetesError {
   }
 }
 
+/** It may answer otherwise a moment later. */
+export class ApiServerBusyError extends KubernetesError {
+  readonly code = 'CLI_API_SERVER_BUSY'
+  constructor(status: number, said: string) {
+    super(`it answered with ${status} ${said}`)
+  }
+}
+
 /** An answer that asking again does not change. */
 export class ApiServerRefusedError extends KubernetesError {
   readonly code = 'CLI_API_SERVER_REFUSED'

@@ -1,5 +1,7 @@
 /** The other end of a {@link TaskChild}: reads tasks from standard input, writes answers to standard output. */
+
 import { createInterface } from 'node:readline'
+import { assert } from '@shoal/core'
 import type { Task, TaskLine } from './task-child.ts'
 
 export type Tasks = Readonly<
@@ -25,7 +27,7 @@ async function serve(tasks: Tasks, { id, do: name, with: input }: Task): Promise
   const timer = setInterval(news, NEWS_INTERVAL_MS)
   try {
     const task = tasks[name]
-    if (task === undefined) throw new Error(`there is no task ${name}`)
+    assert(task !== undefined, `the task ${name} is known`)
     const result = await task(input as never, (more) => {
       bytes += more
     })

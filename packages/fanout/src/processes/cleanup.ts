@@ -1,3 +1,4 @@
+import { ShoalError } from '@shoal/core'
 /**
  * What has been begun and must be ended: processes, folders, images. Ended in reverse order, each within a time limit;
  * where there is no time for that (`process.exit`, an uncaught error), at once and synchronously.
@@ -51,13 +52,17 @@ export class Cleanup {
   }
 }
 
+class CleanupOverdueError extends ShoalError {
+  readonly code = 'FANOUT_CLEANUP_OVERDUE'
+  constructor(afterMs: number) {
+    super(`not done within ${afterMs / 1000} s`)
+  }
+}
+
 async function withinLimit(ending: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const overdue = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`not done within ${STEP_TIMEOUT_MS / 1000} s`)),
-      STEP_TIMEOUT_MS,
-    )
+    timer = setTimeout(() => reject(new CleanupOverdueError(STEP_TIMEOUT_MS)), STEP_TIMEOUT_MS)
   })
   try {
     await Promise.race([ending, overdue])

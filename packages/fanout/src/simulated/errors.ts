@@ -17,3 +17,8 @@ export class SimulationBrokenError extends FanoutError {
     super(`the simulation broke a promise: ${reason}\nrepeat it with: ${repeat}`)
   }
 }
+
+/** The process that simulates failed, or was ended by somebody else. */
+export class SimulationEndedError extends FanoutError {
+  readonly code = 'FANOUT_SIMULATION_ENDED'
+}

@@ -2,9 +2,11 @@
  * Simulates in a process of its own: a run takes minutes without a pause and gigabytes, for which this program's own
  * process is not set up (see bin/shoal.js), and it can be ended at any moment.
  */
+
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Scenario, SimulationProgress, StrategyName, StrategyRun } from '@shoal/simulator'
+import { SimulationEndedError } from './errors.ts'
 
 const WORKER = fileURLToPath(new URL('./simulation-worker.js', import.meta.url))
 const NODE_FLAGS = ['--max-semi-space-size=64', '--max-old-space-size=3500']
@@ -39,12 +41,14 @@ export async function simulateApart(
       worker.on('message', (message: SimulationMessage) => {
         if (message.kind === 'progress') onProgress(message.progress)
         else if (message.kind === 'done') resolve(message.run)
-        else reject(new Error(message.reason))
+        else reject(new SimulationEndedError(message.reason))
       })
       worker.on('error', reject)
       worker.on('exit', (code, name) =>
         reject(
-          signal.aborted ? signal.reason : new Error(`the process ended with ${name ?? `code ${code}`}`),
+          signal.aborted
+            ? signal.reason
+            : new SimulationEndedError(`the process ended with ${name ?? `code ${code}`}`),
         ),
       )
       worker.send(job)

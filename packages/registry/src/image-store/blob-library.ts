@@ -6,6 +6,7 @@
  * A record is only changed by conditional writes, so that of a push and a collection that meet on one blob exactly one is
  * first, and the other sees it (`garbage-collection.ts`).
  */
+
 import {
   type Digest,
   decodeInfo,
@@ -23,6 +24,7 @@ import {
   StorageObjectTooLargeError,
 } from '@shoal/storage'
 import type { HashedBlob } from './blob-hasher.ts'
+import { ContendedError } from './errors.ts'
 import {
   type BlobRecord,
   decodeBlobRecord,
@@ -99,7 +101,7 @@ export class BlobLibrary {
       const leased = { ...record, leasedAtMs: this.#nowMs() }
       if (await this.replace(digest, stored.etag, leased)) return leased
     }
-    throw new Error(`the record of ${digest} changed ${ATTEMPTS_MAX} times while it was leased`)
+    throw new ContendedError(`the record of ${digest}`, `changed ${ATTEMPTS_MAX} times while it was leased`)
   }
 
   metainfo(digest: Digest): Promise<BlobMetainfo | undefined> {
@@ -259,7 +261,7 @@ export class BlobLibrary {
           : await this.replace(digest, other.etag, record)
       if (isStored) return { record, ...(other === undefined ? {} : { replaced: other.record }) }
     }
-    throw new Error(`the record of ${digest} changed ${ATTEMPTS_MAX} times while it was written`)
+    throw new ContendedError(`the record of ${digest}`, `changed ${ATTEMPTS_MAX} times while it was written`)
   }
 
   async #readSmall(key: string, bytesMax: number): Promise<Uint8Array | undefined> {

@@ -26,6 +26,7 @@ import type {
 import { BlobChecks, type ScrubOptions, type ScrubReport } from './blob-checks.ts'
 import { BlobHasher, type HashedBlob } from './blob-hasher.ts'
 import { BlobLibrary, type BlobMetainfo } from './blob-library.ts'
+import { ContentChangedError } from './errors.ts'
 import { GarbageCollector, type GarbageOptions, type GarbageOutcome } from './garbage-collection.ts'
 import type { BlobRecord, TagRecord } from './layout.ts'
 import { ManifestChanges } from './manifest-changes.ts'
@@ -527,11 +528,11 @@ export class ImageStore
   /** Reads content again that was hashed for another algorithm or length than it turned out to have: rare. */
   async #hashContent(contentKey: string, digest: Digest): Promise<HashedBlob> {
     const object = await this.#parts.objects.read(contentKey)
-    if (object === undefined) throw new Error(`the content ${contentKey} vanished while it was published`)
+    if (object === undefined) throw new ContentChangedError(contentKey, 'vanished while it was published')
     const hasher = new BlobHasher({ algorithm: digestAlgorithm(digest), blobBytes: object.length })
     for await (const chunk of object.body) hasher.update(chunk)
     const blob = hasher.peek()
-    if (blob === undefined) throw new Error(`the content ${contentKey} changed while it was read`)
+    if (blob === undefined) throw new ContentChangedError(contentKey, 'changed while it was read')
     return blob
   }
 }

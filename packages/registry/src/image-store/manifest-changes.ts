@@ -14,11 +14,13 @@
  * its bytes for a grace: a push that died after it had written the tag is repaired by whoever reads the tag, and by garbage
  * collection. Why: docs/decisions/removals-leave-a-trace.md.
  */
+
 import type { Digest } from '@shoal/core'
 import type { Manifest } from '@shoal/oci'
 import { referrerOf } from '@shoal/oci'
 import { readManifest } from '@shoal/service'
 import { KeyLocks, StorageFullError } from '@shoal/storage'
+import { ContendedError } from './errors.ts'
 import type { Manifests, StoredManifestRecord } from './manifests.ts'
 import type { Referrers } from './referrers.ts'
 import type { Tags } from './tags.ts'
@@ -64,8 +66,9 @@ export class ManifestChanges {
       // A removal came between, and may have taken what was written since.
       etag = now
     }
-    throw new Error(
-      `${manifest.digest} of ${name} was removed ${ATTEMPTS_MAX} times while it was pushed; push it again`,
+    throw new ContendedError(
+      `${manifest.digest} of ${name}`,
+      `was removed ${ATTEMPTS_MAX} times while it was pushed`,
     )
   }
 
@@ -121,9 +124,7 @@ export class ManifestChanges {
         await this.#put(name, stored.manifest, [])
       return true
     }
-    throw new Error(
-      `${digest} of ${name} was pushed ${ATTEMPTS_MAX} times while it was removed; remove it again`,
-    )
+    throw new ContendedError(`${digest} of ${name}`, `was pushed ${ATTEMPTS_MAX} times while it was removed`)
   }
 
   /**

@@ -2,12 +2,14 @@
  * The manifests of repositories in the object store. Their bytes never change and are kept in memory for a while; what a
  * removal says about one does, by conditional writes alone (`manifest-changes.ts`).
  */
+
 import { type Digest, digestAlgorithm, tryParseDigest } from '@shoal/core'
 import type { Manifest } from '@shoal/oci'
 import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
 import type { Logger } from 'pino'
 import { contentDigest } from './content-digest.ts'
 import { eachPage } from './each-page.ts'
+import { ContendedError } from './errors.ts'
 import {
   decodeManifest,
   encodeManifest,
@@ -75,7 +77,7 @@ export class Manifests {
       )
       if (await acquitted) return stored.manifest
     }
-    throw new Error(`${key} changed ${ATTEMPTS_MAX} times while it was leased`)
+    throw new ContendedError(key, `changed ${ATTEMPTS_MAX} times while it was leased`)
   }
 
   /** Reads past what is remembered, a removed one too. */
@@ -124,7 +126,7 @@ export class Manifests {
       )
       if (taken !== undefined) return taken
     }
-    throw new Error(`${key} changed ${ATTEMPTS_MAX} times while it was written`)
+    throw new ContendedError(key, `changed ${ATTEMPTS_MAX} times while it was written`)
   }
 
   /** Takes it back from a removal, as it was read. @returns false when somebody else changed it since */

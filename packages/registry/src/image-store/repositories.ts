@@ -1,8 +1,10 @@
 /** Repositories in the object store: which there are, and which blobs each may read. */
+
 import type { Digest } from '@shoal/core'
 import type { ObjectStore } from '@shoal/storage'
 import type { RepositoriesPage } from '../backend.ts'
 import { LIST_KEYS_MAX } from './each-page.ts'
+import { ContendedError } from './errors.ts'
 import { encodeBlobLink, keys } from './layout.ts'
 import { RecentValues } from './recent-values.ts'
 
@@ -92,7 +94,7 @@ export class Repositories {
       }
       this.#links.delete(key)
     }
-    throw new Error(`${key} changed ${ATTEMPTS_MAX} times while it was leased`)
+    throw new ContendedError(key, `changed ${ATTEMPTS_MAX} times while it was leased`)
   }
 
   async linkBlob(name: string, digest: Digest): Promise<void> {

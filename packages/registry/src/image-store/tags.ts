@@ -5,10 +5,12 @@
  * A tag is removed by a conditional write and not by deleting its record: not every S3 server deletes on a condition, and a
  * push of the tag that comes between a look and a deletion would be lost. Garbage collection buries what is left.
  */
+
 import type { Digest } from '@shoal/core'
 import type { TagsPage } from '@shoal/oci'
 import { type ObjectStore, readWhole, StorageFullError } from '@shoal/storage'
 import { eachPage, LIST_KEYS_MAX } from './each-page.ts'
+import { ContendedError } from './errors.ts'
 import {
   decodeTagRecord,
   encodeRemovedTag,
@@ -115,7 +117,7 @@ export class Tags {
       this.#kept.delete(key)
       if (isRemoved) return true
     }
-    throw new Error(`${key} changed ${ATTEMPTS_MAX} times while it was removed`)
+    throw new ContendedError(key, `changed ${ATTEMPTS_MAX} times while it was removed`)
   }
 
   async #mark(key: string, etag: string): Promise<boolean> {

@@ -10,6 +10,7 @@ import {
   Bitfield,
   type Digest,
   type InfoHash,
+  InvariantError,
   learnPieceSha256,
   type Metainfo,
   pieceBytes,
@@ -193,7 +194,7 @@ export class StreamingCopy implements SwarmPieces {
   }
 
   async writePiece(): Promise<void> {
-    throw new Error('the seeder receives the blob itself; nobody can give it a piece')
+    throw new InvariantError('the seeder receives the blob itself; nobody can give it a piece')
   }
 
   async readInto(start: number, parts: readonly Uint8Array[]): Promise<void> {

@@ -1,4 +1,5 @@
 /** Where one piece arrives: pages, taken as its bytes come, and given back when nothing uses them any more. */
+import { assert } from '@shoal/core'
 import type { BlobShape } from '@shoal/engine'
 import type { SwarmPieces } from '../engine.ts'
 import { type PageCache, pageBytesOf } from './page-cache.ts'
@@ -55,7 +56,7 @@ export class FetchBuffer {
 
   #whole(): Page[] {
     return this.#pages.map((page) => {
-      if (page === undefined) throw new Error('a piece is used when all of it is here')
+      assert(page !== undefined, 'a piece is used when all of it is here')
       return page
     })
   }

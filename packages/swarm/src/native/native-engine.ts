@@ -12,6 +12,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import {
+  assert,
   bytesEqual,
   type InfoHash,
   type MayDial,
@@ -167,7 +168,7 @@ export class NativeEngine implements SwarmEngine {
   }
 
   async join(init: SwarmInit): Promise<Swarm> {
-    if (this.#server === undefined) throw new Error('the engine is not started')
+    assert(this.#server !== undefined, 'the engine is started before a swarm is joined')
     const { infoHash, metainfo, pieces, knownPieces, isGrowing = false } = init
     const joined: Joined = {
       init,
