@@ -5,26 +5,23 @@
  * On Node's own agents rather than on undici or fetch: those take 11 to 20 MB of an idle process.
  */
 import type { Agent, IncomingMessage } from 'node:http'
-import type { LookupFunction, Socket } from 'node:net'
+import type { LookupFunction } from 'node:net'
 import { pipeline, type Readable } from 'node:stream'
 import type { SecureContext } from 'node:tls'
 import { type AgentInit, agentFor, type HttpProxy, parseProxy } from './agents.ts'
 import { answerOf, type HttpAnswer } from './answer.ts'
-import { HttpClientClosedError, HttpNoAnswerError, HttpTimeoutError, ProxyRefusedError } from './errors.ts'
+import { HttpClientClosedError, HttpNoAnswerError, ProxyRefusedError } from './errors.ts'
 import { HostTurns } from './host-turns.ts'
+import { limitTimes, type TimeLimits } from './time-limits.ts'
 
 const http = process.getBuiltinModule('node:http')
 const https = process.getBuiltinModule('node:https')
 
-export interface HttpClientInit {
+export interface HttpClientInit extends TimeLimits {
   /** Requests to one host at a time, from their connection to the end of their answer's body; all by default. */
   readonly connectionsMax?: number
   /** For the connection and its handshake; through a proxy also for its answer to CONNECT: each. */
   readonly connectTimeoutMs: number
-  /** From the request's last byte to the answer's headers, and between two bytes of a request. */
-  readonly headersTimeoutMs: number
-  /** How long a body may stand still while somebody reads it. */
-  readonly bodyIdleTimeoutMs: number
   readonly lookup?: LookupFunction
   readonly secureContext?: SecureContext
   /** The URL of a proxy to go through, with its user and password. */
@@ -50,12 +47,8 @@ interface Exchange {
   readonly again: (() => Promise<HttpAnswer>) | undefined
 }
 
-/** No timer of Node is longer. */
-const TIMER_MS_MAX = 2 ** 31 - 1
 /** Safe to ask again when a kept connection turns out to be closed (RFC 9110, 9.2.2). */
 const REPEATABLE: readonly string[] = ['GET', 'HEAD']
-/** A server that has answered may go on taking the request's body for so long; many stop reading it, and say nothing of that. */
-const REST_OF_REQUEST_MS_MAX = 2_000
 
 export class HttpClient {
   readonly #init: HttpClientInit
@@ -121,16 +114,12 @@ export class HttpClient {
   }
 
   #exchange({ target, request, signal, end, again }: Exchange): Promise<HttpAnswer> {
-    const { headersTimeoutMs, bodyIdleTimeoutMs } = this.#init
     const { body: sent } = request
     const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>()
     const asked = this.#asked(target, request, end)
-    const late = (phase: 'send' | 'headers' | 'body') =>
-      new HttpTimeoutError(target.host, phase, phase === 'body' ? bodyIdleTimeoutMs : headersTimeoutMs)
+    limitTimes(asked, target.host, this.#init)
     let received: IncomingMessage | undefined
     let sourceError: unknown
-    let headersTimer: NodeJS.Timeout | undefined
-    let restTimer: NodeJS.Timeout | undefined
     const abort = () => {
       // A request that waits for its tunnel is silent about its end until the tunnel stands.
       reject(signal.reason)
@@ -139,33 +128,9 @@ export class HttpClient {
     }
     if (signal.aborted) abort()
     else signal.addEventListener('abort', abort)
-    // The socket's own timer is moved by every byte in either direction.
-    const idle = (socket: Socket) => {
-      if (received === undefined) {
-        if (!socket.connecting && !asked.writableFinished) asked.destroy(late('send'))
-      } else if (received.readableLength > 0 || bodyIdleTimeoutMs === 0) {
-        // Whoever reads is slower than who sends.
-        socket.setTimeout(timerMs(bodyIdleTimeoutMs))
-      } else received.destroy(late('body'))
-    }
-    asked.once('socket', (socket: Socket) => {
-      const onIdle = () => idle(socket)
-      socket.setTimeout(timerMs(headersTimeoutMs)).on('timeout', onIdle)
-      asked.once('close', () => socket.off('timeout', onIdle))
-    })
-    asked.once('finish', () => {
-      if (received !== undefined || headersTimeoutMs === 0) return
-      headersTimer = setTimeout(() => asked.destroy(late('headers')), headersTimeoutMs)
-    })
     asked.once('response', (body: IncomingMessage) => {
-      clearTimeout(headersTimer)
       received = body
       const answer = answerOf(body)
-      body.socket.setTimeout(timerMs(bodyIdleTimeoutMs))
-      body.once('close', () => {
-        if (asked.writableFinished || asked.destroyed) return
-        restTimer = setTimeout(() => asked.destroy(), REST_OF_REQUEST_MS_MAX)
-      })
       if (answer.status === 407 && this.#proxy !== undefined && target.protocol === 'http:') {
         body.destroy()
         reject(new ProxyRefusedError(target.host, 407))
@@ -179,8 +144,6 @@ export class HttpClient {
       else reject(sourceError ?? error)
     })
     asked.once('close', () => {
-      clearTimeout(headersTimer)
-      clearTimeout(restTimer)
       signal.removeEventListener('abort', abort)
       end()
       // Heard only where nothing was before: Node says nothing of a change of protocols that nobody asked for.
@@ -224,9 +187,4 @@ export class HttpClient {
 /** The server closed a connection that was kept, as the request was on its way. */
 function wasClosed(error: NodeJS.ErrnoException): boolean {
   return error.code === 'ECONNRESET' || error.code === 'EPIPE'
-}
-
-/** Zero stands for no limit. */
-function timerMs(ms: number): number {
-  return Math.min(ms, TIMER_MS_MAX)
 }
