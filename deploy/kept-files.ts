@@ -21,7 +21,7 @@ const UNUSED_ENDINGS = words(`
 
 /** Only at the top of a package: `docs` further down may be code. */
 const UNUSED_AT_TOP = words(`
-  test test.js tests __tests__ spec specs coverage benchmark benchmarks bench perf
+  test test.js tests __tests__ spec specs coverage benchmark benchmarks bench perf scripts
   example examples docs doc man tsconfigs typings dist-types
 `)
 
