@@ -105,7 +105,8 @@ describe('Shoal, simulated', () => {
 
   it('has a zone import the image little more than once', () => {
     const result = run({ nodes: 90, zones: { ...DEFAULT_SCENARIO.zones, count: 3 } })
-    for (const bytes of result.crossZoneBytes) expect(bytes).toBeLessThan(1.6 * 32 * MIB)
+    // Where news of shares is lost that comes before a swarm is joined, two zones import 1.3 and 1.5 images.
+    for (const bytes of result.crossZoneBytes) expect(bytes).toBeLessThan(1.1 * 32 * MIB)
   })
 })
 
