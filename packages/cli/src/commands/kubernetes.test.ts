@@ -20,15 +20,15 @@ describe('shoal kubernetes', () => {
     [['wait-for-daemonset'], 'NAME'],
     [['wait-for-daemonset', 'a', '--timeout', '0'], 'from 1 to 86400'],
     [['wait-for-daemonset', 'a', '--timeout', '5m'], 'whole number'],
-    [['give-folder', '/a', '--user', 'root', '--group', '0'], 'whole number'],
+    [['own-folder', '/a', '--user', 'root', '--group', '0'], 'whole number'],
   ])('%j is typed wrong', async (words, said) => {
     const { status, err } = await start(...words).ended
     expect(status).toBe(2)
     expect(err).toContain(said)
   })
 
-  test('give-folder is status 1 where the folder is not there', async () => {
-    const { status, err } = await start('give-folder', '/absent/folder', '--user', '1', '--group', '1').ended
+  test('own-folder is status 1 where the folder is not there', async () => {
+    const { status, err } = await start('own-folder', '/absent/folder', '--user', '1', '--group', '1').ended
     expect(status).toBe(1)
     expect(err).toContain('/absent/folder cannot be given to 1:1')
   })

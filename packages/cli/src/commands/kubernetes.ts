@@ -31,7 +31,7 @@ export function kubernetesCommand(): Command {
     .option('--namespace <NAME>', 'where it is (default: the namespace of this pod)')
     .action(waitForDaemonSet)
   command
-    .command('give-folder')
+    .command('own-folder')
     .description('Gives a folder of the node, with what is in it, to the user that the agent runs as.')
     .argument('<FOLDER>', 'the folder')
     .requiredOption('--user <ID>', 'the user', wholeNumber(0, 2 ** 31))
