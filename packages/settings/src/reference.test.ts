@@ -1,4 +1,4 @@
-/** Goal: docs/configuration.md says what the schemas say. `npx vitest run packages/cli --update` writes it anew. */
+/** Goal: docs/configuration.md says what the schemas say. `npx vitest run packages/settings --update` writes it anew. */
 import { expect, test } from 'vitest'
 import { agentReference, seederReference } from '../../cli/src/services.ts'
 import { configurationPage } from './reference.ts'
@@ -6,7 +6,7 @@ import { settingsOf } from './setting.ts'
 
 test('the page is in step with the schemas', async () => {
   const page = configurationPage([seederReference, agentReference])
-  await expect(page).toMatchFileSnapshot('../../../../docs/configuration.md')
+  await expect(page).toMatchFileSnapshot('../../../docs/configuration.md')
 })
 
 test('every setting has a description, and a default that it would itself accept', () => {

@@ -139,6 +139,7 @@ describe('a blob on its way', () => {
       read({ start: LAST - 7, end: LAST }),
     ]
     for (const reader of readers.slice(2)) await reader.ended
+    await expect.poll(readers[1]!.count).toBe(LAST)
     open(blob.length - 1)
     await settled()
     expect(readers[1]!.count()).toBe(LAST)
